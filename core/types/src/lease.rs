@@ -1,0 +1,147 @@
+//! The words of a lease that market, ledger and peers share: counters, quote, terms, receipt.
+
+use serde::{Deserialize, Serialize};
+
+use crate::amount::Amount;
+use crate::codec::Wire;
+use crate::id::{AccountId, BlobId, DeploymentId, LeaseId, PeerId};
+use crate::price::{Isolation, Kind, Prices, Resources};
+use crate::unit::{ByteCount, Millis, Time};
+
+/// What a replica has done since its lease began. Only ever grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Counters {
+    /// How long it served.
+    pub served: Millis,
+    /// How many requests it answered.
+    pub requests: u64,
+    /// Bytes it sent to clients.
+    pub egress: ByteCount,
+}
+
+impl Counters {
+    /// Whether nothing went backwards since `earlier`.
+    #[must_use]
+    pub const fn extends(&self, earlier: &Self) -> bool {
+        self.served.0 >= earlier.served.0 && self.requests >= earlier.requests && self.egress.0 >= earlier.egress.0
+    }
+
+    /// Each counter and the other's, together.
+    #[must_use]
+    pub const fn plus(&self, other: &Self) -> Self {
+        Self {
+            served: Millis(self.served.0.saturating_add(other.served.0)),
+            requests: self.requests.saturating_add(other.requests),
+            egress: ByteCount(self.egress.0.saturating_add(other.egress.0)),
+        }
+    }
+
+    /// How far each counter is above the other's; nothing where it is not.
+    #[must_use]
+    pub const fn minus(&self, other: &Self) -> Self {
+        Self {
+            served: Millis(self.served.0.saturating_sub(other.served.0)),
+            requests: self.requests.saturating_sub(other.requests),
+            egress: ByteCount(self.egress.0.saturating_sub(other.egress.0)),
+        }
+    }
+
+    /// The smaller of each counter.
+    #[must_use]
+    pub fn min(&self, other: &Self) -> Self {
+        Self {
+            served: self.served.min(other.served),
+            requests: self.requests.min(other.requests),
+            egress: self.egress.min(other.egress),
+        }
+    }
+
+    /// The larger of each counter.
+    #[must_use]
+    pub fn max(&self, other: &Self) -> Self {
+        Self {
+            served: self.served.max(other.served),
+            requests: self.requests.max(other.requests),
+            egress: self.egress.max(other.egress),
+        }
+    }
+}
+
+/// What a lease fixes for its whole life.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseTerms {
+    /// The node that serves.
+    pub provider: PeerId,
+    /// The account that is paid.
+    pub operator: AccountId,
+    /// What runs.
+    pub kind: Kind,
+    /// What it runs: a component's or a site index's blob.
+    pub workload: BlobId,
+    /// What it may use.
+    pub resources: Resources,
+    /// What separates it from its host.
+    pub isolation: Isolation,
+    /// The locked prices; all zero for an operator's own capacity.
+    pub prices: Prices,
+    /// The most the lease may cost per hour, requests and traffic included.
+    pub max_rate: Amount,
+}
+
+/// A provider's signed reservation of capacity for one slot: valid until block time passes `valid_until`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quote {
+    /// The deployment it was asked for.
+    pub deployment: DeploymentId,
+    /// The slot of the deployment.
+    pub slot: u32,
+    /// The generation that the lease will have.
+    pub generation: u64,
+    /// The terms.
+    pub terms: LeaseTerms,
+    /// The last block time at which a lease may be opened on it.
+    pub valid_until: Time,
+    /// Distinguishes quotes of equal terms.
+    pub nonce: u64,
+}
+
+impl Wire for Quote {
+    const NAME: &'static str = "quote";
+    const LIMIT: usize = 1 << 10;
+}
+
+/// The payer's cumulative word on what a lease has earned. A larger one replaces a smaller one.
+///
+/// Signed ([`crate::Signed`]) by the deployment's owner or a delegate, never by a key of the lease's own operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The lease.
+    pub lease: LeaseId,
+    /// The lease's generation.
+    pub generation: u64,
+    /// Grows with every receipt.
+    pub sequence: u64,
+    /// What was delivered since the lease began.
+    pub counters: Counters,
+    /// What that costs: exactly [`Prices::charge`] of the counters, capped by `max_rate` × time.
+    pub amount: Amount,
+}
+
+impl Wire for Receipt {
+    const NAME: &'static str = "receipt";
+    const LIMIT: usize = 128;
+}
+
+impl LeaseTerms {
+    /// The most that may be paid after `elapsed` of block time: `max_rate` × elapsed, rounded down.
+    #[must_use]
+    pub fn cap(&self, elapsed: Millis) -> Amount {
+        self.max_rate.scaled(u128::from(elapsed.0), u128::from(Millis::HOUR.0))
+    }
+
+    /// What cumulative counters cost after `elapsed`: the charge, never above [`LeaseTerms::cap`].
+    #[must_use]
+    pub fn amount(&self, counters: &Counters, elapsed: Millis) -> Amount {
+        self.prices.charge(&self.resources, counters).min(self.cap(elapsed))
+    }
+}

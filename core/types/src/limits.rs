@@ -1,0 +1,62 @@
+//! Every maximum, with its arithmetic. Decoders and constructors take their bounds from here.
+
+use crate::unit::{ByteCount, Millis};
+
+/// Roles of one key: owner, node, validator, spend.
+pub const ROLES_PER_KEY: usize = 4;
+/// Keys of one account: a person's devices and a few services.
+pub const KEYS_PER_ACCOUNT: usize = 16;
+/// A display name, a region, a service's name, in bytes.
+pub const NAME_BYTES: usize = 63;
+/// Services of one deployment.
+pub const SERVICES: usize = 64;
+/// Replicas of one service.
+pub const REPLICAS: u32 = 32;
+/// Slots of one deployment: services × replicas would be 2,048; a deployment of more than 256 is several.
+pub const SLOTS: usize = 256;
+/// Delegates of one deployment.
+pub const DELEGATES: usize = 8;
+/// Hosts that one service may call.
+pub const ALLOWED_HOSTS: usize = 64;
+/// A manifest: 64 services with hosts and environment of 8 KiB each.
+pub const MANIFEST_BYTES: usize = 512 << 10;
+/// Environment variables of one service.
+pub const ENVIRONMENT_ENTRIES: usize = 128;
+/// One transaction: the largest opens a deployment with 256 slots of about 160 bytes and 8 delegates.
+pub const TRANSACTION_BYTES: usize = 64 << 10;
+/// One block's transactions. At 3,000 transactions/s of 250 bytes, one second is 750 KB.
+pub const BLOCK_BYTES: usize = 2 << 20;
+/// Transactions of one block.
+pub const BLOCK_TRANSACTIONS: usize = 8_192;
+/// Transactions waiting at one node: about three full blocks.
+pub const MEMPOOL_TRANSACTIONS: usize = 24_576;
+/// Transactions of one account waiting at one node.
+pub const MEMPOOL_PER_ACCOUNT: usize = 256;
+/// A transaction's expiry may lie this far ahead; its id is kept no longer.
+pub const TRANSACTION_LIFETIME: Millis = Millis::HOUR;
+/// Validators of one network. Votes are all-to-all.
+pub const VALIDATORS: usize = 128;
+/// A message between machines of two peers: a block and its certificate.
+pub const MESSAGE_BYTES: usize = BLOCK_BYTES + (64 << 10);
+/// A gossiped message: a price sheet is below 2 KiB.
+pub const GOSSIP_BYTES: usize = 4 << 10;
+/// Offers that one node indexes.
+pub const OFFERS: usize = 100_000;
+/// A price sheet lives a day.
+pub const PRICE_SHEET_LIFETIME: Millis = Millis::DAY;
+/// A wasm component.
+pub const COMPONENT_BYTES: ByteCount = ByteCount::mib(64);
+/// One file of a site.
+pub const SITE_FILE_BYTES: ByteCount = ByteCount::mib(64);
+/// Files of one site.
+pub const SITE_FILES: usize = 10_000;
+/// The index of a site: 10,000 files at about 200 bytes.
+pub const SITE_INDEX_BYTES: usize = 4 << 20;
+/// One blob.
+pub const BLOB_BYTES: ByteCount = ByteCount::mib(64);
+/// The logs kept for one lease.
+pub const LOG_BYTES: ByteCount = ByteCount::mib(4);
+/// A key of a key-value store.
+pub const KEY_VALUE_KEY_BYTES: usize = 1 << 10;
+/// A value of a key-value store.
+pub const KEY_VALUE_VALUE_BYTES: usize = 1 << 20;

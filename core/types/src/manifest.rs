@@ -1,0 +1,169 @@
+//! What a deployment is, as its stewards and providers hold it: a blob, made from a compose file.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::amount::Amount;
+use crate::codec::Wire;
+use crate::id::BlobId;
+use crate::limits;
+use crate::price::{Isolation, Kind, Region, Resources};
+use crate::unit::{ByteCount, Millis};
+
+/// A whole deployment: its services in the order of their names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The name it is served under.
+    pub name: String,
+    /// The most it may ever cost, from the owner's account.
+    pub budget: Amount,
+    /// The services by name.
+    pub services: BTreeMap<String, Service>,
+}
+
+impl Wire for Manifest {
+    const NAME: &'static str = "manifest";
+    const LIMIT: usize = limits::MANIFEST_BYTES;
+}
+
+/// One service of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// What runs.
+    pub workload: Workload,
+    /// How many of it.
+    pub replicas: u32,
+    /// What each replica may use.
+    pub resources: Resources,
+    /// Its environment.
+    pub environment: BTreeMap<String, String>,
+    /// The path prefix that the gateway sends to it; `/` takes what no other service takes.
+    pub route: Option<String>,
+    /// How to tell that a replica serves.
+    pub health: Option<HealthCheck>,
+    /// Services that must serve before this one starts.
+    pub depends_on: Vec<String>,
+    /// Where it may run.
+    pub placement: Placement,
+    /// Hosts it may call over HTTP, exact names with optional `:port`.
+    pub allow_http: Vec<String>,
+}
+
+/// What a service runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Workload {
+    /// A wasm component that exports `wasi:http/incoming-handler`.
+    Wasm {
+        /// The component.
+        component: BlobId,
+        /// Its size.
+        size: ByteCount,
+    },
+    /// A static site.
+    Site {
+        /// The encoded [`SiteIndex`].
+        index: BlobId,
+        /// The size of all files.
+        size: ByteCount,
+    },
+}
+
+impl Workload {
+    /// The kind of work.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Wasm { .. } => Kind::Wasm,
+            Self::Site { .. } => Kind::Site,
+        }
+    }
+
+    /// The blob to fetch first.
+    #[must_use]
+    pub const fn blob(&self) -> BlobId {
+        match self {
+            Self::Wasm { component, .. } => *component,
+            Self::Site { index, .. } => *index,
+        }
+    }
+}
+
+/// An HTTP health check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthCheck {
+    /// The path to get.
+    pub path: String,
+    /// How often.
+    pub interval: Millis,
+    /// How long an answer may take.
+    pub timeout: Millis,
+    /// After how many failures in a row the replica counts as not serving.
+    pub retries: u32,
+}
+
+/// Whose capacity to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum On {
+    /// Other operators'; one's own only when there is no other.
+    #[default]
+    Market,
+    /// One's own only.
+    Own,
+    /// One's own while it lasts, then the market.
+    OwnFirst,
+}
+
+/// Where a service may run.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Placement {
+    /// Whose capacity.
+    pub on: On,
+    /// The most one replica may cost per hour.
+    pub price_max: Option<Amount>,
+    /// Where.
+    pub region: Option<Region>,
+    /// The weakest isolation accepted.
+    pub isolation: Option<Isolation>,
+}
+
+/// One slot of a deployment, as the ledger keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotSpec {
+    /// The service.
+    pub service: String,
+    /// Which replica of it, from 0.
+    pub replica: u32,
+    /// The most a lease on it may cost per hour.
+    pub max_rate: Amount,
+    /// The weakest isolation a lease on it may have.
+    pub isolation: Isolation,
+    /// The path prefix that gateways send to it, so that the ledger alone says where a request goes.
+    pub route: Option<String>,
+    /// Changes when what the slot runs changes: BLAKE3 over the service's part of the manifest.
+    pub revision: BlobId,
+}
+
+/// The files of a static site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteIndex {
+    /// The files, sorted by path, no path twice.
+    pub files: Vec<SiteFile>,
+}
+
+impl Wire for SiteIndex {
+    const NAME: &'static str = "site-index";
+    const LIMIT: usize = limits::SITE_INDEX_BYTES;
+}
+
+/// One file of a site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteFile {
+    /// Relative, with `/` between parts, no empty part, no `.` or `..`.
+    pub path: String,
+    /// Its content.
+    pub blob: BlobId,
+    /// Its size.
+    pub size: ByteCount,
+}
