@@ -1,0 +1,95 @@
+//! Accounts: transfers, key sets, bonds.
+
+use grange_types::{AccountId, Amount, KeyGrant};
+
+use super::{Execution, Trial};
+use crate::entry::{AccountEntry, check_keys};
+use crate::money::Book;
+use crate::rejection::{Authority, Rejection};
+
+/// The longest memo, in bytes.
+const MEMO_BYTES: usize = 64;
+
+impl Execution<'_> {
+    pub(super) fn transfer(
+        &mut self,
+        trial: &Trial<'_>,
+        to: AccountId,
+        amount: Amount,
+        memo: &str,
+    ) -> Result<(), Rejection> {
+        let (account, signer) = (trial.transaction.body.account, trial.transaction.signer);
+        self.require(trial, Authority::Spend)?;
+        if amount.is_zero() {
+            return Err(Rejection::ZeroAmount);
+        }
+        if to == account {
+            return Err(Rejection::ToItself { account });
+        }
+        if memo.len() > MEMO_BYTES {
+            return Err(Rejection::MemoTooLong { length: memo.len() });
+        }
+        self.charge_key(account, signer, amount)?;
+        self.post(Book::Balance(account), Book::Balance(to), amount)
+    }
+
+    pub(super) fn set_keys(&mut self, trial: &Trial<'_>, keys: &[KeyGrant]) -> Result<(), Rejection> {
+        let account = trial.transaction.body.account;
+        self.require(trial, Authority::Owner)?;
+        check_keys(keys).map_err(Rejection::Keys)?;
+        let entry = self.accounts.get_or_default(&account);
+        let mut fresh = AccountEntry::with_keys(account, entry.balance, keys.to_vec());
+        // What a key has spent today stays spent, or a new set with the same key would lift its ceiling.
+        if let (Some(old), Some(new)) = (&entry.keys, &mut fresh.keys) {
+            let kept = old.spent.iter().filter(|(key, _)| keys.iter().any(|grant| grant.key == **key));
+            new.spent = kept.map(|(key, spent)| (*key, *spent)).collect();
+        }
+        *entry = fresh;
+        self.prune(Book::Balance(account));
+        Ok(())
+    }
+
+    pub(super) fn bond(&mut self, trial: &Trial<'_>, amount: Amount) -> Result<(), Rejection> {
+        let account = trial.transaction.body.account;
+        self.require(trial, Authority::Owner)?;
+        if amount.is_zero() {
+            return Err(Rejection::ZeroAmount);
+        }
+        self.post(Book::Balance(account), Book::Bond(account), amount)
+    }
+
+    pub(super) fn unbond(&mut self, trial: &Trial<'_>, amount: Amount) -> Result<(), Rejection> {
+        let account = trial.transaction.body.account;
+        self.require(trial, Authority::Owner)?;
+        if amount.is_zero() {
+            return Err(Rejection::ZeroAmount);
+        }
+        let release = self.now.after(self.state.parameters.unbonding);
+        self.post(Book::Bond(account), Book::Unbonding(account), amount)?;
+        let needed = self.needed_bond(account);
+        let operator = self.operators.get_or_default(&account);
+        if operator.bond < needed {
+            return Err(Rejection::BondTooLow { account, needed, available: operator.bond });
+        }
+        operator.release = release;
+        Ok(())
+    }
+
+    /// The bond that an account's nodes and voting power hold fast.
+    fn needed_bond(&self, account: AccountId) -> Amount {
+        let parameters = &self.state.parameters;
+        let nodes = self.operators.get(&account).map_or(0, |operator| operator.nodes);
+        let for_nodes = if nodes > 0 { parameters.min_bond } else { Amount::ZERO };
+        let power = self.validator_of(account).map_or(0, |validator| validator.power);
+        for_nodes.max(parameters.power_bond.scaled(u128::from(power), 1))
+    }
+
+    /// Gives back a bond whose time has come.
+    pub(super) fn return_bond(&mut self, account: AccountId) -> Result<(), Rejection> {
+        let amount = match self.operators.get(&account) {
+            Some(operator) if operator.release <= self.now => operator.unbonding,
+            _ => Amount::ZERO,
+        };
+        self.post(Book::Unbonding(account), Book::Balance(account), amount)
+    }
+}

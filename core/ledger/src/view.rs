@@ -1,0 +1,284 @@
+//! What everybody else sees of the ledger: the entries, and answers to the questions asked of them.
+
+use grange_types::{
+    AccountId, Amount, DeploymentId, Height, KeyGrant, LeaseId, Millis, NetworkId, PeerId, PublicKey, StateRoot, Time,
+    TxId,
+};
+
+use crate::entry::{Deployment, Lease, LeaseState, NameEntry, Operator, Spent, Validator};
+use crate::genesis::{NodeEntry, Parameters};
+use crate::ledger::Ledger;
+use crate::state::second_of;
+
+/// The ledger, to be read. Cheap to copy.
+#[derive(Debug, Clone, Copy)]
+pub struct LedgerView<'a> {
+    ledger: &'a Ledger,
+}
+
+/// An account with what is its own, wherever it lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its id.
+    pub id: AccountId,
+    /// Money at hand.
+    pub balance: Amount,
+    /// Money in its deployments and their leases, and bonds on their way back.
+    pub pending: Amount,
+    /// Money locked as bond.
+    pub bond: Amount,
+    /// Its key set, the implied first one included.
+    pub keys: Vec<KeyGrant>,
+}
+
+impl<'a> LedgerView<'a> {
+    pub(crate) const fn new(ledger: &'a Ledger) -> Self {
+        Self { ledger }
+    }
+
+    /// The network.
+    #[must_use]
+    pub const fn network(&self) -> NetworkId {
+        self.ledger.network
+    }
+
+    /// The height of the last block.
+    #[must_use]
+    pub const fn height(&self) -> Height {
+        self.ledger.height
+    }
+
+    /// The time of the last block.
+    #[must_use]
+    pub const fn time(&self) -> Time {
+        self.ledger.time
+    }
+
+    /// The root of the state after the last block.
+    #[must_use]
+    pub const fn state_root(&self) -> StateRoot {
+        self.ledger.root
+    }
+
+    /// Ledger time: block time without the time when the cloud was off. Leases are measured in it.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        Time(self.ledger.time.0.saturating_sub(self.offset().0))
+    }
+
+    /// How long the cloud was off since its genesis: block time less ledger time.
+    #[must_use]
+    pub fn offset(&self) -> Millis {
+        self.ledger.state.chain.offset
+    }
+
+    /// The block time at which ledger time will reach an instant, if the cloud stays on.
+    #[must_use]
+    pub fn block_time_of(&self, instant: Time) -> Time {
+        instant.after(self.offset())
+    }
+
+    /// The numbers of the rules.
+    #[must_use]
+    pub fn parameters(&self) -> &'a Parameters {
+        &self.ledger.state.parameters
+    }
+
+    /// What fees have brought in.
+    #[must_use]
+    pub fn treasury(&self) -> Amount {
+        self.ledger.state.chain.treasury
+    }
+
+    /// An account that has money or its own key set.
+    #[must_use]
+    pub fn account(&self, id: AccountId) -> Option<Account> {
+        let state = &self.ledger.state;
+        let operator = state.operators.get(&id).copied().unwrap_or_default();
+        let pending = self.deployments_of(id).map(|deployment| self.held_by(deployment)).sum::<Amount>();
+        let entry = state.accounts.get(&id);
+        if entry.is_none() && pending.is_zero() && operator == Operator::default() {
+            return None;
+        }
+        let entry = entry.cloned().unwrap_or_default();
+        Some(Account {
+            id,
+            balance: entry.balance,
+            pending: pending.saturating_add(operator.unbonding),
+            bond: operator.bond,
+            keys: entry.grants(id),
+        })
+    }
+
+    /// An account's money at hand; nothing for an unknown one.
+    #[must_use]
+    pub fn balance(&self, id: AccountId) -> Amount {
+        self.ledger.state.accounts.get(&id).map(|entry| entry.balance).unwrap_or_default()
+    }
+
+    /// What a key with a ceiling has spent on the present day of block time.
+    #[must_use]
+    pub fn spent_today(&self, id: AccountId, key: PublicKey) -> Amount {
+        let set = self.ledger.state.accounts.get(&id).and_then(|entry| entry.keys.as_ref());
+        let spent = set.and_then(|set| set.spent.get(&key)).copied().unwrap_or_default();
+        spent.on(self.today())
+    }
+
+    /// What a delegate's receipts have paid for a deployment on the present day of block time.
+    #[must_use]
+    pub fn delegate_spent_today(&self, deployment: &Deployment, delegate: AccountId) -> Amount {
+        let spent: Spent = deployment.spent.get(&delegate).copied().unwrap_or_default();
+        spent.on(self.today())
+    }
+
+    fn today(&self) -> u64 {
+        self.ledger.time.0 / Millis::DAY.0
+    }
+
+    /// A deployment's budget that is not yet spent: at hand and in the escrow of its leases.
+    #[must_use]
+    pub fn held_by(&self, deployment: &Deployment) -> Amount {
+        self.leases_of(deployment.id).fold(deployment.balance, |sum, lease| sum.saturating_add(lease.escrow))
+    }
+
+    /// What a deployment has cost so far.
+    #[must_use]
+    pub fn spent_by(&self, deployment: &Deployment) -> Amount {
+        self.leases_of(deployment.id).fold(deployment.archived, |sum, lease| sum.saturating_add(lease.settled))
+    }
+
+    /// A deployment.
+    #[must_use]
+    pub fn deployment(&self, id: DeploymentId) -> Option<&'a Deployment> {
+        self.ledger.state.deployments.get(&id)
+    }
+
+    /// All deployments, those closed and still kept included.
+    pub fn deployments(&self) -> impl Iterator<Item = &'a Deployment> + use<'a> {
+        self.ledger.state.deployments.values()
+    }
+
+    /// The deployments that an account owns.
+    pub fn deployments_of(&self, owner: AccountId) -> impl Iterator<Item = &'a Deployment> + use<'a> {
+        let state = &self.ledger.state;
+        let (first, last) = ((owner, DeploymentId([0; 32])), (owner, DeploymentId([0xff; 32])));
+        state.index.by_owner.range(first..=last).filter_map(|(_, id)| state.deployments.get(id))
+    }
+
+    /// The deployment that a name leads to.
+    #[must_use]
+    pub fn deployment_named(&self, name: &str) -> Option<&'a Deployment> {
+        self.deployment(self.name(name)?.deployment)
+    }
+
+    /// Who has a name.
+    #[must_use]
+    pub fn name(&self, name: &str) -> Option<NameEntry> {
+        self.ledger.state.names.get(name).copied()
+    }
+
+    /// All names.
+    pub fn names(&self) -> impl Iterator<Item = (&'a str, NameEntry)> + use<'a> {
+        self.ledger.state.names.iter().map(|(name, entry)| (name.as_str(), *entry))
+    }
+
+    /// A lease.
+    #[must_use]
+    pub fn lease(&self, id: LeaseId) -> Option<&'a Lease> {
+        self.ledger.state.leases.get(&id)
+    }
+
+    /// All leases, those closed and still kept included.
+    pub fn leases(&self) -> impl Iterator<Item = &'a Lease> + use<'a> {
+        self.ledger.state.leases.values()
+    }
+
+    /// The leases of a deployment, those closed and still kept included.
+    pub fn leases_of(&self, deployment: DeploymentId) -> impl Iterator<Item = &'a Lease> + use<'a> {
+        let state = &self.ledger.state;
+        let (first, last) = ((deployment, LeaseId([0; 32])), (deployment, LeaseId([0xff; 32])));
+        state.index.by_deployment.range(first..=last).filter_map(|(_, id)| state.leases.get(id))
+    }
+
+    /// The leases of a node that are open or take receipts.
+    pub fn leases_of_provider(&self, provider: PeerId) -> impl Iterator<Item = &'a Lease> + use<'a> {
+        let state = &self.ledger.state;
+        let (first, last) = ((provider, LeaseId([0; 32])), (provider, LeaseId([0xff; 32])));
+        state.index.by_provider.range(first..=last).filter_map(|(_, id)| state.leases.get(id))
+    }
+
+    /// The open lease of a slot.
+    #[must_use]
+    pub fn open_lease_of(&self, deployment: DeploymentId, slot: u32) -> Option<&'a Lease> {
+        let lease = self.lease(self.deployment(deployment)?.slot(slot)?.lease?)?;
+        (lease.state == LeaseState::Open).then_some(lease)
+    }
+
+    /// How long a lease has served, in ledger time.
+    #[must_use]
+    pub fn elapsed(&self, lease: &Lease) -> Millis {
+        lease.ended.unwrap_or_else(|| self.now()).since(lease.start)
+    }
+
+    /// The most that a receipt for a lease may say now: what its counters cost is a further bound.
+    #[must_use]
+    pub fn ceiling(&self, lease: &Lease) -> Amount {
+        lease.ceiling(self.now()).min(lease.settled.saturating_add(lease.escrow))
+    }
+
+    /// A registered node.
+    #[must_use]
+    pub fn node(&self, peer: PeerId) -> Option<&'a NodeEntry> {
+        self.ledger.state.nodes.get(&peer)
+    }
+
+    /// All registered nodes.
+    pub fn nodes(&self) -> impl Iterator<Item = &'a NodeEntry> + use<'a> {
+        self.ledger.state.nodes.values()
+    }
+
+    /// The account that a node earns for.
+    #[must_use]
+    pub fn operator_of(&self, peer: PeerId) -> Option<AccountId> {
+        self.node(peer).map(|node| node.operator)
+    }
+
+    /// An operator's bond and number of nodes.
+    #[must_use]
+    pub fn operator(&self, account: AccountId) -> Option<Operator> {
+        self.ledger.state.operators.get(&account).copied()
+    }
+
+    /// The validators of the next block, in the order of their accounts.
+    #[must_use]
+    pub fn validators(&self) -> &'a [Validator] {
+        &self.ledger.state.validators
+    }
+
+    /// Whether any lease that costs money is open or takes receipts: then blocks must come each second.
+    #[must_use]
+    pub fn money_running(&self) -> bool {
+        self.ledger.state.index.running > 0
+    }
+
+    /// Whether a transaction with this id and expiry was applied. Known until it expires.
+    #[must_use]
+    pub fn has_applied(&self, id: &TxId, expires: Time) -> bool {
+        self.ledger.state.has_seen(second_of(expires), id)
+    }
+
+    /// All money, counted entry by entry: always the genesis' total. Walks through the whole state.
+    #[must_use]
+    pub fn total(&self) -> Amount {
+        let state = &self.ledger.state;
+        let operators = state.operators.values().flat_map(|operator| [operator.bond, operator.unbonding]);
+        let parts = [
+            state.chain.treasury,
+            state.accounts.values().map(|entry| entry.balance).sum(),
+            operators.sum(),
+            state.deployments.values().map(|deployment| deployment.balance).sum(),
+            state.leases.values().map(|lease| lease.escrow).sum(),
+        ];
+        parts.into_iter().sum()
+    }
+}

@@ -1,0 +1,13 @@
+//! The ledger's rules, told as scripts, and its defences, each named by what is tried against it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod authority;
+mod blocks;
+mod envelopes;
+mod mempool;
+mod network;
+mod random;
+mod script;
+mod snapshots;
+mod world;

@@ -1,0 +1,185 @@
+//! Genesis, nodes, validators and fees.
+
+use grange_ledger::{
+    Action, Change, Genesis, GenesisError, Ledger, NodeEntry, Parameters, Purpose, Rejection, Validator,
+};
+use grange_types::{Amount, KeyGrant, Millis, Role, Time, Wire};
+
+use crate::world::{World, account, credits, genesis, key, node};
+
+fn register(world: &mut World, who: &str, name: &str, consent_by: &str) -> Result<(), Rejection> {
+    let entry = NodeEntry {
+        peer: key(name).public().peer(),
+        operator: account(who),
+        display: name.into(),
+        region: "eu".to_owned().try_into().unwrap(),
+        relays: Vec::new(),
+    };
+    let consent = world.statement(consent_by, who, Purpose::Node);
+    world.act(who, Action::RegisterNode { node: entry, consent }).map(drop)
+}
+
+fn vote(world: &mut World, who: &str, name: &str, power: u64) -> Result<(), Rejection> {
+    let consent = world.statement(name, who, Purpose::Validator);
+    world.act(who, Action::SetValidator { key: key(name).public(), power, consent }).map(drop)
+}
+
+#[test]
+fn a_node_is_registered_by_both_signatures() {
+    let mut world = World::new();
+    let peer = key("fresh").public().peer();
+    let (purpose, who) = (Purpose::Node, account("bob"));
+    let refusal = Err(Rejection::NoConsent { key: key("fresh").public(), account: who, purpose });
+    assert_eq!(register(&mut world, "bob", "fresh", "bob"), refusal);
+    register(&mut world, "bob", "fresh", "fresh").unwrap();
+    world.wait(Millis::seconds(1));
+    let view = world.ledger.view();
+    assert_eq!((view.operator_of(peer), view.node(peer).unwrap().display.as_str()), (Some(who), "fresh"));
+    assert_eq!(view.operator(who).unwrap().nodes, 1);
+    assert_eq!(world.history.last().unwrap().changes, [Change::Account(who), Change::Node(peer)]);
+    // Another operator gets it only after it was removed here.
+    let taken = Err(Rejection::NodeTaken { node: peer, operator: who });
+    assert_eq!(register(&mut world, "alice", "fresh", "fresh"), taken);
+    assert_eq!(world.act("alice", Action::RemoveNode { node: peer }).map(drop), taken);
+    world.act("bob", Action::RemoveNode { node: peer }).unwrap();
+    register(&mut world, "alice", "fresh", "fresh").unwrap();
+    world.wait(Millis::seconds(1));
+    assert_eq!(world.ledger.view().operator_of(peer), Some(account("alice")));
+    assert_eq!(world.ledger.view().operator(who), None);
+    assert_eq!(
+        world.act("bob", Action::RemoveNode { node: node("x") }),
+        Err(Rejection::UnknownNode { node: node("x") })
+    );
+}
+
+#[test]
+fn a_consent_is_for_one_account_and_one_purpose() {
+    let mut world = World::new();
+    let entry = |who| NodeEntry {
+        peer: key("fresh").public().peer(),
+        operator: account(who),
+        display: String::new(),
+        region: "eu".to_owned().try_into().unwrap(),
+        relays: Vec::new(),
+    };
+    for consent in
+        [world.statement("fresh", "alice", Purpose::Node), world.statement("fresh", "bob", Purpose::Validator)]
+    {
+        let result = world.act("bob", Action::RegisterNode { node: entry("bob"), consent });
+        assert!(matches!(result, Err(Rejection::NoConsent { .. })), "{result:?}");
+    }
+    let consent = world.statement("fresh", "bob", Purpose::Node);
+    let result = world.act("bob", Action::RegisterNode { node: entry("alice"), consent });
+    assert!(matches!(result, Err(Rejection::NodeInvalid { .. })), "{result:?}");
+}
+
+#[test]
+fn bonds_gate_nodes_and_power() {
+    let parameters = Parameters { min_bond: Amount::credits(10), power_bond: Amount::credits(5), ..Parameters::dev() };
+    let mut world = World::with(genesis(parameters));
+    let low = |needed, available| {
+        let (needed, available) = (Amount::credits(needed), Amount::credits(available));
+        Err(Rejection::BondTooLow { account: account("bob"), needed, available })
+    };
+    assert_eq!(register(&mut world, "bob", "fresh", "fresh"), low(10, 0));
+    assert_eq!(vote(&mut world, "bob", "bob.votes", 1), low(5, 0));
+    world.act("bob", Action::Bond { amount: Amount::credits(12) }).unwrap();
+    register(&mut world, "bob", "fresh", "fresh").unwrap();
+    assert_eq!(vote(&mut world, "bob", "bob.votes", 3), low(15, 12));
+    vote(&mut world, "bob", "bob.votes", 2).unwrap();
+    world.wait(Millis::seconds(1));
+    assert_eq!(world.ledger.view().validators().len(), 2);
+    assert_eq!(world.act("bob", Action::Unbond { amount: Amount::credits(3) }).map(drop), low(10, 9));
+    world.act("bob", Action::Unbond { amount: Amount::credits(2) }).unwrap();
+    vote(&mut world, "bob", "bob.votes", 0).unwrap();
+    world.act("bob", Action::RemoveNode { node: key("fresh").public().peer() }).unwrap();
+    world.act("bob", Action::Unbond { amount: Amount::credits(10) }).unwrap();
+    world.wait(Millis::HOUR);
+    world.commit();
+    assert_eq!(world.ledger.view().balance(account("bob")), Amount::credits(1_000));
+    assert_eq!(world.ledger.view().operator(account("bob")), None);
+}
+
+#[test]
+fn validators_change_with_the_block_and_never_vanish() {
+    let mut world = World::new();
+    let last = Err(Rejection::LastValidator { account: account("north") });
+    assert_eq!(vote(&mut world, "north", "north.votes", 0), last);
+    assert_eq!(vote(&mut world, "bob", "bob.votes", 1), Err(Rejection::ValidatorsClosed));
+    assert_eq!(vote(&mut world, "north", "north.votes", 2), Err(Rejection::ValidatorsClosed));
+    assert_eq!(vote(&mut world, "bob", "bob.votes", 0), Err(Rejection::UnknownValidator { account: account("bob") }));
+    // A new machine brings a new key, with the power the account has.
+    vote(&mut world, "north", "north.new", 1).unwrap();
+    world.wait(Millis::seconds(1));
+    let expected = Validator { account: account("north"), key: key("north.new").public(), power: 1 };
+    assert_eq!(world.ledger.view().validators(), [expected]);
+    assert!(world.history.last().unwrap().changes.contains(&Change::Validators));
+
+    let parameters = Parameters { power_bond: Amount::CREDIT, ..Parameters::dev() };
+    let mut world = World::with(genesis(parameters));
+    world.act("bob", Action::Bond { amount: Amount::credits(9) }).unwrap();
+    let taken = Err(Rejection::ValidatorKeyTaken { key: key("north.votes").public(), account: account("north") });
+    assert_eq!(vote(&mut world, "bob", "north.votes", 9), taken);
+    assert_eq!(vote(&mut world, "bob", "bob.votes", (1 << 48) + 1), Err(Rejection::PowerTooHigh));
+    vote(&mut world, "bob", "bob.votes", 9).unwrap();
+    vote(&mut world, "north", "north.votes", 0).unwrap();
+    world.wait(Millis::seconds(1));
+    let total: u64 = world.ledger.view().validators().iter().map(|validator| validator.power).sum();
+    assert_eq!(total, 9);
+}
+
+#[test]
+fn every_transaction_pays_the_fee_to_the_treasury() {
+    let parameters = Parameters { fee: credits("0.25"), ..Parameters::dev() };
+    let mut world = World::with(genesis(parameters));
+    let pay = |amount| Action::Transfer { to: account("poor"), amount, memo: String::new() };
+    world.act("alice", pay(credits("0.2"))).unwrap();
+    assert!(matches!(world.act("bob", pay(Amount::credits(1_000))), Err(Rejection::InsufficientBalance { .. })));
+    world.wait(Millis::seconds(1));
+    let keys = vec![KeyGrant { key: key("poor").public(), roles: vec![Role::Owner] }];
+    assert!(matches!(world.act("poor", Action::SetKeys { keys }), Err(Rejection::InsufficientBalance { .. })));
+    world.commit();
+    let view = world.ledger.view();
+    assert_eq!((view.treasury(), view.balance(account("alice"))), (credits("0.25"), credits("999.55")));
+    assert_eq!(view.balance(account("bob")), Amount::credits(1_000));
+}
+
+#[test]
+fn a_genesis_that_is_no_beginning_is_refused() {
+    let check = |edit: &dyn Fn(&mut Genesis)| {
+        let mut genesis = genesis(Parameters::dev());
+        edit(&mut genesis);
+        Ledger::new(&genesis).map(drop)
+    };
+    assert_eq!(check(&|_| ()), Ok(()));
+    assert_eq!(check(&|genesis| genesis.name.clear()), Err(GenesisError::Name { length: 0 }));
+    assert_eq!(check(&|genesis| genesis.validators.clear()), Err(GenesisError::ValidatorCount { count: 0 }));
+    let voter = key("north.votes").public();
+    assert_eq!(check(&|genesis| genesis.validators[0].power = 0), Err(GenesisError::Validator { key: voter }));
+    let twice = |genesis: &mut Genesis| genesis.validators.push(genesis.validators[0]);
+    assert_eq!(check(&twice), Err(GenesisError::Validator { key: voter }));
+    let alice = account("alice");
+    let twice = |genesis: &mut Genesis| genesis.accounts.push(genesis.accounts[0].clone());
+    assert_eq!(check(&twice), Err(GenesisError::AccountTwice { account: alice }));
+    assert_eq!(check(&|genesis| genesis.accounts[0].balance = Amount::MAX), Err(GenesisError::TooMuchMoney));
+    let twice = |genesis: &mut Genesis| genesis.nodes.push(genesis.nodes[0].clone());
+    assert_eq!(check(&twice), Err(GenesisError::Node { peer: node("alice") }));
+    let wrong = |parameter| Err(GenesisError::Parameter { parameter });
+    assert_eq!(check(&|genesis| genesis.parameters.gap = Millis(0)), wrong("gap"));
+    assert_eq!(check(&|genesis| genesis.parameters.min_lease = Millis::DAY), wrong("min_lease"));
+    assert_eq!(check(&|genesis| genesis.parameters.lease_length = Millis(u64::MAX)), wrong("lease_length"));
+    let keyless = |genesis: &mut Genesis| {
+        genesis.accounts[0].keys = vec![KeyGrant { key: key("a").public(), roles: vec![Role::Node] }];
+    };
+    assert!(matches!(check(&keyless), Err(GenesisError::Keys { .. })));
+}
+
+#[test]
+fn a_networks_id_is_its_genesis() {
+    let (one, mut other) = (genesis(Parameters::dev()), genesis(Parameters::dev()));
+    assert_eq!(one.network_id(), Genesis::decode(&one.encode()).unwrap().network_id());
+    other.created = Time(other.created.0 + 1);
+    assert_ne!(one.network_id(), other.network_id());
+    assert_eq!(Ledger::new(&one).unwrap().network(), one.network_id());
+    assert_eq!(Ledger::new(&one).unwrap().head().0, one.network_id().0);
+}
