@@ -1,0 +1,231 @@
+//! The payer's meter of one lease: what was delivered, and what to sign for it.
+//!
+//! # Rules
+//! - Served time is the time between consecutive successful probes at most [`PROBE_GAP`] apart. A failed probe ends the
+//!   accrual at the last success; so does silence.
+//! - Requests and bytes are what the payer's gateways counted.
+//! - The provider's own report can only lower what is signed below the payer's count, when it is more than [`TOLERANCE`]
+//!   below it, or raise it by [`TOLERANCE`] at most; a report above that is disputed and counts for nothing. A provider
+//!   that reports a fifth too much is therefore paid what an honest one that reports nothing is paid.
+//! - Upon a larger receipt of another payer of the same deployment: counting goes on from it. What was counted until then
+//!   and what the receipt covers are the same service, so the larger counts, never the sum; and the interval under way is
+//!   given up, since the receipt may cover it.
+//! - Nothing ever goes backwards, and served time never exceeds the time since the lease began.
+//! - A lease whose prices are all zero has no receipts.
+//!
+//! One meter runs on the owner's node and on each steward; [`crate::signer()`] says whose receipts count now.
+
+use grange_types::{Amount, ByteCount, Counters, LeaseId, LeaseTerms, Millis, Prices, Receipt, Time, UsageLine};
+
+/// Two successful probes farther apart than this do not show that the replica served in between.
+pub const PROBE_GAP: Millis = Millis::seconds(3);
+
+/// How far a provider's report may exceed the payer's own count, as a fraction: one in so many.
+pub const TOLERANCE: u64 = 100;
+
+/// Why another payer's receipt was not adopted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AdoptError {
+    /// It is for another lease or generation.
+    #[error("the receipt is for lease {} generation {generation}", .lease.short())]
+    Foreign {
+        /// The lease that it names.
+        lease: LeaseId,
+        /// The generation that it names.
+        generation: u64,
+    },
+    /// An equal or larger one is known.
+    #[error("receipt {sequence} of lease {} is not after {known}", .lease.short())]
+    Stale {
+        /// The lease.
+        lease: LeaseId,
+        /// The number of the receipt.
+        sequence: u64,
+        /// The largest number known.
+        known: u64,
+    },
+}
+
+/// The payer's meter of one lease.
+#[derive(Debug, Clone)]
+pub struct Meter {
+    lease: LeaseId,
+    generation: u64,
+    terms: LeaseTerms,
+    start: Time,
+    /// What another payer, or this one before a restart, had signed when counting began or went on.
+    base: Counters,
+    /// What was counted here since.
+    counted: Counters,
+    /// The last successful probe, if no failure followed.
+    last_success: Option<Time>,
+    /// Until when another payer's receipt may have counted already.
+    counted_until: Time,
+    /// What the provider says.
+    claim: Option<Counters>,
+    /// The largest receipt known.
+    last: Receipt,
+}
+
+impl Meter {
+    /// A meter for a lease that began at `start`, going on from the largest receipt that is known.
+    #[must_use]
+    pub fn new(lease: LeaseId, terms: LeaseTerms, generation: u64, start: Time, base: Option<Receipt>) -> Self {
+        let none = Receipt { lease, generation, sequence: 0, counters: Counters::default(), amount: Amount::ZERO };
+        let last = base.filter(|base| base.lease == lease && base.generation == generation).unwrap_or(none);
+        Self {
+            lease,
+            generation,
+            terms,
+            start,
+            base: last.counters,
+            counted: Counters::default(),
+            last_success: None,
+            counted_until: start,
+            claim: None,
+            last,
+        }
+    }
+
+    /// The lease.
+    #[must_use]
+    pub const fn lease(&self) -> LeaseId {
+        self.lease
+    }
+
+    /// Its terms.
+    #[must_use]
+    pub const fn terms(&self) -> &LeaseTerms {
+        &self.terms
+    }
+
+    /// A probe was answered, or not.
+    pub fn probe(&mut self, now: Time, ok: bool) {
+        if !ok {
+            self.last_success = None;
+            return;
+        }
+        if let Some(success) = self.last_success
+            && now.since(success) <= PROBE_GAP
+        {
+            let span = now.since(success.max(self.counted_until)).0;
+            let room = now.since(self.start).0.saturating_sub(self.own().served.0);
+            self.counted.served = Millis(self.counted.served.0.saturating_add(span.min(room)));
+        }
+        // A clock that steps back starts no second count of the same time.
+        self.last_success = Some(self.last_success.map_or(now, |success| success.max(now)));
+    }
+
+    /// Gateways answered so many more requests with so many more bytes.
+    pub const fn gateway(&mut self, requests: u64, egress: ByteCount) {
+        self.counted.requests = self.counted.requests.saturating_add(requests);
+        self.counted.egress = ByteCount(self.counted.egress.0.saturating_add(egress.0));
+    }
+
+    /// The provider says that it delivered so much since the lease began.
+    pub const fn report(&mut self, claim: Counters) {
+        self.claim = Some(claim);
+    }
+
+    /// Goes on from a larger receipt that another payer of the deployment signed; the caller has checked whose it is.
+    pub fn adopt(&mut self, now: Time, receipt: &Receipt) -> Result<(), AdoptError> {
+        let Receipt { lease, generation, sequence, counters, .. } = *receipt;
+        if lease != self.lease || generation != self.generation {
+            return Err(AdoptError::Foreign { lease, generation });
+        }
+        if sequence <= self.last.sequence {
+            return Err(AdoptError::Stale { lease, sequence, known: self.last.sequence });
+        }
+        if counters.served > self.own().served {
+            (self.base.served, self.counted.served) = (counters.served, Millis(0));
+            self.counted_until = self.counted_until.max(now);
+        }
+        if counters.requests > self.own().requests {
+            (self.base.requests, self.counted.requests) = (counters.requests, 0);
+        }
+        if counters.egress > self.own().egress {
+            (self.base.egress, self.counted.egress) = (counters.egress, ByteCount(0));
+        }
+        let counters = Counters::max(&counters, &self.last.counters);
+        let amount = receipt.amount.max(self.last.amount);
+        self.last = Receipt { lease, generation, sequence, counters, amount };
+        Ok(())
+    }
+
+    /// What would be signed now, after so much block time of the lease: a receipt if it says more than the last one.
+    pub fn receipt(&mut self, now: Time, elapsed_on_ledger: Millis) -> Option<Receipt> {
+        if self.terms.prices == Prices::default() {
+            return None;
+        }
+        let counters = self.accepted(now);
+        let amount = self.terms.amount(&counters, elapsed_on_ledger).max(self.last.amount);
+        if counters == self.last.counters && amount == self.last.amount {
+            return None;
+        }
+        let sequence = self.last.sequence.checked_add(1)?;
+        self.last = Receipt { lease: self.lease, generation: self.generation, sequence, counters, amount };
+        Some(self.last.clone())
+    }
+
+    /// The largest receipt known, signed here or adopted; none before the first.
+    #[must_use]
+    pub fn last(&self) -> Option<&Receipt> {
+        (self.last.sequence > 0).then_some(&self.last)
+    }
+
+    /// What the payer counted since the lease began.
+    #[must_use]
+    pub fn usage(&self) -> Counters {
+        self.own()
+    }
+
+    /// The bill over what was signed so far.
+    #[must_use]
+    pub fn lines(&self) -> [UsageLine; 5] {
+        self.terms.prices.lines(&self.terms.resources, &self.last.counters)
+    }
+
+    /// Whether the provider claims more than the payer can have missed.
+    #[must_use]
+    pub fn disputed(&self, now: Time) -> bool {
+        self.claim.is_some_and(|claim| !self.bound(now).extends(&claim))
+    }
+
+    const fn own(&self) -> Counters {
+        Counters {
+            served: Millis(self.base.served.0.saturating_add(self.counted.served.0)),
+            requests: self.base.requests.saturating_add(self.counted.requests),
+            egress: ByteCount(self.base.egress.0.saturating_add(self.counted.egress.0)),
+        }
+    }
+
+    /// The most that a report may say: the own count and the tolerance, of which only what was counted here since the
+    /// last hand-over earns one. Else two payers handing over to each other would let it grow without end.
+    fn bound(&self, now: Time) -> Counters {
+        let (own, counted) = (self.own(), self.counted);
+        let served = own.served.0.saturating_add(counted.served.0 / TOLERANCE);
+        Counters {
+            served: Millis(served.min(now.since(self.start).0).max(own.served.0)),
+            requests: own.requests.saturating_add(counted.requests / TOLERANCE),
+            egress: ByteCount(own.egress.0.saturating_add(counted.egress.0 / TOLERANCE)),
+        }
+    }
+
+    /// What is accepted as delivered, never less than what was signed.
+    fn accepted(&self, now: Time) -> Counters {
+        let (own, bound) = (self.own(), self.bound(now));
+        let accept = |own: u64, bound: u64, claim: Option<u64>| match claim {
+            // A report is a second old when it is read: so little below the count it lowers nothing, or who reports
+            // honestly would be paid less than who is not believed.
+            Some(claim) if claim <= bound && claim >= own - own / TOLERANCE => claim.max(own),
+            Some(claim) if claim <= bound => claim,
+            _ => own,
+        };
+        let accepted = Counters {
+            served: Millis(accept(own.served.0, bound.served.0, self.claim.map(|claim| claim.served.0))),
+            requests: accept(own.requests, bound.requests, self.claim.map(|claim| claim.requests)),
+            egress: ByteCount(accept(own.egress.0, bound.egress.0, self.claim.map(|claim| claim.egress.0))),
+        };
+        Counters::max(&accepted, &self.last.counters)
+    }
+}

@@ -1,0 +1,348 @@
+//! The provider's till: the best receipt of each lease, when to carry it to the ledger, and when to stop serving.
+//!
+//! # Rules
+//! - A receipt is taken when its lease and generation are known, its number is larger, its counters extend the last ones and
+//!   its amount is what the terms say. It replaces the last one.
+//! - Upon [`SETTLE_THRESHOLD`] of unsettled money, upon [`SETTLE_EVERY`] with anything unsettled, or upon the end of the
+//!   lease: the receipt is handed out to be settled. Unanswered, it is handed out again after [`SETTLE_EVERY`].
+//! - Upon a credit window of service without a newer receipt, or receipts that lag behind by more than a window and a
+//!   twentieth of all service: the payer is a non-payer, and the provider stops. So at most that much is ever at risk.
+//! - A lease whose prices are all zero owes nothing and never stops.
+//! - Served time is the provider's own count; a ledger that halts does not stop anything, since receipts need none.
+//!
+//! # Left out
+//! Signatures and who may sign: the caller has opened the envelope and asked the ledger for owner and delegates.
+
+use std::collections::BTreeMap;
+
+use grange_types::{Amount, Counters, LeaseId, LeaseTerms, Millis, Prices, Receipt, Signed, Time};
+
+/// Money that is settled at once.
+pub const SETTLE_THRESHOLD: Amount = Amount::credits(1);
+
+/// How often anything at all is settled.
+pub const SETTLE_EVERY: Millis = Millis::seconds(10);
+
+/// How much service a provider gives on credit.
+pub const CREDIT_WINDOW: Millis = Millis::seconds(60);
+
+/// How far apart two views of block time may be when the cap of a lease is checked.
+pub const ELAPSED_TOLERANCE: Millis = Millis::seconds(60);
+
+/// A receipt that expires sooner than this could die on the way to the ledger.
+pub const RECEIPT_LIFE_LEFT: Millis = Millis::seconds(60);
+
+/// What part of all service receipts may lag behind beyond the credit window: one in so many.
+const LAG: u64 = 20;
+
+/// Why a receipt was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ReceiptError {
+    /// No such lease is served here.
+    #[error("lease {} is not served here", .lease.short())]
+    UnknownLease {
+        /// The lease.
+        lease: LeaseId,
+    },
+    /// It is for another generation of the slot.
+    #[error("the receipt is for generation {theirs}, lease {} has {ours}", .lease.short())]
+    WrongGeneration {
+        /// The lease.
+        lease: LeaseId,
+        /// The receipt's generation.
+        theirs: u64,
+        /// The lease's.
+        ours: u64,
+    },
+    /// An equal or larger one is known.
+    #[error("receipt {sequence} of lease {} is not after {known}", .lease.short())]
+    Stale {
+        /// The lease.
+        lease: LeaseId,
+        /// The receipt's number.
+        sequence: u64,
+        /// The number that is known.
+        known: u64,
+    },
+    /// A counter or the amount went backwards.
+    #[error("receipt {sequence} of lease {} takes back what was acknowledged", .lease.short())]
+    Backwards {
+        /// The lease.
+        lease: LeaseId,
+        /// The receipt's number.
+        sequence: u64,
+    },
+    /// The amount is not what the terms make of the counters.
+    #[error("receipt {sequence} of lease {} says {stated}, the terms say {due}", .lease.short())]
+    WrongAmount {
+        /// The lease.
+        lease: LeaseId,
+        /// The receipt's number.
+        sequence: u64,
+        /// What it says.
+        stated: Amount,
+        /// What the terms say.
+        due: Amount,
+    },
+    /// Its envelope expires too soon to reach the ledger.
+    #[error("receipt {sequence} of lease {} expires too soon, at {expires}", .lease.short())]
+    ExpiresSoon {
+        /// The lease.
+        lease: LeaseId,
+        /// The receipt's number.
+        sequence: u64,
+        /// When.
+        expires: Time,
+    },
+}
+
+/// What the ledger has paid of a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Settled {
+    /// The number of the receipt.
+    pub sequence: u64,
+    /// Its amount.
+    pub amount: Amount,
+}
+
+/// What is owed, acknowledged and settled of one lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tab {
+    generation: u64,
+    terms: LeaseTerms,
+    best: Option<Signed<Receipt>>,
+    settled: Settled,
+    /// What was last handed out to be settled, and when; when the tab was opened, at first.
+    asked: (Time, Settled),
+    /// The provider's own count: now, when the tab was opened, and when a receipt last acknowledged more service.
+    delivered: Counters,
+    opened_at: Millis,
+    acknowledged_at: Millis,
+    /// What was acknowledged already when the tab was opened.
+    known_at_open: Millis,
+    closing: bool,
+    stopped: bool,
+}
+
+impl Tab {
+    /// The lease's terms.
+    #[must_use]
+    pub const fn terms(&self) -> &LeaseTerms {
+        &self.terms
+    }
+
+    /// The best receipt; to be kept across restarts.
+    #[must_use]
+    pub const fn best(&self) -> Option<&Signed<Receipt>> {
+        self.best.as_ref()
+    }
+
+    /// What the best receipt acknowledges, or the ledger if it has more.
+    #[must_use]
+    pub fn acknowledged(&self) -> Amount {
+        self.best.as_ref().map_or(Amount::ZERO, |best| best.body.amount).max(self.settled.amount)
+    }
+
+    /// What the ledger has paid.
+    #[must_use]
+    pub const fn settled(&self) -> Settled {
+        self.settled
+    }
+
+    /// What is acknowledged and not paid yet.
+    #[must_use]
+    pub fn unsettled(&self) -> Amount {
+        self.acknowledged().saturating_sub(self.settled.amount)
+    }
+
+    /// What was delivered and not acknowledged yet, at the lease's prices.
+    #[must_use]
+    pub fn exposure(&self) -> Amount {
+        self.terms.prices.charge(&self.terms.resources, &self.delivered).saturating_sub(self.acknowledged())
+    }
+
+    /// Whether its payer does not pay.
+    #[must_use]
+    pub const fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    fn acknowledged_service(&self) -> Millis {
+        self.best.as_ref().map_or(Millis(0), |best| best.body.counters.served)
+    }
+
+    fn is_unpaid(&self) -> bool {
+        let delivered = self.delivered.served.0;
+        let since_receipt = delivered.saturating_sub(self.acknowledged_at.0);
+        let here = delivered.saturating_sub(self.opened_at.0);
+        let acknowledged = self.acknowledged_service().0.saturating_sub(self.known_at_open.0);
+        let behind = here.saturating_sub(acknowledged);
+        let free = self.terms.prices == Prices::default();
+        !free && (since_receipt > CREDIT_WINDOW.0 || behind > CREDIT_WINDOW.0 + here / LAG)
+    }
+
+    fn is_due(&self, now: Time) -> bool {
+        let (asked_at, asked) = self.asked;
+        // What is on its way to the ledger is given its time before it is handed out again.
+        let waiting = self.acknowledged().saturating_sub(asked.amount.max(self.settled.amount));
+        let urgent = if self.closing { !waiting.is_zero() } else { waiting >= SETTLE_THRESHOLD };
+        !self.unsettled().is_zero() && (urgent || now.since(asked_at) >= SETTLE_EVERY)
+    }
+
+    /// Whether a receipt may replace the best one.
+    fn check(&self, receipt: &Receipt, elapsed: Millis) -> Result<(), ReceiptError> {
+        let Receipt { lease, generation, sequence, counters, amount } = *receipt;
+        if generation != self.generation {
+            return Err(ReceiptError::WrongGeneration { lease, theirs: generation, ours: self.generation });
+        }
+        let known = self.best.as_ref().map_or(0, |best| best.body.sequence).max(self.settled.sequence);
+        if sequence <= known {
+            return Err(ReceiptError::Stale { lease, sequence, known });
+        }
+        let extends = self.best.as_ref().is_none_or(|best| counters.extends(&best.body.counters));
+        if !extends || amount < self.acknowledged() {
+            return Err(ReceiptError::Backwards { lease, sequence });
+        }
+        // Where the cap binds, payer and provider may see block times that differ a little.
+        let charge = self.terms.prices.charge(&self.terms.resources, &counters);
+        let least = self.terms.cap(Millis(elapsed.0.saturating_sub(ELAPSED_TOLERANCE.0)));
+        let most = self.terms.cap(Millis(elapsed.0.saturating_add(ELAPSED_TOLERANCE.0)));
+        if amount > charge || amount > most || (amount < charge && amount < least) {
+            let due = self.terms.amount(&counters, elapsed);
+            return Err(ReceiptError::WrongAmount { lease, sequence, stated: amount, due });
+        }
+        Ok(())
+    }
+}
+
+/// A provider's till.
+#[derive(Debug, Default)]
+pub struct Till {
+    tabs: BTreeMap<LeaseId, Tab>,
+}
+
+impl Till {
+    /// An empty till.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Opens the tab of a lease that is served here. After a restart, `settled` is what the ledger has, `delivered` what
+    /// the provider counted before; hand the best receipt that was kept to [`Till::accept`].
+    pub fn open(
+        &mut self,
+        now: Time,
+        lease: LeaseId,
+        generation: u64,
+        terms: LeaseTerms,
+        settled: Settled,
+        delivered: Counters,
+    ) {
+        self.tabs.entry(lease).or_insert_with(|| Tab {
+            generation,
+            terms,
+            best: None,
+            settled,
+            asked: (now, settled),
+            delivered,
+            opened_at: delivered.served,
+            acknowledged_at: delivered.served,
+            known_at_open: Millis(0),
+            closing: false,
+            stopped: false,
+        });
+    }
+
+    /// What the provider itself counted of a lease since it began.
+    pub fn delivered(&mut self, lease: &LeaseId, counters: Counters) {
+        if let Some(tab) = self.tabs.get_mut(lease) {
+            tab.delivered = Counters::max(&tab.delivered, &counters);
+        }
+    }
+
+    /// Takes a receipt whose envelope was opened. `elapsed` is the block time since the lease began.
+    pub fn accept(&mut self, now: Time, elapsed: Millis, receipt: Signed<Receipt>) -> Result<(), ReceiptError> {
+        let Receipt { lease, sequence, .. } = receipt.body;
+        let tab = self.tabs.get_mut(&lease).ok_or(ReceiptError::UnknownLease { lease })?;
+        tab.check(&receipt.body, elapsed)?;
+        if receipt.expires < now.after(RECEIPT_LIFE_LEFT) {
+            return Err(ReceiptError::ExpiresSoon { lease, sequence, expires: receipt.expires });
+        }
+        if receipt.body.counters.served > tab.acknowledged_service() {
+            tab.acknowledged_at = tab.delivered.served;
+        }
+        tab.best = Some(receipt);
+        tab.stopped = tab.stopped && tab.is_unpaid();
+        Ok(())
+    }
+
+    /// A lease whose payer does not pay, each once until it pays again: stop serving it.
+    pub fn poll_stop(&mut self) -> Option<LeaseId> {
+        let (lease, tab) = self.tabs.iter_mut().find(|(_, tab)| !tab.stopped && !tab.closing && tab.is_unpaid())?;
+        tab.stopped = true;
+        Some(*lease)
+    }
+
+    /// The receipts to carry to the ledger now.
+    pub fn poll_settle(&mut self, now: Time) -> Vec<Signed<Receipt>> {
+        let due = self.tabs.values_mut().filter(|tab| tab.is_due(now));
+        due.filter_map(|tab| {
+            let best = tab.best.clone()?;
+            tab.asked = (now, Settled { sequence: best.body.sequence, amount: best.body.amount });
+            Some(best)
+        })
+        .collect()
+    }
+
+    /// When [`Till::poll_settle`] has something to give, if nothing else happens.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let owed = self.tabs.values().filter(|tab| !tab.unsettled().is_zero());
+        owed.map(|tab| tab.asked.0.after(SETTLE_EVERY)).min()
+    }
+
+    /// The ledger has paid a lease up to this. The tab of a lease that ended is closed when nothing is left.
+    pub fn settled(&mut self, lease: &LeaseId, settled: Settled) {
+        if let Some(tab) = self.tabs.get_mut(lease) {
+            if settled.sequence > tab.settled.sequence {
+                tab.settled = settled;
+            }
+            if tab.closing && tab.unsettled().is_zero() {
+                self.tabs.remove(lease);
+            }
+        }
+    }
+
+    /// The lease ended: what is unsettled is settled at once, then the tab closes.
+    pub fn close(&mut self, lease: &LeaseId) {
+        if let Some(tab) = self.tabs.get_mut(lease) {
+            tab.closing = true;
+            if tab.unsettled().is_zero() {
+                self.tabs.remove(lease);
+            }
+        }
+    }
+
+    /// Nothing can be claimed on the lease any more.
+    pub fn forget(&mut self, lease: &LeaseId) -> Option<Tab> {
+        self.tabs.remove(lease)
+    }
+
+    /// The tab of a lease.
+    #[must_use]
+    pub fn tab(&self, lease: &LeaseId) -> Option<&Tab> {
+        self.tabs.get(lease)
+    }
+
+    /// All tabs.
+    pub fn tabs(&self) -> impl Iterator<Item = (&LeaseId, &Tab)> {
+        self.tabs.iter()
+    }
+
+    /// What was delivered on a lease and not acknowledged yet.
+    #[must_use]
+    pub fn exposure(&self, lease: &LeaseId) -> Amount {
+        self.tabs.get(lease).map_or(Amount::ZERO, Tab::exposure)
+    }
+}

@@ -1,0 +1,310 @@
+//! The payer's meter: scripts of what it saw, and properties over random ones.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use grange_market::Meter;
+use grange_market::meter::AdoptError;
+use grange_types::{
+    AccountId, Amount, BlobId, ByteCount, Counters, Isolation, Kind, LeaseId, LeaseTerms, Millis, PeerId, Prices,
+    Receipt, Resources, Time,
+};
+use proptest::prelude::*;
+
+const LEASE: LeaseId = LeaseId([1; 32]);
+const GENERATION: u64 = 4;
+const START: Time = Time(1_000_000);
+
+/// One processor at 3.6 credits an hour is a thousandth of a credit a second.
+fn terms() -> LeaseTerms {
+    LeaseTerms {
+        provider: PeerId([2; 32]),
+        operator: AccountId([3; 32]),
+        kind: Kind::Wasm,
+        workload: BlobId([4; 32]),
+        resources: Resources { cpu_millis: 1_000, memory: ByteCount(0), disk: ByteCount(0) },
+        isolation: Isolation::Wasm,
+        prices: Prices {
+            cpu_hour: "3.6".parse().unwrap(),
+            request_million: "1".parse().unwrap(),
+            egress_gib: "1".parse().unwrap(),
+            ..Prices::default()
+        },
+        max_rate: Amount::credits(360),
+    }
+}
+
+fn meter() -> Meter {
+    Meter::new(LEASE, terms(), GENERATION, START, None)
+}
+
+fn at(seconds: u64) -> Time {
+    START.after(Millis::seconds(seconds))
+}
+
+fn counters(seconds: u64, requests: u64, egress: u64) -> Counters {
+    Counters { served: Millis::seconds(seconds), requests, egress: ByteCount(egress) }
+}
+
+fn receipt(sequence: u64, counters: Counters) -> Receipt {
+    let amount = terms().prices.charge(&terms().resources, &counters);
+    Receipt { lease: LEASE, generation: GENERATION, sequence, counters, amount }
+}
+
+/// Probes every second of a range.
+fn probe(meter: &mut Meter, seconds: core::ops::RangeInclusive<u64>) {
+    for second in seconds {
+        meter.probe(at(second), true);
+    }
+}
+
+/// A script of probes as (second, answered), and how many seconds are taken as served.
+#[track_caller]
+fn check(script: &[(u64, bool)], expected: u64) {
+    let mut meter = meter();
+    for (second, ok) in script {
+        meter.probe(at(*second), *ok);
+    }
+    assert_eq!(meter.usage().served, Millis::seconds(expected), "{script:?}");
+}
+
+#[test]
+fn served_time_lies_between_successes_that_are_near_each_other() {
+    check(&[], 0);
+    check(&[(5, true)], 0);
+    check(&[(0, true), (1, true), (2, true)], 2);
+    check(&[(0, true), (3, true), (6, true)], 6);
+    check(&[(0, true), (4, true), (5, true)], 1);
+    check(&[(0, true), (1, true), (2, false), (3, true), (4, true)], 2);
+    check(&[(0, false), (1, false)], 0);
+    check(&[(0, true), (2, true), (1, true), (2, true), (3, true)], 3);
+}
+
+#[test]
+fn a_receipt_is_made_when_it_says_more_than_the_last() {
+    let mut meter = meter();
+    assert_eq!(meter.receipt(at(0), Millis(0)), None);
+    probe(&mut meter, 0..=10);
+    meter.gateway(1_000_000, ByteCount::gib(1));
+    let first = meter.receipt(at(10), Millis::seconds(10_000)).unwrap();
+    assert_eq!((first.sequence, first.counters), (1, counters(10, 1_000_000, 1 << 30)));
+    assert_eq!(first.amount.to_string(), "2.01");
+    assert_eq!(meter.receipt(at(10), Millis::seconds(10_000)), None);
+    probe(&mut meter, 11..=12);
+    assert_eq!(meter.receipt(at(12), Millis::seconds(10_000)).unwrap().amount.to_string(), "2.012");
+    assert_eq!(meter.last().unwrap().sequence, 2);
+}
+
+#[test]
+fn the_cap_of_the_lease_bounds_a_receipt_and_grows_with_block_time() {
+    let mut meter = meter();
+    meter.gateway(100_000_000, ByteCount(0));
+    assert_eq!(meter.receipt(at(0), Millis::seconds(10)).unwrap().amount.to_string(), "1");
+    let later = meter.receipt(at(0), Millis::seconds(20)).unwrap();
+    assert_eq!((later.sequence, later.amount.to_string()), (2, "2".into()));
+    assert_eq!(meter.receipt(at(0), Millis::seconds(20)), None);
+}
+
+#[test]
+fn a_lease_without_prices_has_no_receipts() {
+    let own = LeaseTerms { prices: Prices::default(), ..terms() };
+    let mut meter = Meter::new(LEASE, own, GENERATION, START, None);
+    probe(&mut meter, 0..=10);
+    assert_eq!((meter.receipt(at(10), Millis::HOUR), meter.usage().served), (None, Millis::seconds(10)));
+}
+
+/// What is signed when the payer counted a thousand seconds, requests and bytes, and the provider claims something.
+#[track_caller]
+fn check_claim(claim: Counters, expected: Counters, disputed: bool) {
+    let mut meter = meter();
+    probe(&mut meter, 0..=1_000);
+    meter.gateway(1_000, ByteCount(1_000));
+    meter.report(claim);
+    assert_eq!(meter.disputed(at(2_000)), disputed);
+    assert_eq!(meter.receipt(at(2_000), Millis::HOUR).unwrap().counters, expected);
+}
+
+#[test]
+fn a_report_counts_only_within_the_tolerance() {
+    check_claim(counters(1_000, 1_000, 1_000), counters(1_000, 1_000, 1_000), false);
+    check_claim(counters(990, 990, 990), counters(1_000, 1_000, 1_000), false);
+    check_claim(counters(989, 989, 989), counters(989, 989, 989), false);
+    check_claim(counters(1_010, 1_010, 1_010), counters(1_010, 1_010, 1_010), false);
+    check_claim(counters(1_011, 1_011, 1_011), counters(1_000, 1_000, 1_000), true);
+    check_claim(counters(1_200, 1_000, 0), counters(1_000, 1_000, 0), true);
+    check_claim(counters(u64::MAX / 1_000, u64::MAX, u64::MAX), counters(1_000, 1_000, 1_000), true);
+}
+
+#[test]
+fn whoever_reports_a_fifth_too_much_is_paid_what_silence_is_paid() {
+    let paid = |report: bool| {
+        let mut meter = meter();
+        for second in 0..=600 {
+            meter.probe(at(second), true);
+            meter.gateway(7, ByteCount(7_000));
+            if report {
+                let honest = meter.usage();
+                meter.report(counters(second * 6 / 5, honest.requests * 6 / 5, honest.egress.0 * 6 / 5));
+            }
+            if second % 10 == 0 {
+                meter.receipt(at(second), Millis::seconds(second));
+            }
+        }
+        meter.last().unwrap().clone()
+    };
+    assert_eq!(paid(true), paid(false));
+}
+
+#[test]
+fn a_claim_never_lifts_served_time_above_the_clock() {
+    let mut meter = meter();
+    probe(&mut meter, 0..=1_000);
+    meter.report(counters(1_005, 0, 0));
+    assert_eq!(meter.receipt(at(1_000), Millis::HOUR).unwrap().counters.served, Millis::seconds(1_000));
+}
+
+#[test]
+fn what_was_signed_is_never_taken_back() {
+    let mut meter = meter();
+    probe(&mut meter, 0..=100);
+    meter.receipt(at(100), Millis::HOUR).unwrap();
+    meter.report(counters(50, 0, 0));
+    assert_eq!(meter.receipt(at(100), Millis::HOUR), None);
+}
+
+#[test]
+fn taking_over_goes_on_from_the_others_receipt() {
+    let mut late = meter();
+    probe(&mut late, 90..=100);
+    late.gateway(5, ByteCount(5));
+    late.adopt(at(100), &receipt(7, counters(100, 3, 50))).unwrap();
+    assert_eq!(late.usage(), counters(100, 5, 50));
+    probe(&mut late, 101..=110);
+    let next = late.receipt(at(110), Millis::HOUR).unwrap();
+    assert_eq!((next.sequence, next.counters), (8, counters(110, 5, 50)));
+}
+
+#[test]
+fn the_interval_under_way_is_not_counted_twice() {
+    let mut late = meter();
+    late.probe(at(98), true);
+    late.adopt(at(100), &receipt(7, counters(100, 0, 0))).unwrap();
+    late.probe(at(101), true);
+    assert_eq!(late.usage().served, Millis::seconds(101));
+}
+
+#[test]
+fn a_receipt_that_is_foreign_or_old_is_not_adopted() {
+    let mut meter = Meter::new(LEASE, terms(), GENERATION, START, Some(receipt(7, counters(9, 0, 0))));
+    assert_eq!(meter.usage(), counters(9, 0, 0));
+    let stale = AdoptError::Stale { lease: LEASE, sequence: 7, known: 7 };
+    assert_eq!(meter.adopt(at(100), &receipt(7, counters(50, 0, 0))), Err(stale));
+    let mut foreign = receipt(8, counters(50, 0, 0));
+    foreign.generation = 5;
+    let refused = AdoptError::Foreign { lease: LEASE, generation: 5 };
+    assert_eq!(meter.adopt(at(100), &foreign), Err(refused));
+    assert_eq!(meter.usage(), counters(9, 0, 0));
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Probe { who: usize, ok: bool },
+    Gateway { requests: u64 },
+    Claim { percent: u64 },
+    Sign { who: usize },
+}
+
+fn steps() -> impl Strategy<Value = (u64, Step)> {
+    let step = prop_oneof![
+        8 => (0_usize..2, prop::bool::weighted(0.9)).prop_map(|(who, ok)| Step::Probe { who, ok }),
+        1 => (0_u64..1_000).prop_map(|requests| Step::Gateway { requests }),
+        1 => (90_u64..130).prop_map(|percent| Step::Claim { percent }),
+        2 => (0_usize..2).prop_map(|who| Step::Sign { who }),
+    ];
+    (0_u64..1_500, step)
+}
+
+/// The length of the union of intervals.
+fn union(mut intervals: Vec<(u64, u64)>) -> u64 {
+    intervals.sort_unstable();
+    let (mut length, mut reached) = (0, 0);
+    for (from, to) in intervals {
+        length += to.saturating_sub(from.max(reached));
+        reached = reached.max(to);
+    }
+    length
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Two payers probe at their own times, sign in turns and adopt each other's receipts, while the provider claims what
+    /// it likes. What is signed never shrinks, never exceeds the clock, and never exceeds what the two saw between them
+    /// by more than the tolerance; without claims, not at all.
+    #[test]
+    fn two_payers_together_never_sign_more_than_they_saw(
+        steps in prop::collection::vec(steps(), 0..300),
+        claims in any::<bool>(),
+    ) {
+        let mut meters = [meter(), meter()];
+        let mut last_ok = [None, None];
+        let (mut seen, mut now, mut largest) = (Vec::new(), START, receipt(0, Counters::default()));
+        for (pause, step) in steps {
+            now = now.after(Millis(pause));
+            match step {
+                Step::Probe { who, ok } => {
+                    meters[who].probe(now, ok);
+                    if let Some(since) = last_ok[who].filter(|since: &Time| ok && now.since(*since).0 <= 3_000) {
+                        seen.push((since.0, now.0));
+                    }
+                    last_ok[who] = ok.then_some(now);
+                }
+                Step::Gateway { requests } => meters.iter_mut().for_each(|meter| meter.gateway(requests, ByteCount(0))),
+                Step::Claim { percent } if claims => {
+                    for meter in &mut meters {
+                        let Counters { served, requests, egress } = meter.usage();
+                        let served = Millis(served.0 * percent / 100);
+                        meter.report(Counters { served, requests: requests * percent / 100, egress });
+                    }
+                }
+                Step::Claim { .. } => {}
+                Step::Sign { who } => {
+                    if let Some(signed) = meters[who].receipt(now, now.since(START)) {
+                        prop_assert!(signed.sequence > largest.sequence);
+                        prop_assert!(signed.counters.extends(&largest.counters) && signed.amount >= largest.amount);
+                        prop_assert!(signed.counters.served <= now.since(START));
+                        prop_assert_eq!(signed.amount, terms().amount(&signed.counters, now.since(START)));
+                        let bound = union(seen.clone());
+                        let tolerated = if claims { bound / 100 } else { 0 };
+                        prop_assert!(signed.counters.served.0 <= bound + tolerated);
+                        meters[1 - who].adopt(now, &signed).unwrap();
+                        largest = signed;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Bills are made from cumulative counters: a hundred receipts end where a single one does.
+    #[test]
+    fn settling_often_is_settling_once(
+        beats in prop::collection::vec((0_u64..4_000, 0_u64..5_000, 0_u64..1_000_000, any::<bool>()), 1..200),
+    ) {
+        let (mut often, mut once, mut now) = (meter(), meter(), START);
+        for (pause, requests, egress, sign) in beats {
+            now = now.after(Millis(pause));
+            for meter in [&mut often, &mut once] {
+                meter.probe(now, true);
+                meter.gateway(requests, ByteCount(egress));
+            }
+            if sign {
+                often.receipt(now, Millis::DAY);
+            }
+        }
+        often.receipt(now, Millis::DAY);
+        once.receipt(now, Millis::DAY);
+        let last = |meter: &Meter| meter.last().map(|last| (last.counters, last.amount));
+        prop_assert_eq!(last(&often), last(&once));
+        let lines: Amount = once.lines().iter().map(|line| line.amount).sum();
+        prop_assert_eq!(lines, once.last().map_or(Amount::ZERO, |last| last.amount));
+    }
+}

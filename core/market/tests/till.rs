@@ -1,0 +1,217 @@
+//! The provider's till: what it takes, what it hands out, and when it stops serving.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use grange_market::till::{CREDIT_WINDOW, SETTLE_EVERY};
+use grange_market::{ReceiptError, Settled, Till};
+use grange_types::{
+    AccountId, Amount, BlobId, ByteCount, Counters, Isolation, Kind, LeaseId, LeaseTerms, Millis, NetworkId, PeerId,
+    Prices, Receipt, Resources, SecretKey, Signed, Time,
+};
+
+const LEASE: LeaseId = LeaseId([1; 32]);
+const START: Time = Time(1_000_000);
+
+/// One processor at 36 credits an hour is a hundredth of a credit a second.
+fn terms() -> LeaseTerms {
+    LeaseTerms {
+        provider: PeerId([2; 32]),
+        operator: AccountId([3; 32]),
+        kind: Kind::Wasm,
+        workload: BlobId([4; 32]),
+        resources: Resources { cpu_millis: 1_000, memory: ByteCount(0), disk: ByteCount(0) },
+        isolation: Isolation::Wasm,
+        prices: Prices { cpu_hour: Amount::credits(36), request_million: Amount::credits(1), ..Prices::default() },
+        max_rate: Amount::credits(360),
+    }
+}
+
+fn at(seconds: u64) -> Time {
+    START.after(Millis::seconds(seconds))
+}
+
+fn served(seconds: u64) -> Counters {
+    Counters { served: Millis::seconds(seconds), ..Counters::default() }
+}
+
+fn body(sequence: u64, counters: Counters) -> Receipt {
+    let amount = terms().prices.charge(&terms().resources, &counters);
+    Receipt { lease: LEASE, generation: 4, sequence, counters, amount }
+}
+
+fn sign(body: Receipt) -> Signed<Receipt> {
+    Signed::seal(NetworkId([9; 32]), &SecretKey::from_bytes(&[7; 32]), at(1_000_000), body)
+}
+
+fn till() -> Till {
+    let mut till = Till::new();
+    till.open(START, LEASE, 4, terms(), Settled::default(), Counters::default());
+    till
+}
+
+/// Takes a receipt over so many seconds after as many of block time.
+fn accept(till: &mut Till, sequence: u64, seconds: u64) {
+    till.accept(at(seconds), Millis::seconds(seconds), sign(body(sequence, served(seconds)))).unwrap();
+}
+
+/// The numbers of the receipts that are handed out.
+fn settle(till: &mut Till, seconds: u64) -> Vec<u64> {
+    till.poll_settle(at(seconds)).iter().map(|receipt| receipt.body.sequence).collect()
+}
+
+#[track_caller]
+fn check_refused(change: impl FnOnce(&mut Receipt), expected: ReceiptError) {
+    let mut till = till();
+    accept(&mut till, 5, 10);
+    let mut receipt = body(6, served(20));
+    change(&mut receipt);
+    assert_eq!(till.accept(at(20), Millis::seconds(20), sign(receipt)), Err(expected));
+    assert_eq!(till.tab(&LEASE).unwrap().best().unwrap().body.sequence, 5);
+}
+
+#[test]
+fn a_receipt_that_does_not_extend_the_last_is_refused() {
+    let (lease, sequence) = (LEASE, 6);
+    let stranger = LeaseId([8; 32]);
+    check_refused(|receipt| receipt.lease = stranger, ReceiptError::UnknownLease { lease: stranger });
+    check_refused(|receipt| receipt.generation = 3, ReceiptError::WrongGeneration { lease, theirs: 3, ours: 4 });
+    check_refused(|receipt| receipt.sequence = 5, ReceiptError::Stale { lease, sequence: 5, known: 5 });
+    check_refused(|receipt| receipt.counters = served(9), ReceiptError::Backwards { lease, sequence });
+    check_refused(|receipt| receipt.amount = Amount(0), ReceiptError::Backwards { lease, sequence });
+    for wrong in ["0.199999999999", "0.200000000001"] {
+        let (stated, due) = (wrong.parse().unwrap(), "0.2".parse().unwrap());
+        let expected = ReceiptError::WrongAmount { lease, sequence, stated, due };
+        // Block time enough that the cap explains nothing.
+        let mut till = till();
+        accept(&mut till, 5, 10);
+        let mut receipt = body(6, served(20));
+        receipt.amount = stated;
+        assert_eq!(till.accept(at(20), Millis::seconds(1_000), sign(receipt)), Err(expected));
+    }
+}
+
+#[test]
+fn a_capped_amount_is_taken_within_the_tolerance_of_two_views() {
+    // Two hundred million requests cost 200 credits; the cap is a tenth of a credit a second.
+    let capped = |seconds: u64, amount: &str| {
+        let mut till = till();
+        let counters = Counters { requests: 200_000_000, ..served(0) };
+        let receipt = Receipt { amount: amount.parse().unwrap(), ..body(1, counters) };
+        till.accept(at(seconds), Millis::seconds(seconds), sign(receipt)).is_ok()
+    };
+    assert!(capped(1_000, "100"));
+    assert!(capped(1_000, "94") && capped(1_000, "106"));
+    assert!(!capped(1_000, "93.9") && !capped(1_000, "106.1"));
+}
+
+#[test]
+fn a_receipt_that_expires_on_the_way_is_refused() {
+    let expires = at(30);
+    let receipt = Signed::seal(NetworkId([9; 32]), &SecretKey::from_bytes(&[7; 32]), expires, body(1, served(1)));
+    let expected = ReceiptError::ExpiresSoon { lease: LEASE, sequence: 1, expires };
+    assert_eq!(till().accept(at(1), Millis::seconds(1), receipt), Err(expected));
+}
+
+#[test]
+fn money_is_settled_now_and_then_or_when_it_is_much() {
+    let mut till = till();
+    assert_eq!(till.poll_timeout(), None);
+    accept(&mut till, 1, 5);
+    assert_eq!(till.poll_timeout(), Some(START.after(SETTLE_EVERY)));
+    assert_eq!(settle(&mut till, 9), []);
+    assert_eq!(settle(&mut till, 10), [1]);
+    assert_eq!(settle(&mut till, 10), []);
+    // Nothing came of it: once more.
+    assert_eq!(settle(&mut till, 20), [1]);
+    till.settled(&LEASE, Settled { sequence: 1, amount: "0.05".parse().unwrap() });
+    assert_eq!(settle(&mut till, 60), []);
+    // 1.05 credits by the 105th second: more than a credit is waiting.
+    accept(&mut till, 2, 105);
+    assert_eq!(settle(&mut till, 105), [2]);
+    accept(&mut till, 3, 106);
+    assert_eq!(settle(&mut till, 106), []);
+    assert_eq!(settle(&mut till, 115), [3]);
+    assert_eq!(till.tab(&LEASE).unwrap().unsettled().to_string(), "1.01");
+}
+
+#[test]
+fn the_end_of_a_lease_settles_what_is_left_and_closes_the_tab() {
+    let mut till = till();
+    accept(&mut till, 1, 5);
+    assert_eq!(settle(&mut till, 10), [1]);
+    accept(&mut till, 2, 11);
+    till.close(&LEASE);
+    assert_eq!(settle(&mut till, 11), [2]);
+    assert_eq!(settle(&mut till, 12), []);
+    till.settled(&LEASE, Settled { sequence: 1, amount: "0.05".parse().unwrap() });
+    assert!(till.tab(&LEASE).is_some());
+    till.settled(&LEASE, Settled { sequence: 2, amount: "0.11".parse().unwrap() });
+    assert!(till.tab(&LEASE).is_none());
+}
+
+#[test]
+fn a_lease_that_owes_nothing_closes_at_once() {
+    let mut till = till();
+    till.close(&LEASE);
+    assert!(till.tab(&LEASE).is_none());
+}
+
+#[test]
+fn service_stops_one_credit_window_after_the_last_receipt() {
+    let mut till = till();
+    let window = CREDIT_WINDOW.0 / 1_000;
+    till.delivered(&LEASE, served(30));
+    accept(&mut till, 1, 30);
+    till.delivered(&LEASE, served(30 + window));
+    assert_eq!((till.poll_stop(), till.exposure(&LEASE).to_string()), (None, "0.6".into()));
+    till.delivered(&LEASE, served(30 + window + 1));
+    assert_eq!((till.poll_stop(), till.poll_stop()), (Some(LEASE), None));
+    assert!(till.tab(&LEASE).unwrap().is_stopped());
+    // The payer pays again: it is served again, and stopped again if it stops again.
+    accept(&mut till, 2, 30 + window);
+    assert!(!till.tab(&LEASE).unwrap().is_stopped());
+    till.delivered(&LEASE, served(30 + 3 * window));
+    assert_eq!(till.poll_stop(), Some(LEASE));
+}
+
+#[test]
+fn receipts_that_only_crawl_do_not_keep_a_lease_alive() {
+    let mut till = till();
+    let mut stopped = None;
+    for second in 1..=1_000 {
+        till.delivered(&LEASE, served(second));
+        if second % 30 == 0 {
+            let crawl = sign(body(second, served(second / 10)));
+            till.accept(at(second), Millis::seconds(second), crawl).unwrap();
+        }
+        if till.poll_stop().is_some() {
+            stopped = stopped.or(Some(second));
+        }
+    }
+    // Nine tenths of the service are not paid: over the window and a twentieth at 60 / (0.9 − 0.05) ≈ 70 seconds.
+    assert!((60..=80).contains(&stopped.unwrap()), "{stopped:?}");
+}
+
+#[test]
+fn a_free_lease_never_stops() {
+    let mut till = Till::new();
+    let own = LeaseTerms { prices: Prices::default(), ..terms() };
+    till.open(START, LEASE, 4, own, Settled::default(), Counters::default());
+    till.delivered(&LEASE, served(1_000_000));
+    assert_eq!(till.poll_stop(), None);
+}
+
+#[test]
+fn a_restart_forgives_nothing_and_blames_nobody() {
+    let mut till = Till::new();
+    let settled = Settled { sequence: 50, amount: "10".parse().unwrap() };
+    till.open(START, LEASE, 4, terms(), settled, served(1_010));
+    assert_eq!(till.poll_stop(), None);
+    let stale = ReceiptError::Stale { lease: LEASE, sequence: 50, known: 50 };
+    let replayed = till.accept(at(0), Millis::seconds(1_010), sign(body(50, served(1_000))));
+    assert_eq!(replayed, Err(stale));
+    till.delivered(&LEASE, served(1_070));
+    assert_eq!(till.poll_stop(), None);
+    till.delivered(&LEASE, served(1_071));
+    assert_eq!(till.poll_stop(), Some(LEASE));
+}
