@@ -1,0 +1,178 @@
+//! What the reader has to say about a file, and where.
+
+use core::fmt;
+
+use serde::Serialize;
+
+use crate::limits;
+
+/// A place in the file. Both numbers start at 1; the column counts characters, not bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Position {
+    /// The line.
+    pub line: u32,
+    /// The column.
+    pub column: u32,
+}
+
+impl Position {
+    /// The first character of the file.
+    pub const START: Self = Self { line: 1, column: 1 };
+
+    /// So many characters further on the same line.
+    pub(crate) const fn right(self, characters: u32) -> Self {
+        Self { line: self.line, column: self.column.saturating_add(characters) }
+    }
+}
+
+/// Whether a finding stops the file from being deployed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// It does.
+    Error,
+    /// It does not, but the author should know.
+    Warning,
+}
+
+/// One thing to say about a file. Prints as `FILE:LINE:COLUMN: message`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Whether it is in the way.
+    pub severity: Severity,
+    /// The file, as it was named to the reader.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u32,
+    /// The column in characters, from 1.
+    pub column: u32,
+    /// One line, lower case, with the remedy where there is one.
+    pub message: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)
+    }
+}
+
+/// Collects findings while a file is read, at most [`limits::FINDINGS`].
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    list: Vec<(Position, Severity, String)>,
+    /// The gravest finding that found no room.
+    left_out: Option<Severity>,
+}
+
+impl Findings {
+    pub(crate) fn error(&mut self, at: Position, message: impl Into<String>) {
+        self.push(at, Severity::Error, message.into());
+    }
+
+    pub(crate) fn warning(&mut self, at: Position, message: impl Into<String>) {
+        self.push(at, Severity::Warning, message.into());
+    }
+
+    /// Whether there is no point in looking further.
+    pub(crate) const fn is_full(&self) -> bool {
+        matches!(self.left_out, Some(Severity::Error))
+    }
+
+    fn push(&mut self, at: Position, severity: Severity, message: String) {
+        let finding = (at, severity, message);
+        // A value behind an alias is met once for each use; it is wrong only once.
+        if self.list.contains(&finding) {
+            return;
+        }
+        // Warnings never crowd out an error: they take half of the room at most.
+        let room = if severity == Severity::Error { limits::FINDINGS } else { limits::FINDINGS / 2 };
+        if self.list.len() < room {
+            self.list.push(finding);
+        } else {
+            // `Error` is the smaller of the two.
+            self.left_out = Some(self.left_out.map_or(severity, |gravest| gravest.min(severity)));
+        }
+    }
+
+    /// All findings by position, errors first where two share one.
+    pub(crate) fn finish(mut self, file: &str) -> Vec<Finding> {
+        self.list.sort();
+        if let Some(severity) = self.left_out {
+            let last = self.list.last().map_or(Position::START, |(at, ..)| *at);
+            let message = format!("there is more; only {} findings are shown", self.list.len());
+            self.list.push((last, severity, message));
+        }
+        let finding = |(at, severity, message): (Position, Severity, String)| Finding {
+            severity,
+            file: file.to_owned(),
+            line: at.line,
+            column: at.column,
+            message,
+        };
+        self.list.into_iter().map(finding).collect()
+    }
+}
+
+/// A piece of the file inside a message: in backticks, on one line, cut where it is long.
+pub(crate) fn quote(text: &str) -> String {
+    format!("`{}`", one_line(text, limits::QUOTED_CHARACTERS))
+}
+
+/// At most so many characters of a text, with those spelt out that could break or turn a line.
+pub(crate) fn one_line(text: &str, most: usize) -> String {
+    let turns =
+        |letter: char| matches!(letter, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut line = String::new();
+    for (count, letter) in text.chars().enumerate() {
+        if count == most {
+            line.push('…');
+            break;
+        }
+        if letter.is_control() || turns(letter) {
+            line.extend(letter.escape_unicode());
+        } else {
+            line.push(letter);
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_piece_stays_on_one_line_and_short() {
+        assert_eq!(quote("plain"), "`plain`");
+        assert_eq!(quote("a\nb\u{202e}"), "`a\\u{a}b\\u{202e}`");
+        assert_eq!(quote(&"x".repeat(100)).chars().count(), limits::QUOTED_CHARACTERS + 3);
+    }
+
+    #[test]
+    fn findings_are_sorted_told_once_and_bounded() {
+        let mut findings = Findings::default();
+        let at = |line| Position { line, column: 1 };
+        findings.warning(at(2), "w");
+        findings.error(at(2), "e");
+        findings.error(at(1), "first");
+        findings.error(at(1), "first");
+        let texts: Vec<String> = findings.finish("f").iter().map(Finding::to_string).collect();
+        assert_eq!(texts, ["f:1:1: first", "f:2:1: e", "f:2:1: w"]);
+
+        let mut many = Findings::default();
+        for line in 1..=1_000 {
+            many.error(at(line), "e");
+        }
+        assert!(many.is_full());
+        assert_eq!(many.finish("f").len(), limits::FINDINGS + 1);
+
+        let mut warned = Findings::default();
+        for line in 1..=1_000 {
+            warned.warning(at(line), "w");
+        }
+        warned.error(at(1), "e");
+        let texts: Vec<String> = warned.finish("f").iter().map(Finding::to_string).collect();
+        assert_eq!(texts.first().map(String::as_str), Some("f:1:1: e"));
+        assert_eq!(texts.last().map(String::as_str), Some("f:64:1: there is more; only 65 findings are shown"));
+    }
+}

@@ -1,0 +1,75 @@
+//! Read a compose file into services, volumes, networks and constraints.
+//!
+//! A deployment is an ordinary compose file with an `x-grange` block. [`read`] takes its text and the
+//! variables it may use and gives back either an [`App`], or every mistake it could find, each with the
+//! line and column it stands at. It opens no file: what a path names is looked up by the caller.
+//!
+//! # Rules
+//! - Every key of the compose specification is in one table ([`reference()`] prints it): honoured, accepted with a
+//!   warning that says why it has no effect, or refused with the reason. A key that is not in the table is
+//!   refused with the nearest one that is, except `x-…`, which is nobody's business but the author's.
+//! - A key is refused when leaving it out would lose data, open what the author wanted closed, or run something
+//!   other than what is written. It is accepted with a warning when the service is the same without it.
+//! - Variables (`${NAME:-default}` and its relatives) are replaced in values, never in keys, after anchors and
+//!   merge keys were resolved.
+//! - A finding points at the key when the key is wrong, at the value when the value is wrong. Columns count characters.
+//! - Nothing a file holds makes the reader panic or run long: length, depth, expansion of aliases and of
+//!   variables, and the number of findings are bounded ([`limits`]).
+//!
+//! # Example
+//! ```
+//! use std::collections::BTreeMap;
+//!
+//! let text = "
+//! name: hello
+//! x-grange: { budget: 2.5 }
+//! services:
+//!   web:
+//!     x-grange: { site: ./public }
+//! ";
+//! let source = grange_app::Source { file: "compose.yaml", text };
+//! let reading = grange_app::read(&source, &BTreeMap::new()).expect("the file is right");
+//! assert_eq!(reading.app.name, "hello");
+//! assert_eq!(reading.app.services["web"].route.as_deref(), Some("/"));
+//!
+//! let source = grange_app::Source { file: "compose.yaml", text: "name: hello\nx-grange: { budget: 1 }\nservces: {}\n" };
+//! let findings = grange_app::read(&source, &BTreeMap::new()).expect_err("a key is wrong");
+//! assert_eq!(findings[0].to_string(), "compose.yaml:1:1: the file has no `services`");
+//! assert_eq!(findings[1].to_string(), "compose.yaml:3:1: unknown key `servces`; did you mean `services`?");
+//! ```
+//!
+//! # Left out
+//! Several files merged into one, `include`, `extends` and `env_file`: each is refused by name, since what it
+//! would add cannot be seen from here.
+
+mod app;
+mod depends;
+mod deploy;
+mod environment;
+mod finding;
+mod grange;
+mod health;
+mod interpolate;
+pub mod limits;
+mod manifest;
+mod nearest;
+mod path;
+mod ports;
+mod read;
+mod reference;
+mod route;
+mod scalar;
+mod service;
+mod shape;
+mod table;
+mod walk;
+mod yaml;
+
+pub use app::{App, AppService, Port, WorkSource};
+pub use finding::{Finding, Position, Severity};
+pub use manifest::{ManifestError, revision, slots};
+pub use read::{Reading, Source, read};
+pub use reference::reference;
+
+/// The JSON Schema of the `x-grange` blocks, for editors: `$defs/top` and `$defs/service`.
+pub const SCHEMA: &str = include_str!("../schema/x-grange.json");

@@ -1,0 +1,35 @@
+//! The bounds of one compose file, beside those of [`grange_types::limits`].
+
+/// A compose file. As long as the manifest that is made of it.
+pub const FILE_BYTES: usize = 512 << 10;
+/// How deep lists and mappings may nest, aliases followed. The specification itself needs nine.
+pub const DEPTH: usize = 48;
+/// What the values of a file weigh when every alias is written out, each value counted as its text and
+/// [`VALUE_WEIGHT`] bytes: sixteen times the longest file.
+pub const EXPANDED_BYTES: usize = 8 << 20;
+/// The weight of a value without its text, about what it takes in memory.
+pub const VALUE_WEIGHT: usize = 64;
+/// What all values weigh in bytes once variables are replaced.
+pub const INTERPOLATED_BYTES: usize = 8 << 20;
+/// How deep defaults of variables may nest: `${A:-${B:-${C}}}` is three deep.
+pub const VARIABLE_DEPTH: usize = 16;
+/// Findings of one file, half of them warnings at most; the rest is left out and said to be. A service with every
+/// key that has no effect gets 61.
+pub const FINDINGS: usize = 128;
+/// How much of a key or value a finding quotes, in characters.
+pub const QUOTED_CHARACTERS: usize = 64;
+/// How much of a sentence that is not ours (a required variable's, the YAML parser's) a finding repeats.
+pub const REASON_CHARACTERS: usize = 240;
+/// The path of a component, a site or a health check, in bytes.
+pub const PATH_BYTES: usize = 1_024;
+/// A route, in bytes. The transaction that opens a deployment holds one for each of 256 slots, beside a service's
+/// name of 63 bytes, a revision of 32 and about 20 more: 54 KiB of its 64.
+pub const ROUTE_BYTES: usize = 96;
+/// The environment of one service, names and values, in bytes: 64 services of 8 KiB fit a manifest.
+pub const ENVIRONMENT_BYTES: usize = 8 << 10;
+/// Ports of one service.
+pub const PORTS: usize = 64;
+/// Processors of one replica.
+pub const PROCESSORS: u32 = 1_024;
+/// Failed health checks in a row.
+pub const RETRIES: u32 = 1_000;
