@@ -1,0 +1,160 @@
+//! What can be asked of a node: one variant per operation, with its arguments.
+
+use grange_types::{AccountId, BlobId, Manifest};
+
+use crate::ledger::NameRequest;
+use crate::market::{PauseRequest, PriceSettings};
+use crate::node::InviteRequest;
+use crate::operation::Operation;
+use crate::wallet::TransferRequest;
+
+/// One request, read or to be sent. Bytes that are streamed (a blob's) travel beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    /// How the node fares.
+    Status,
+    /// Whom it knows.
+    Peers,
+    /// What is for sale.
+    Offers,
+    /// Who sells.
+    Providers,
+    /// Where a manifest would run and what it would cost.
+    Plan {
+        /// The manifest.
+        manifest: Box<Manifest>,
+    },
+    /// Hand over a blob.
+    PutBlob {
+        /// The hash of the bytes.
+        blob: BlobId,
+    },
+    /// Whether the node holds a blob.
+    HasBlob {
+        /// The hash of the bytes.
+        blob: BlobId,
+    },
+    /// Start or change a deployment.
+    Deploy {
+        /// The manifest.
+        manifest: Box<Manifest>,
+    },
+    /// The replicas of all of one's deployments.
+    Deployments,
+    /// The replicas of one deployment.
+    Deployment {
+        /// Its name.
+        name: String,
+    },
+    /// End a deployment.
+    Down {
+        /// Its name.
+        name: String,
+    },
+    /// The bill of a deployment.
+    Usage {
+        /// Its name.
+        name: String,
+    },
+    /// What the services of a deployment wrote.
+    Logs {
+        /// Its name.
+        name: String,
+        /// Only this service.
+        service: Option<String>,
+        /// Whether to wait for more at the end.
+        follow: bool,
+        /// Only lines with a greater id.
+        after: Option<u64>,
+    },
+    /// The key-value data of a deployment.
+    ExportData {
+        /// Its name.
+        name: String,
+        /// Only this service.
+        service: Option<String>,
+    },
+    /// The balance.
+    Wallet,
+    /// Send money.
+    Transfer(TransferRequest),
+    /// What came and went.
+    WalletHistory {
+        /// At most so many entries, the newest.
+        limit: u32,
+    },
+    /// Hand in a signed transaction.
+    SubmitTransaction {
+        /// The encoded envelope.
+        bytes: Vec<u8>,
+    },
+    /// The last final block.
+    LedgerHeight,
+    /// What the ledger says of an account.
+    LedgerAccount {
+        /// The account.
+        account: AccountId,
+    },
+    /// The names that the account holds.
+    Names,
+    /// Take a name.
+    ClaimName(NameRequest),
+    /// Give a name back.
+    ReleaseName {
+        /// The name.
+        name: String,
+    },
+    /// Set the node's prices.
+    SetPrices(PriceSettings),
+    /// Take no new work, or take it again.
+    Pause(PauseRequest),
+    /// The key set of the account.
+    Keys,
+    /// Replace the API token.
+    RotateToken,
+    /// Which network this is.
+    Network,
+    /// Make an invitation.
+    Invite(InviteRequest),
+}
+
+impl Call {
+    /// The number of entries of a history when none is asked for.
+    pub const HISTORY: u32 = 100;
+
+    /// Which operation it is.
+    #[must_use]
+    pub const fn operation(&self) -> Operation {
+        match self {
+            Self::Status => Operation::Status,
+            Self::Peers => Operation::Peers,
+            Self::Offers => Operation::Offers,
+            Self::Providers => Operation::Providers,
+            Self::Plan { .. } => Operation::Plan,
+            Self::PutBlob { .. } => Operation::PutBlob,
+            Self::HasBlob { .. } => Operation::HasBlob,
+            Self::Deploy { .. } => Operation::Deploy,
+            Self::Deployments => Operation::Deployments,
+            Self::Deployment { .. } => Operation::Deployment,
+            Self::Down { .. } => Operation::Down,
+            Self::Usage { .. } => Operation::Usage,
+            Self::Logs { .. } => Operation::Logs,
+            Self::ExportData { .. } => Operation::ExportData,
+            Self::Wallet => Operation::Wallet,
+            Self::Transfer(_) => Operation::Transfer,
+            Self::WalletHistory { .. } => Operation::WalletHistory,
+            Self::SubmitTransaction { .. } => Operation::SubmitTransaction,
+            Self::LedgerHeight => Operation::LedgerHeight,
+            Self::LedgerAccount { .. } => Operation::LedgerAccount,
+            Self::Names => Operation::Names,
+            Self::ClaimName(_) => Operation::ClaimName,
+            Self::ReleaseName { .. } => Operation::ReleaseName,
+            Self::SetPrices(_) => Operation::SetPrices,
+            Self::Pause(_) => Operation::Pause,
+            Self::Keys => Operation::Keys,
+            Self::RotateToken => Operation::RotateToken,
+            Self::Network => Operation::Network,
+            Self::Invite(_) => Operation::Invite,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What the ledger says: its height, accounts and their keys, names, the network.
+
+use grange_types::{AccountId, Amount, Height, NetworkId, PublicKey, StateRoot};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::timestamp::Timestamp;
+
+/// The last final block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LedgerHeight {
+    /// Its number.
+    #[schema(value_type = u64)]
+    pub height: Height,
+    /// Its block time; `null` before the first block.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub finalized_at: Option<Timestamp>,
+    /// The summary of the state after it.
+    #[schema(value_type = String)]
+    pub state_root: StateRoot,
+}
+
+/// What the ledger says of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Account {
+    /// The account.
+    #[schema(value_type = String)]
+    pub account: AccountId,
+    /// What it can spend.
+    #[schema(value_type = String)]
+    pub available: Amount,
+    /// What is set aside.
+    #[schema(value_type = String)]
+    pub pending: Amount,
+    /// What may sign for it.
+    pub keys: Vec<Key>,
+    /// The block after which this was so.
+    #[schema(value_type = u64)]
+    pub height: Height,
+}
+
+/// The key set of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeySet {
+    /// The account.
+    #[schema(value_type = String)]
+    pub account: AccountId,
+    /// What may sign for it.
+    pub keys: Vec<Key>,
+}
+
+/// A key and what it may do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Key {
+    /// The public key.
+    #[schema(value_type = String)]
+    pub key: PublicKey,
+    /// `owner`, `node`, `validator` or `spend`.
+    pub roles: Vec<String>,
+    /// The most it may spend in a day, where it may only spend.
+    #[schema(value_type = Option<String>)]
+    pub per_day: Option<Amount>,
+}
+
+/// A name on the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Name {
+    /// The name.
+    pub name: String,
+    /// The deployment that it leads to; `null` when it leads nowhere.
+    pub deployment: Option<String>,
+    /// Who holds it.
+    #[schema(value_type = String)]
+    pub owner: AccountId,
+    /// Where it is served.
+    pub url: Option<String>,
+}
+
+/// A wish for a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NameRequest {
+    /// The name: 1 to 63 lower-case letters, digits and dashes.
+    pub name: String,
+    /// The deployment that it shall lead to.
+    pub deployment: String,
+}
+
+/// Which network this is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Network {
+    /// The network: BLAKE3 of its genesis.
+    #[schema(value_type = String)]
+    pub network: NetworkId,
+    /// Its name for people.
+    pub name: String,
+    /// The version of its rules.
+    pub protocol: u32,
+    /// The last final block.
+    #[schema(value_type = u64)]
+    pub height: Height,
+    /// Who orders its ledger.
+    pub validators: Vec<Validator>,
+}
+
+/// One that orders the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Validator {
+    /// The account that holds the stake.
+    #[schema(value_type = String)]
+    pub account: AccountId,
+    /// The key it votes with.
+    #[schema(value_type = String)]
+    pub key: PublicKey,
+    /// Its weight.
+    pub power: u64,
+    /// Its name for people, empty when it told none.
+    pub display: String,
+}

@@ -1,0 +1,272 @@
+//! The one table of operations: what each is called, and by which method and path it is reached.
+
+/// An HTTP method that the API uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Reads without a body in the answer.
+    Head,
+    /// Acts.
+    Post,
+    /// Puts something under the name in the path.
+    Put,
+    /// Ends or removes.
+    Delete,
+}
+
+impl Method {
+    /// The method as HTTP writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// What a request's body holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sending {
+    /// Nothing.
+    Nothing,
+    /// One JSON object.
+    Json,
+    /// Bytes, whole in memory.
+    Bytes,
+    /// Bytes, streamed.
+    Stream,
+}
+
+/// What an answer's body holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answering {
+    /// Nothing but headers.
+    Headers,
+    /// One JSON value.
+    Json,
+    /// A stream of lines.
+    Lines,
+}
+
+/// How one operation is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The method.
+    pub method: Method,
+    /// The path, with parameters in braces.
+    pub path: &'static str,
+    /// What the request's body holds.
+    pub sending: Sending,
+    /// What the answer's body holds.
+    pub answering: Answering,
+    /// Query parameters: name and meaning.
+    pub query: &'static [(&'static str, &'static str)],
+    /// What it does, in a sentence.
+    pub summary: &'static str,
+}
+
+impl Endpoint {
+    const fn new(method: Method, path: &'static str, summary: &'static str) -> Self {
+        let (sending, answering) = (Sending::Nothing, Answering::Json);
+        Self { method, path, sending, answering, query: &[], summary }
+    }
+
+    const fn sending(mut self, sending: Sending) -> Self {
+        self.sending = sending;
+        self
+    }
+
+    const fn answering(mut self, answering: Answering) -> Self {
+        self.answering = answering;
+        self
+    }
+
+    const fn query(mut self, query: &'static [(&'static str, &'static str)]) -> Self {
+        self.query = query;
+        self
+    }
+
+    /// The names of the parameters in the path.
+    pub fn path_parameters(&self) -> impl Iterator<Item = &'static str> {
+        self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+    }
+}
+
+macro_rules! operations {
+    ($($(#[$doc:meta])+ $variant:ident = $id:literal,)+) => {
+        /// Everything that can be asked of a node, by name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Operation {
+            $($(#[$doc])+ $variant,)+
+        }
+
+        impl Operation {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The name, as problems, logs and the OpenAPI say it.
+            #[must_use]
+            pub const fn id(self) -> &'static str {
+                match self { $(Self::$variant => $id,)+ }
+            }
+        }
+    };
+}
+
+operations! {
+    /// How the node fares.
+    Status = "status",
+    /// Whom it knows.
+    Peers = "peers",
+    /// What is for sale.
+    Offers = "offers",
+    /// Who sells.
+    Providers = "providers",
+    /// What a deployment would cost and where it would run.
+    Plan = "plan",
+    /// Hand over a blob.
+    PutBlob = "put-blob",
+    /// Ask for a blob's presence.
+    HasBlob = "has-blob",
+    /// Start or change a deployment.
+    Deploy = "deploy",
+    /// The replicas of all of one's deployments.
+    Deployments = "deployments",
+    /// The replicas of one deployment.
+    Deployment = "deployment",
+    /// End a deployment.
+    Down = "down",
+    /// The bill of a deployment.
+    Usage = "usage",
+    /// What its services wrote.
+    Logs = "logs",
+    /// Its key-value data.
+    ExportData = "export-data",
+    /// The balance.
+    Wallet = "wallet",
+    /// Send money.
+    Transfer = "transfer",
+    /// What came and went.
+    WalletHistory = "wallet-history",
+    /// Hand in a signed transaction.
+    SubmitTransaction = "submit-transaction",
+    /// Where the ledger is.
+    LedgerHeight = "ledger-height",
+    /// What the ledger says of an account.
+    LedgerAccount = "ledger-account",
+    /// Names one holds.
+    Names = "names",
+    /// Take a name.
+    ClaimName = "claim-name",
+    /// Give a name back.
+    ReleaseName = "release-name",
+    /// Set one's prices.
+    SetPrices = "set-prices",
+    /// Take no new work, or take it again.
+    Pause = "pause",
+    /// The account's keys.
+    Keys = "keys",
+    /// Replace the API token.
+    RotateToken = "rotate-token",
+    /// Which network this is.
+    Network = "network",
+    /// Make an invitation.
+    Invite = "invite",
+}
+
+impl Operation {
+    /// How it is reached.
+    #[must_use]
+    pub const fn endpoint(self) -> Endpoint {
+        use Method::{Delete, Get, Head, Post, Put};
+        let route = Endpoint::new;
+        match self {
+            Self::Status => route(Get, "/v1/status", "What the node is and how it fares."),
+            Self::Peers => route(Get, "/v1/peers", "The peers it is connected to."),
+            Self::Offers => route(Get, "/v1/offers", "What providers sell now, cheapest first."),
+            Self::Providers => route(Get, "/v1/providers", "The providers the node has heard of."),
+            Self::Plan => {
+                route(Post, "/v1/plan", "Where a manifest would run and the most it would cost.").sending(Sending::Json)
+            }
+            Self::PutBlob => {
+                route(Put, "/v1/blobs/{id}", "Hand over the bytes that a BLAKE3 hash names.").sending(Sending::Stream)
+            }
+            Self::HasBlob => {
+                route(Head, "/v1/blobs/{id}", "Whether the node holds a blob.").answering(Answering::Headers)
+            }
+            Self::Deploy => route(Post, "/v1/deployments", "Start a deployment, or change the one of its name.")
+                .sending(Sending::Json)
+                .answering(Answering::Lines),
+            Self::Deployments => route(Get, "/v1/deployments", "Every replica of one's deployments."),
+            Self::Deployment => route(Get, "/v1/deployments/{name}", "Every replica of a deployment."),
+            Self::Down => route(Delete, "/v1/deployments/{name}", "End a deployment; the rest of its budget returns."),
+            Self::Usage => route(Get, "/v1/deployments/{name}/usage", "The bill of a deployment, line by line."),
+            Self::Logs => route(Get, "/v1/deployments/{name}/logs", "What the services of a deployment wrote.")
+                .answering(Answering::Lines)
+                .query(LOG_QUERY),
+            Self::ExportData => route(Get, "/v1/deployments/{name}/data", "All key-value data of a deployment.")
+                .answering(Answering::Lines)
+                .query(DATA_QUERY),
+            Self::Wallet => route(Get, "/v1/wallet", "The balance of the account."),
+            Self::Transfer => {
+                route(Post, "/v1/wallet/transfers", "Send money; answered once it is final.").sending(Sending::Json)
+            }
+            Self::WalletHistory => {
+                route(Get, "/v1/wallet/history", "What came and went, newest first.").query(HISTORY_QUERY)
+            }
+            Self::SubmitTransaction => {
+                route(Post, "/v1/transactions", "Hand in a transaction one signed oneself.").sending(Sending::Bytes)
+            }
+            Self::LedgerHeight => route(Get, "/v1/ledger/height", "The last final block."),
+            Self::LedgerAccount => route(Get, "/v1/ledger/accounts/{id}", "What the ledger says of an account."),
+            Self::Names => route(Get, "/v1/names", "The names that the account holds."),
+            Self::ClaimName => route(Post, "/v1/names", "Take a name for a deployment.").sending(Sending::Json),
+            Self::ReleaseName => route(Delete, "/v1/names/{name}", "Give a name back."),
+            Self::SetPrices => {
+                route(Post, "/v1/provider/prices", "Set the prices of the node's capacity.").sending(Sending::Json)
+            }
+            Self::Pause => {
+                route(Post, "/v1/provider/pause", "Take no new work, or take it again.").sending(Sending::Json)
+            }
+            Self::Keys => route(Get, "/v1/keys", "The key set of the account."),
+            Self::RotateToken => {
+                route(Post, "/v1/keys/token", "Replace the API token; the old one is refused at once.")
+            }
+            Self::Network => route(Get, "/v1/network", "Which network this is, and who orders its ledger."),
+            Self::Invite => {
+                route(Post, "/v1/invites", "A string by which another machine joins.").sending(Sending::Json)
+            }
+        }
+    }
+}
+
+const LOG_QUERY: &[(&str, &str)] = &[
+    ("service", "Only this service."),
+    ("follow", "`true` keeps the stream open and makes it server-sent events."),
+    ("after", "Only lines whose id is greater; a Last-Event-ID header takes precedence."),
+];
+const DATA_QUERY: &[(&str, &str)] = &[("service", "Only this service.")];
+const HISTORY_QUERY: &[(&str, &str)] = &[("limit", "At most so many entries, from 1 to 1000; 100 if not given.")];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_operation_has_its_own_name_and_its_own_method_and_path() {
+        let ids: BTreeSet<_> = Operation::ALL.iter().map(|operation| operation.id()).collect();
+        let endpoints: Vec<_> = Operation::ALL.iter().map(|operation| operation.endpoint()).collect();
+        let routes: BTreeSet<_> = endpoints.iter().map(|endpoint| (endpoint.method, endpoint.path)).collect();
+        assert_eq!(ids.len(), Operation::ALL.len());
+        assert_eq!(routes.len(), Operation::ALL.len());
+        for endpoint in endpoints {
+            assert!(endpoint.path.starts_with("/v1/") && endpoint.summary.ends_with('.'), "{}", endpoint.path);
+        }
+    }
+}
