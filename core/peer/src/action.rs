@@ -1,0 +1,186 @@
+//! What a peer wants done. Carried out in order by `node`, or by a simulated world.
+
+use std::collections::BTreeMap;
+
+use grange_api::{Line, Problem, Reply};
+use grange_types::{BlobId, DeploymentId, Height, LeaseId, PeerId, Resources, Workload};
+
+use crate::event::CallId;
+use crate::message::Channel;
+
+/// Names a request to a peer, or from one, until it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// Something to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Add an entry to the write-ahead log.
+    WalAppend(Vec<u8>),
+    /// Make the write-ahead log durable before the next action.
+    WalFlush,
+    /// Empty the write-ahead log: it is now that of this height.
+    WalReset(Height),
+    /// Store a decided block durably before the next action.
+    Commit {
+        /// Its height.
+        height: Height,
+        /// The block.
+        block: Vec<u8>,
+        /// Its certificate.
+        certificate: Vec<u8>,
+    },
+    /// Store a snapshot of the state after this height; may happen later.
+    Snapshot {
+        /// The height.
+        height: Height,
+        /// The state, in pieces.
+        state: Vec<Vec<u8>>,
+    },
+    /// Send a message.
+    Send {
+        /// To whom.
+        to: PeerId,
+        /// In which protocol.
+        channel: Channel,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// Ask a peer; answered by [`crate::Event::Response`].
+    Request {
+        /// The question's name.
+        id: RequestId,
+        /// Whom.
+        to: PeerId,
+        /// In which protocol.
+        channel: Channel,
+        /// What.
+        bytes: Vec<u8>,
+        /// How long to wait, in milliseconds.
+        within: u64,
+    },
+    /// Answer a peer's request.
+    Respond {
+        /// The name it came under.
+        id: RequestId,
+        /// The answer.
+        bytes: Vec<u8>,
+    },
+    /// Answer a peer's request for blocks from the chain on disk, as a [`crate::SyncReply`].
+    ServeBlocks {
+        /// The name it came under.
+        id: RequestId,
+        /// The first height.
+        from: Height,
+    },
+    /// Tell everybody who trades.
+    Gossip(Vec<u8>),
+    /// Store a blob of our own before the next action.
+    Keep {
+        /// Its content.
+        bytes: Vec<u8>,
+    },
+    /// Fetch blobs, and the files of a site index among them, from whoever has them; answered by
+    /// [`crate::Event::Fetched`].
+    Fetch {
+        /// What for.
+        deployment: DeploymentId,
+        /// The blobs that are missing.
+        blobs: Vec<BlobId>,
+        /// Who may have them, best first.
+        from: Vec<PeerId>,
+    },
+    /// Fetch what a workload needs and compile it, so that a later start is quick. No answer.
+    Prepare {
+        /// What.
+        work: Box<Work>,
+        /// Who has the blobs.
+        from: Vec<PeerId>,
+    },
+    /// Run a workload; answered by [`crate::Event::Work`].
+    Start {
+        /// What.
+        work: Box<Work>,
+        /// Who has the blobs.
+        from: Vec<PeerId>,
+    },
+    /// Get a page of a replica on the way that requests take; answered by [`crate::Event::Visited`].
+    Visit {
+        /// The replica's lease.
+        lease: LeaseId,
+        /// Its generation.
+        generation: u64,
+        /// Who runs it.
+        provider: PeerId,
+        /// The name it is asked under.
+        name: String,
+        /// The path.
+        path: String,
+        /// How long to wait, in milliseconds.
+        within: u64,
+    },
+    /// Stop a workload. Its data stays.
+    Stop {
+        /// Which.
+        lease: LeaseId,
+    },
+    /// Answer a user's call.
+    Reply {
+        /// Which.
+        call: CallId,
+        /// The answer.
+        reply: Box<Result<Reply, Problem>>,
+    },
+    /// Send a line of a call's stream.
+    Line {
+        /// Which.
+        call: CallId,
+        /// The line.
+        line: Box<Line>,
+        /// Whether it is the last.
+        last: bool,
+    },
+    /// Write a line to the log.
+    Note {
+        /// What happened, as a stable word.
+        event: &'static str,
+        /// What it was for.
+        purpose: String,
+        /// Why.
+        reason: String,
+    },
+    /// The ledger cannot go on: log why and stop taking part.
+    Halt {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A workload to run for a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Work {
+    /// The lease.
+    pub lease: LeaseId,
+    /// The deployment.
+    pub deployment: DeploymentId,
+    /// The deployment's name.
+    pub name: String,
+    /// The manifest that says the rest.
+    pub manifest: BlobId,
+    /// The service.
+    pub service: String,
+    /// Which replica of it.
+    pub replica: u32,
+    /// The lease's generation.
+    pub generation: u64,
+    /// The generation whose data on this node goes on here: the slot's last lease, when it was ours too.
+    pub previous: Option<u64>,
+    /// What runs.
+    pub workload: Workload,
+    /// What it may use.
+    pub resources: Resources,
+    /// Its environment.
+    pub environment: BTreeMap<String, String>,
+    /// Hosts it may call.
+    pub allow_http: Vec<String>,
+}

@@ -1,0 +1,297 @@
+//! What a user asks, answered from the state, or carried on by the machine that knows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use grange_api::{
+    Call, Down, Line, Plan, PlannedService, Problem, ProblemCode, ProviderSettings, Reply, Submitted, Timestamp,
+};
+use grange_ledger::{Action as Deed, Deployment, Ledger, Transaction};
+use grange_market::watch::Health;
+use grange_types::{AccountId, Amount, DeploymentId, LeaseId, Manifest, Signed, Wire};
+
+use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose, Submission};
+use crate::deploy::{self, Deploys};
+use crate::describe;
+use crate::event::CallId;
+use crate::history::History;
+use crate::library::Library;
+use crate::message::{Ask, Channel, Probe, ProbeReply};
+use crate::payer::{Payer, Sight};
+use crate::problem::{no_offer, rejected, undecodable, unknown_deployment};
+use crate::seller::Seller;
+use crate::shelf::Shelf;
+
+/// A list that waits for providers to say how their replicas are.
+struct Listing {
+    deployments: Vec<DeploymentId>,
+    waiting: BTreeSet<LeaseId>,
+    sights: BTreeMap<LeaseId, Sight>,
+}
+
+/// The parts that calls need.
+pub(crate) struct Parts<'a> {
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) history: &'a History,
+    pub(crate) library: &'a mut Library,
+    pub(crate) shelf: &'a mut Shelf,
+    pub(crate) seller: &'a mut Seller,
+    pub(crate) payer: &'a Payer,
+    pub(crate) deploys: &'a mut Deploys,
+}
+
+#[derive(Default)]
+pub(crate) struct Calls {
+    listings: BTreeMap<CallId, Listing>,
+    asked: BTreeMap<CallId, (&'static str, String)>,
+    returns: BTreeMap<DeploymentId, Amount>,
+}
+
+impl Calls {
+    /// Takes a call that is not answered by the edges themselves.
+    pub(crate) fn begin(
+        &mut self,
+        ctx: &mut Context,
+        mut parts: Parts<'_>,
+        id: CallId,
+        account: AccountId,
+        call: Call,
+    ) {
+        let ledger = parts.ledger;
+        let reply = match call {
+            Call::Offers => Reply::Offers(describe::offers(parts.shelf)),
+            Call::Providers => Reply::Providers(describe::providers(ctx, parts.shelf)),
+            Call::Wallet => Reply::Wallet(describe::wallet(ledger, account)),
+            Call::WalletHistory { limit } => Reply::History(parts.history.newest(limit as usize)),
+            Call::LedgerHeight => Reply::LedgerHeight(describe::height(ledger)),
+            Call::Keys => Reply::Keys(describe::key_set(ledger, account)),
+            Call::Names => Reply::Names(describe::names(ctx, ledger, account)),
+            Call::LedgerAccount { account } => match describe::account(ledger, account) {
+                Some(found) => Reply::Account(found),
+                None => return refuse(ctx, id, unknown_account(account)),
+            },
+            Call::Plan { manifest } => return plan(ctx, &parts, id, account, &manifest),
+            Call::Deploy { manifest } => {
+                let Parts { library, shelf, deploys, .. } = &mut parts;
+                return deploys.begin(ctx, ledger, library, shelf, id, *manifest);
+            }
+            Call::Deployments | Call::Deployment { .. } => return self.list(ctx, &parts, id, account, &call),
+            Call::Usage { name } => return usage(ctx, &parts, id, &name),
+            Call::SetPrices(settings) => return set_prices(ctx, &mut parts, id, settings.into()),
+            Call::Pause(request) => return pause(ctx, &mut parts, id, request.paused),
+            other => return self.transact(ctx, ledger, id, account, other),
+        };
+        ctx.reply(id, Ok(reply));
+    }
+
+    /// Calls that become a transaction and are answered when it is final.
+    fn transact(&mut self, ctx: &mut Context, ledger: &Ledger, id: CallId, account: AccountId, call: Call) {
+        let view = ledger.view();
+        let named = |name: &str| view.deployment_named(name).filter(|found| found.owner == account);
+        let (operation, thing, deed) = match call {
+            Call::Transfer(request) => {
+                let deed = Deed::Transfer { to: request.to, amount: request.amount, memo: request.memo };
+                ("transfer", request.to.to_string(), deed)
+            }
+            Call::Down { name } => {
+                let Some(found) = named(&name) else { return refuse(ctx, id, unknown_deployment("down", &name)) };
+                self.asked.insert(id, ("down", name));
+                self.returns.insert(found.id, describe::returnable(ledger, found));
+                let deed = Deed::CloseDeployment { deployment: found.id };
+                ctx.submit(ledger, deed, Purpose::Down(id, found.id));
+                return;
+            }
+            Call::ClaimName(request) => {
+                let Some(found) = named(&request.deployment) else {
+                    return refuse(ctx, id, unknown_deployment("claim name", &request.deployment));
+                };
+                ("claim name", request.name.clone(), Deed::ClaimName { name: request.name, deployment: found.id })
+            }
+            Call::ReleaseName { name } => ("release name", name.clone(), Deed::ReleaseName { name }),
+            Call::SubmitTransaction { bytes } => return self.raw(ctx, id, &bytes),
+            other => {
+                let word = format!("{:?}", other.operation());
+                let problem = Problem::new(ProblemCode::Unsupported, word, "node", "this node does not answer that");
+                return refuse(ctx, id, problem);
+            }
+        };
+        self.asked.insert(id, (operation, thing));
+        ctx.submit(ledger, deed, Purpose::Call(id));
+    }
+
+    fn raw(&mut self, ctx: &mut Context, id: CallId, bytes: &[u8]) {
+        match Signed::<Transaction>::decode(bytes) {
+            Ok(transaction) => {
+                self.asked.insert(id, ("submit", transaction.id().to_string()));
+                ctx.submissions.push_back(Submission { transaction, purpose: Purpose::Call(id) });
+            }
+            Err(error) => refuse(ctx, id, undecodable("submit", error)),
+        }
+    }
+
+    /// A transaction of a user's is final, or refused.
+    pub(crate) fn outcome(&mut self, ctx: &mut Context, id: CallId, outcome: &Outcome) {
+        let Some((operation, thing)) = self.asked.remove(&id) else { return };
+        let reply = match outcome {
+            Ok((transaction, height)) => Ok(Reply::Submitted(Submitted { transaction: *transaction, height: *height })),
+            Err(rejection) => Err(rejected(operation, &thing, rejection)),
+        };
+        ctx.reply(id, reply);
+    }
+
+    /// A deployment of a user's is closed, or could not be.
+    pub(crate) fn closed(&mut self, ctx: &mut Context, id: CallId, deployment: DeploymentId, outcome: &Outcome) {
+        let Some((operation, thing)) = self.asked.remove(&id) else { return };
+        let returned = self.returns.remove(&deployment).unwrap_or_default();
+        let reply = match outcome {
+            Ok((transaction, height)) => {
+                Ok(Reply::Down(Down { deployment: thing, returned, transaction: *transaction, height: *height }))
+            }
+            Err(rejection) => Err(rejected(operation, &thing, rejection)),
+        };
+        ctx.reply(id, reply);
+    }
+
+    /// Lists replicas: what we watch ourselves we know, the rest we ask.
+    fn list(&mut self, ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, call: &Call) {
+        let view = parts.ledger.view();
+        let deployments: Vec<&Deployment> = match call {
+            Call::Deployment { name } => match view.deployment_named(name) {
+                Some(found) => vec![found],
+                None => return refuse(ctx, id, unknown_deployment("ps", name)),
+            },
+            _ => view.deployments().filter(|found| found.owner == account && found.is_open()).collect(),
+        };
+        let mut listing = Listing {
+            deployments: deployments.iter().map(|found| found.id).collect(),
+            waiting: BTreeSet::new(),
+            sights: BTreeMap::new(),
+        };
+        for lease in deployments.iter().flat_map(|found| &found.slots).filter_map(|slot| view.lease(slot.lease?)) {
+            if !lease.is_open(view.now()) {
+                continue;
+            }
+            match parts.payer.seen(lease.id).filter(|sight| sight.health == Some(Health::Alive)) {
+                Some(sight) => drop(listing.sights.insert(lease.id, sight)),
+                None => {
+                    listing.waiting.insert(lease.id);
+                    let ask = Ask::Probe(Probe { lease: lease.id, generation: lease.generation });
+                    let asked = Asked::ListProbe { call: id, lease: lease.id };
+                    ctx.ask(lease.terms.provider, Channel::Market, &ask, PROBE_WITHIN, asked);
+                }
+            }
+        }
+        self.listings.insert(id, listing);
+        self.list_if_complete(ctx, parts.ledger, id);
+    }
+
+    /// A provider says how a replica is.
+    pub(crate) fn probed(
+        &mut self,
+        ctx: &mut Context,
+        ledger: &Ledger,
+        (id, lease): (CallId, LeaseId),
+        reply: Option<ProbeReply>,
+    ) {
+        let Some(listing) = self.listings.get_mut(&id) else { return };
+        listing.waiting.remove(&lease);
+        let sight = match reply {
+            Some(reply) if reply.serving => Sight { health: Some(Health::Alive), reason: None },
+            Some(reply) => Sight { health: Some(Health::Starting), reason: reply.reason },
+            None => Sight { health: Some(Health::Suspect), reason: Some("its provider does not answer".into()) },
+        };
+        listing.sights.insert(lease, sight);
+        self.list_if_complete(ctx, ledger, id);
+    }
+
+    fn list_if_complete(&mut self, ctx: &mut Context, ledger: &Ledger, id: CallId) {
+        if self.listings.get(&id).is_none_or(|listing| !listing.waiting.is_empty()) {
+            return;
+        }
+        let Some(listing) = self.listings.remove(&id) else { return };
+        let view = ledger.view();
+        let found = listing.deployments.iter().filter_map(|deployment| view.deployment(*deployment));
+        let sight = |lease| listing.sights.get(&lease).cloned();
+        let replicas = found.flat_map(|deployment| describe::replicas(ctx, ledger, deployment, sight)).collect();
+        ctx.reply(id, Ok(Reply::Replicas(replicas)));
+    }
+}
+
+fn plan(ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, manifest: &Manifest) {
+    let plans = match deploy::plan(parts.shelf, account, manifest, ctx.now) {
+        Ok(plans) => plans,
+        Err(refusal) => return refuse(ctx, id, no_offer("plan", &manifest.name, &refusal)),
+    };
+    let planned = |plan: &deploy::SlotPlan| {
+        let first = plan.matches.first()?;
+        Some(PlannedService {
+            name: plan.spec.service.clone(),
+            replica: plan.spec.replica,
+            provider: first.provider,
+            display: describe::display(parts.ledger, first.provider),
+            price_per_hour: first.per_hour,
+            max_cost: if first.own { Amount::ZERO } else { plan.spec.max_rate },
+        })
+    };
+    let services: Vec<PlannedService> = plans.iter().filter_map(planned).collect();
+    let total_per_hour = services.iter().map(|service| service.price_per_hour).sum();
+    let dearest: Amount = services.iter().map(|service| service.max_cost).sum();
+    let lasts = manifest.budget.scaled(u128::from(grange_types::Millis::HOUR.0), dearest.0);
+    let runs_until = u64::try_from(lasts.0).ok().filter(|_| !dearest.is_zero());
+    let runs_until = runs_until.map(|millis| Timestamp(ctx.now.after(grange_types::Millis(millis))));
+    ctx.reply(id, Ok(Reply::Plan(Plan { services, total_per_hour, runs_until })));
+}
+
+fn usage(ctx: &mut Context, parts: &Parts<'_>, id: CallId, name: &str) {
+    match parts.ledger.view().deployment_named(name) {
+        Some(found) => {
+            let usage = describe::usage(parts.ledger, found, parts.payer);
+            ctx.reply(id, Ok(Reply::Usage(usage)));
+        }
+        None => refuse(ctx, id, unknown_deployment("usage", name)),
+    }
+}
+
+fn set_prices(ctx: &mut Context, parts: &mut Parts<'_>, id: CallId, prices: grange_types::Prices) {
+    if let Some(desk) = &mut parts.seller.desk {
+        desk.set_prices(prices);
+    }
+    parts.shelf.changed_prices();
+    settings(ctx, parts, id);
+}
+
+fn pause(ctx: &mut Context, parts: &mut Parts<'_>, id: CallId, paused: bool) {
+    if let Some(desk) = &mut parts.seller.desk {
+        desk.pause(paused);
+    }
+    parts.shelf.changed_load();
+    settings(ctx, parts, id);
+}
+
+fn settings(ctx: &mut Context, parts: &Parts<'_>, id: CallId) {
+    let reply = match &parts.seller.desk {
+        Some(desk) => {
+            Ok(Reply::Provider(ProviderSettings { prices: desk.setup().prices.into(), paused: desk.is_paused() }))
+        }
+        None => Err(Problem::new(
+            ProblemCode::Unsupported,
+            "provider",
+            "node",
+            "this node does not sell: it lacks the role provider",
+        )),
+    };
+    ctx.reply(id, reply);
+}
+
+/// Refuses a call in the form it is answered in: a stream ends with the problem.
+pub(crate) fn refuse(ctx: &mut Context, id: CallId, problem: Problem) {
+    if problem.operation == "deploy" {
+        ctx.line(id, Line::Problem(problem), true);
+    } else {
+        ctx.reply(id, Err(problem));
+    }
+}
+
+fn unknown_account(account: AccountId) -> Problem {
+    let text = "the ledger has no such account: it never received money";
+    Problem::new(ProblemCode::NotFound, "ledger account", account.to_string(), text)
+}

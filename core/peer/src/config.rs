@@ -1,0 +1,85 @@
+//! What a peer is told at its start.
+
+use grange_api::NodeRole;
+use grange_ledger::Genesis;
+use grange_types::{Height, Isolation, Kind, Prices, Region, Resources, SecretKey};
+
+/// Which parts a node plays; each can be switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Roles {
+    /// Votes, when the state lists its key.
+    pub validator: bool,
+    /// Sells.
+    pub provider: bool,
+    /// Serves names over HTTP.
+    pub gateway: bool,
+    /// Relays packets for others.
+    pub relay: bool,
+    /// Holds and watches others' deployments.
+    pub steward: bool,
+}
+
+impl Roles {
+    /// The parts that are played.
+    #[must_use]
+    pub fn list(self) -> Vec<NodeRole> {
+        let Self { validator, provider, gateway, relay, steward } = self;
+        let played = [validator, provider, gateway, relay, steward];
+        NodeRole::ALL.into_iter().zip(played).filter(|(_, played)| *played).map(|(role, _)| role).collect()
+    }
+
+    /// The parts in a list.
+    #[must_use]
+    pub fn of(list: &[NodeRole]) -> Self {
+        let has = |role| list.contains(&role);
+        Self {
+            validator: has(NodeRole::Validator),
+            provider: has(NodeRole::Provider),
+            gateway: has(NodeRole::Gateway),
+            relay: has(NodeRole::Relay),
+            steward: has(NodeRole::Steward),
+        }
+    }
+}
+
+/// Who a node is and what it sells.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The node's key, also the first key of its own account.
+    pub key: SecretKey,
+    /// The network's beginning.
+    pub genesis: Genesis,
+    /// A name for people.
+    pub display: String,
+    /// Where it stands.
+    pub region: Region,
+    /// Which parts it plays.
+    pub roles: Roles,
+    /// What it sells.
+    pub capacity: Resources,
+    /// The kinds of work it runs.
+    pub kinds: Vec<Kind>,
+    /// How strongly it isolates.
+    pub isolation: Isolation,
+    /// For how much.
+    pub prices: Prices,
+    /// The port of its HTTP gateway, for the URLs it prints.
+    pub gateway_port: u16,
+    /// The number of the last price sheet it issued.
+    pub sequence: u64,
+    /// Makes numbers that must differ between starts.
+    pub seed: u64,
+}
+
+/// What a node kept on its disk.
+#[derive(Debug, Default)]
+pub struct Recovery {
+    /// The newest snapshot that can be read, in pieces; empty when there is none.
+    pub snapshot: Vec<Vec<u8>>,
+    /// Decided blocks after the snapshot, lowest first.
+    pub blocks: Vec<Vec<u8>>,
+    /// The height the write-ahead log is for.
+    pub wal_height: Height,
+    /// Its entries.
+    pub wal: Vec<Vec<u8>>,
+}

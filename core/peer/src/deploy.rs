@@ -1,0 +1,563 @@
+//! From a manifest to serving replicas, as a user watches it.
+//!
+//! Match locally, ask the best provider of each slot for a quote, put the deployment and all its leases on the ledger in
+//! one go, wait until every replica says that it serves. What fails before that is undone: nothing is left open and paid.
+
+use std::collections::BTreeMap;
+
+use grange_api::{DeployDone, DeployPhase, LeaseEntry, Line, Problem, ProblemCode};
+use grange_ledger::{Action as Deed, Delegate, Deployment, Ledger, Transaction, Verb};
+use grange_market::{Match, Need, NoOffer, QuoteRequest};
+use grange_types::manifest::On;
+use grange_types::{
+    AccountId, Amount, BlobId, DeploymentId, Isolation, LeaseId, Manifest, Millis, PeerId, Quote, Service, Signed,
+    SlotSpec, Time,
+};
+
+use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose, REQUEST_WITHIN, Submission};
+use crate::event::CallId;
+use crate::library::Library;
+use crate::message::{Ask, Channel, Probe, ProbeReply};
+use crate::problem::{no_offer, rejected};
+use crate::shelf::Shelf;
+
+/// Offers considered for one slot: whichever of them runs it in the end, it costs at most the dearest.
+const CANDIDATES: usize = 8;
+/// How long the whole may take, with a cold compilation.
+const DEPLOY_WITHIN: Millis = Millis::seconds(120);
+/// Between questions whether a replica serves by now.
+const PROBE_EVERY: Millis = Millis(40);
+/// Stewards of a deployment beside its owner's node.
+const STEWARDS: usize = 2;
+
+/// What a service needs of its provider.
+pub(crate) fn need_of(owner: AccountId, service: &Service) -> Need {
+    let placement = &service.placement;
+    Need {
+        isolation: placement.isolation,
+        region: placement.region.clone(),
+        price_max: placement.price_max,
+        on: placement.on,
+        ..Need::new(owner, service.workload.kind(), service.resources)
+    }
+}
+
+/// What to ask a provider for a slot.
+pub(crate) fn quote_request(
+    deployment: DeploymentId,
+    slot: u32,
+    generation: u64,
+    service: &Service,
+    spec: &SlotSpec,
+    own: bool,
+) -> QuoteRequest {
+    QuoteRequest {
+        deployment,
+        slot,
+        generation,
+        kind: service.workload.kind(),
+        workload: service.workload.blob(),
+        resources: service.resources,
+        isolation: spec.isolation,
+        max_rate: spec.max_rate,
+        own,
+    }
+}
+
+/// One slot on its way.
+pub(crate) struct SlotPlan {
+    pub(crate) spec: SlotSpec,
+    pub(crate) matches: Vec<Match>,
+    number: u32,
+    generation: u64,
+    replaces: Option<LeaseId>,
+    asked: usize,
+    quote: Option<Signed<Quote>>,
+    lease: Option<LeaseId>,
+    serving: bool,
+    probing: bool,
+    reason: Option<String>,
+}
+
+/// Finds offers for every slot of a manifest.
+pub(crate) fn plan(shelf: &Shelf, owner: AccountId, manifest: &Manifest, now: Time) -> Result<Vec<SlotPlan>, NoOffer> {
+    let mut plans = Vec::new();
+    for (name, service) in &manifest.services {
+        let mut used = Vec::new();
+        for replica in 0..service.replicas {
+            let need = Need { distinct_from: used.clone(), ..need_of(owner, service) };
+            // More replicas than operators share; placement prefers distinct ones as long as there are any.
+            let found = shelf.index.find(&need, CANDIDATES, now);
+            let matches = match found {
+                Err(_) if !used.is_empty() => shelf.index.find(&need_of(owner, service), CANDIDATES, now)?,
+                other => other?,
+            };
+            let market = Need { on: On::Market, ..need_of(owner, service) };
+            let fallback = shelf.index.find(&market, CANDIDATES, now).unwrap_or_default();
+            let dearest = matches.iter().chain(&fallback).map(|found| found.max_rate).max().unwrap_or(Amount::ZERO);
+            used.extend(matches.first().map(|found| found.operator));
+            let spec = SlotSpec {
+                service: name.clone(),
+                replica,
+                max_rate: if service.placement.on == On::Own { Amount::ZERO } else { dearest },
+                isolation: service.placement.isolation.unwrap_or(Isolation::Wasm),
+                route: service.route.clone(),
+                revision: grange_app::revision(name, service),
+            };
+            plans.push(SlotPlan::new(spec, matches));
+        }
+    }
+    Ok(plans)
+}
+
+impl SlotPlan {
+    fn new(spec: SlotSpec, matches: Vec<Match>) -> Self {
+        Self {
+            spec,
+            matches,
+            number: 0,
+            generation: 1,
+            replaces: None,
+            asked: 0,
+            quote: None,
+            lease: None,
+            serving: false,
+            probing: false,
+            reason: None,
+        }
+    }
+
+    fn provider(&self) -> Option<PeerId> {
+        self.quote.as_ref().map(|quote| quote.body.terms.provider)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Quote,
+    Finalize,
+    Start,
+}
+
+impl Phase {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Quote => "quote",
+            Self::Finalize => "finalize",
+            Self::Start => "start",
+        }
+    }
+}
+
+struct Deploying {
+    name: String,
+    manifest: BlobId,
+    services: Manifest,
+    id: DeploymentId,
+    /// The deed that opens or updates the deployment; gone once handed to the spine.
+    opening: Option<Signed<Transaction>>,
+    fresh: bool,
+    slots: Vec<SlotPlan>,
+    unsettled: usize,
+    phase: Phase,
+    since: Time,
+    next_probe: Time,
+    deadline: Time,
+}
+
+#[derive(Default)]
+pub(crate) struct Deploys {
+    under_way: BTreeMap<CallId, Deploying>,
+}
+
+impl Deploys {
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        let next = |deploy: &Deploying| if deploy.phase == Phase::Start { deploy.next_probe } else { deploy.deadline };
+        self.under_way.values().map(next).min()
+    }
+
+    /// Begins.
+    pub(crate) fn begin(
+        &mut self,
+        ctx: &mut Context,
+        ledger: &Ledger,
+        library: &mut Library,
+        shelf: &Shelf,
+        call: CallId,
+        manifest: Manifest,
+    ) {
+        match prepare(ctx, ledger, library, shelf, manifest) {
+            Ok(Prepared::Unchanged(done)) => ctx.line(call, Line::Done(done), true),
+            Ok(Prepared::Deploy(mut deploying)) => {
+                phase(ctx, call, "match", Millis(0));
+                deploying.since = ctx.now;
+                let pending: Vec<u32> = deploying.pending();
+                self.under_way.insert(call, *deploying);
+                for slot in pending {
+                    self.ask_next(ctx, call, slot);
+                }
+                self.advance(ctx, ledger, call);
+            }
+            Err(problem) => ctx.line(call, Line::Problem(*problem), true),
+        }
+    }
+
+    fn ask_next(&mut self, ctx: &mut Context, call: CallId, slot: u32) {
+        let Some(deploying) = self.under_way.get_mut(&call) else { return };
+        let (id, manifest) = (deploying.id, deploying.manifest);
+        let Some(plan) = deploying.slots.iter_mut().find(|plan| plan.number == slot) else { return };
+        let Some(found) = plan.matches.get(plan.asked).cloned() else {
+            let reason = plan.reason.clone().unwrap_or_else(|| "no provider is left to ask".into());
+            let text = format!("no provider took {}: {reason}", plan.spec.service);
+            let problem = Problem::new(ProblemCode::NoOffer, "deploy", deploying.name.clone(), text);
+            return self.fail(ctx, call, problem);
+        };
+        plan.asked += 1;
+        let Some(service) = deploying.services.services.get(&plan.spec.service) else { return };
+        let request = quote_request(id, slot, plan.generation, service, &plan.spec, found.own);
+        let ask = Ask::Quote { request, manifest, sources: vec![ctx.me] };
+        ctx.ask(found.provider, Channel::Market, &ask, REQUEST_WITHIN, Asked::DeployQuote { call, slot });
+    }
+
+    /// A provider answered our request for a quote, or did not.
+    pub(crate) fn quoted(
+        &mut self,
+        ctx: &mut Context,
+        ledger: &Ledger,
+        (call, slot): (CallId, u32),
+        answer: Result<Signed<Quote>, String>,
+    ) {
+        let Some(deploying) = self.under_way.get_mut(&call) else { return };
+        let Some(plan) = deploying.slots.iter_mut().find(|plan| plan.number == slot) else { return };
+        match answer {
+            Ok(quote) if quote.body.slot == slot && quote.body.deployment == deploying.id => plan.quote = Some(quote),
+            Ok(_) => plan.reason = Some("its quote is for something else".into()),
+            Err(reason) => plan.reason = Some(reason),
+        }
+        if plan.quote.is_none() {
+            return self.ask_next(ctx, call, slot);
+        }
+        self.advance(ctx, ledger, call);
+    }
+
+    /// Goes on to the next phase when this one is done.
+    fn advance(&mut self, ctx: &mut Context, ledger: &Ledger, call: CallId) {
+        let Some(deploying) = self.under_way.get_mut(&call) else { return };
+        match deploying.phase {
+            Phase::Quote if deploying.slots.iter().all(|plan| plan.quote.is_some() || !plan.is_pending()) => {
+                deploying.enter(ctx, call, Phase::Finalize);
+                deploying.submit(ctx, ledger, call);
+            }
+            Phase::Finalize if deploying.unsettled == 0 => {
+                deploying.enter(ctx, call, Phase::Start);
+                deploying.next_probe = ctx.now;
+                self.probe(ctx, call);
+            }
+            Phase::Start if deploying.next_wave() => {
+                deploying.enter(ctx, call, Phase::Finalize);
+                deploying.submit(ctx, ledger, call);
+            }
+            Phase::Start if deploying.slots.iter().all(|plan| plan.serving) => {
+                if let Some(mut deploying) = self.under_way.remove(&call) {
+                    deploying.enter(ctx, call, Phase::Start);
+                    ctx.line(call, Line::Done(deploying.done(ctx, ledger)), true);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A transaction of ours is final, or refused.
+    pub(crate) fn outcome(&mut self, ctx: &mut Context, ledger: &Ledger, call: CallId, outcome: &Outcome) {
+        let Some(deploying) = self.under_way.get_mut(&call) else { return };
+        match outcome {
+            Ok(_) => {
+                deploying.unsettled = deploying.unsettled.saturating_sub(1);
+                self.advance(ctx, ledger, call);
+            }
+            Err(rejection) => {
+                let problem = rejected("deploy", &deploying.name, rejection);
+                if deploying.fresh && ledger.view().deployment(deploying.id).is_some_and(Deployment::is_open) {
+                    ctx.submit(ledger, Deed::CloseDeployment { deployment: deploying.id }, Purpose::Register);
+                }
+                self.fail(ctx, call, problem);
+            }
+        }
+    }
+
+    fn probe(&mut self, ctx: &mut Context, call: CallId) {
+        let Some(deploying) = self.under_way.get_mut(&call) else { return };
+        deploying.next_probe = ctx.now.after(PROBE_EVERY);
+        for plan in deploying.slots.iter_mut().filter(|plan| !plan.serving && !plan.probing) {
+            let (Some(lease), Some(provider)) = (plan.lease, plan.provider()) else { continue };
+            plan.probing = true;
+            let ask = Ask::Probe(Probe { lease, generation: plan.generation });
+            ctx.ask(provider, Channel::Market, &ask, PROBE_WITHIN, Asked::DeployProbe { call, lease });
+        }
+    }
+
+    /// A provider says whether a replica serves.
+    pub(crate) fn probed(
+        &mut self,
+        ctx: &mut Context,
+        ledger: &Ledger,
+        (call, lease): (CallId, LeaseId),
+        reply: Option<ProbeReply>,
+    ) {
+        let Some(deploying) = self.under_way.get_mut(&call) else { return };
+        let Some(plan) = deploying.slots.iter_mut().find(|plan| plan.lease == Some(lease)) else { return };
+        plan.probing = false;
+        match reply {
+            Some(reply) => {
+                plan.serving = reply.serving;
+                plan.reason = reply.reason;
+            }
+            None => plan.reason = Some("its provider does not answer".into()),
+        }
+        self.advance(ctx, ledger, call);
+    }
+
+    /// Probes again, gives up on what takes too long.
+    pub(crate) fn tick(&mut self, ctx: &mut Context) {
+        let late: Vec<CallId> =
+            self.under_way.iter().filter(|(_, deploy)| ctx.now >= deploy.deadline).map(|(call, _)| *call).collect();
+        for call in late {
+            let Some(deploying) = self.under_way.get(&call) else { continue };
+            let slow = deploying.slots.iter().find(|plan| !plan.serving);
+            let what = slow.map_or("it", |plan| plan.spec.service.as_str());
+            let reason =
+                slow.and_then(|plan| plan.reason.clone()).unwrap_or_else(|| "the ledger did not answer".into());
+            let text = format!("{what} does not serve after {} s: {reason}", DEPLOY_WITHIN.0 / 1_000);
+            let problem = Problem::new(ProblemCode::Timeout, "deploy", deploying.name.clone(), text);
+            self.fail(ctx, call, problem);
+        }
+        let due = |deploy: &Deploying| deploy.phase == Phase::Start && ctx.now >= deploy.next_probe;
+        let calls: Vec<CallId> =
+            self.under_way.iter().filter(|(_, deploy)| due(deploy)).map(|(call, _)| *call).collect();
+        for call in calls {
+            self.probe(ctx, call);
+        }
+    }
+
+    fn fail(&mut self, ctx: &mut Context, call: CallId, problem: Problem) {
+        self.under_way.remove(&call);
+        ctx.line(call, Line::Problem(problem), true);
+    }
+}
+
+enum Prepared {
+    Unchanged(DeployDone),
+    Deploy(Box<Deploying>),
+}
+
+/// Everything that can be decided before anybody is asked.
+fn prepare(
+    ctx: &mut Context,
+    ledger: &Ledger,
+    library: &mut Library,
+    shelf: &Shelf,
+    manifest: Manifest,
+) -> Result<Prepared, Box<Problem>> {
+    let name = manifest.name.clone();
+    let view = ledger.view();
+    let existing = view.deployment_named(&name).cloned();
+    if let Some(other) = existing.as_ref().filter(|found| found.owner != ctx.account) {
+        let text = format!("the name {name} belongs to account {}", other.owner);
+        return Err(Box::new(Problem::new(ProblemCode::NameTaken, "deploy", name, text)));
+    }
+    let budget = manifest.budget;
+    let services = manifest.clone();
+    let manifest = library.keep(ctx, manifest);
+    if let Some(found) = existing.as_ref().filter(|found| found.manifest == manifest) {
+        return Ok(Prepared::Unchanged(done(ctx, ledger, found, false)));
+    }
+    let mut slots = plan(shelf, ctx.account, &services, ctx.now)
+        .map_err(|refusal| Box::new(no_offer("deploy", &name, &refusal)))?;
+    enough(ledger, &name, budget, &slots)?;
+    let specs: Vec<SlotSpec> = slots.iter().map(|plan| plan.spec.clone()).collect();
+    let providers: Vec<PeerId> =
+        slots.iter().filter_map(|plan| plan.matches.first()).map(|found| found.provider).collect();
+    let delegates = stewards(ctx, ledger, &providers, &specs);
+    let deed = match &existing {
+        Some(found) => {
+            number(&mut slots, found);
+            Deed::UpdateDeployment { deployment: found.id, manifest, slots: specs, delegates }
+        }
+        None => {
+            slots.iter_mut().zip(0..).for_each(|(plan, number)| plan.number = number);
+            Deed::OpenDeployment { name: Some(name.clone()), manifest, budget, slots: specs, delegates }
+        }
+    };
+    let opening = ctx.transaction(ledger, deed);
+    let id = existing.as_ref().map_or(DeploymentId(opening.id().0), |found| found.id);
+    Ok(Prepared::Deploy(Box::new(Deploying {
+        name,
+        manifest,
+        services,
+        id,
+        opening: Some(opening),
+        fresh: existing.is_none(),
+        slots,
+        unsettled: 0,
+        phase: Phase::Quote,
+        since: ctx.now,
+        next_probe: ctx.now,
+        deadline: ctx.now.after(DEPLOY_WITHIN),
+    })))
+}
+
+/// Whether the budget lets every slot run for the shortest lease there is.
+fn enough(ledger: &Ledger, name: &str, budget: Amount, slots: &[SlotPlan]) -> Result<(), Box<Problem>> {
+    let parameters = ledger.view().parameters().clone();
+    let rate: Amount = slots
+        .iter()
+        .filter(|plan| plan.matches.first().is_some_and(|found| !found.own))
+        .map(|plan| plan.spec.max_rate)
+        .sum();
+    let needed = rate.scaled(u128::from(parameters.min_lease.0), u128::from(parameters.lease_length.0));
+    if budget >= needed {
+        return Ok(());
+    }
+    let text = format!(
+        "a budget of {budget} does not pay the shortest lease of {} s at {rate} an hour: {needed} credits",
+        parameters.min_lease.0 / 1_000
+    );
+    Err(Box::new(Problem::new(ProblemCode::BudgetTooLow, "deploy", name, text)))
+}
+
+/// Gives the slots of an update the numbers that the ledger will give them, and leaves alone what does not change.
+fn number(slots: &mut [SlotPlan], found: &Deployment) {
+    let mut next = found.next_slot;
+    for plan in slots {
+        let same = |slot: &&grange_ledger::Slot| {
+            slot.spec.service == plan.spec.service && slot.spec.replica == plan.spec.replica
+        };
+        match found.slots.iter().find(same) {
+            Some(slot) => {
+                plan.number = slot.number;
+                plan.generation = slot.generation + 1;
+                plan.replaces = slot.lease;
+                if slot.spec.revision == plan.spec.revision && slot.lease.is_some() {
+                    plan.serving = true;
+                    plan.lease = slot.lease;
+                    plan.generation = slot.generation;
+                }
+            }
+            None => {
+                plan.number = next;
+                next += 1;
+            }
+        }
+    }
+}
+
+/// Two nodes of other operators that are linked now, not the providers themselves as long as there are others.
+fn stewards(ctx: &Context, ledger: &Ledger, providers: &[PeerId], specs: &[SlotSpec]) -> Vec<Delegate> {
+    let view = ledger.view();
+    let mut others: Vec<(bool, PeerId, AccountId)> = view
+        .nodes()
+        .filter(|node| {
+            node.operator != ctx.account && ctx.stewards.contains(&node.peer) && node.operator == node.peer.account()
+        })
+        .map(|node| (providers.contains(&node.peer), node.peer, node.operator))
+        .collect();
+    others.sort();
+    let daily: Amount = specs.iter().map(|spec| spec.max_rate).sum();
+    let ceiling_per_day = daily.scaled(24, 1);
+    let verbs = [Verb::Place, Verb::Receipt, Verb::Renew];
+    let delegate = |(_, _, account)| Delegate { account, verbs: verbs.into(), ceiling_per_day };
+    others.into_iter().take(STEWARDS).map(delegate).collect()
+}
+
+impl SlotPlan {
+    const fn is_pending(&self) -> bool {
+        !self.serving
+    }
+}
+
+impl Deploying {
+    fn pending(&self) -> Vec<u32> {
+        self.slots.iter().filter(|plan| plan.is_pending()).map(|plan| plan.number).collect()
+    }
+
+    fn enter(&mut self, ctx: &mut Context, call: CallId, next: Phase) {
+        phase(ctx, call, self.phase.word(), ctx.now.since(self.since));
+        self.phase = next;
+        self.since = ctx.now;
+    }
+
+    /// Whether everything that a slot's service depends on serves.
+    fn is_ready(&self, plan: &SlotPlan) -> bool {
+        let needed = self.services.services.get(&plan.spec.service).map_or(&[][..], |service| &service.depends_on);
+        let serves = |service: &String| {
+            self.slots.iter().filter(|other| other.spec.service == *service).all(|other| other.serving)
+        };
+        needed.iter().all(serves)
+    }
+
+    /// Whether there are slots that waited for others and need not wait any more.
+    fn next_wave(&self) -> bool {
+        self.slots.iter().any(|plan| plan.is_pending() && plan.lease.is_none() && self.is_ready(plan))
+    }
+
+    /// Hands the deployment and the leases of what need not wait to the spine, in the order in which they build on each
+    /// other.
+    fn submit(&mut self, ctx: &mut Context, ledger: &Ledger, call: CallId) {
+        if let Some(transaction) = self.opening.take() {
+            ctx.submissions.push_back(Submission { transaction, purpose: Purpose::Deploy(call) });
+            self.unsettled += 1;
+        }
+        let ready: Vec<bool> = self.slots.iter().map(|plan| self.is_ready(plan)).collect();
+        for (plan, _) in self.slots.iter_mut().zip(ready).filter(|(_, ready)| *ready) {
+            if !plan.is_pending() || plan.lease.is_some() {
+                continue;
+            }
+            let Some(quote) = plan.quote.clone() else { continue };
+            let deed = Deed::OpenLease { quote: Box::new(quote), replaces: plan.replaces };
+            plan.lease = Some(LeaseId(ctx.submit(ledger, deed, Purpose::Deploy(call)).0));
+            self.unsettled += 1;
+        }
+    }
+
+    fn done(&self, ctx: &Context, ledger: &Ledger) -> DeployDone {
+        let found = ledger.view().deployment(self.id).cloned();
+        match found {
+            Some(found) => done(ctx, ledger, &found, true),
+            None => DeployDone {
+                deployment: self.name.clone(),
+                id: self.id,
+                urls: Vec::new(),
+                leases: Vec::new(),
+                changed: true,
+            },
+        }
+    }
+}
+
+/// What a deployment amounts to.
+fn done(ctx: &Context, ledger: &Ledger, deployment: &Deployment, changed: bool) -> DeployDone {
+    let view = ledger.view();
+    let entry = |slot: &grange_ledger::Slot| {
+        let lease = view.lease(slot.lease?)?;
+        Some(LeaseEntry {
+            lease: lease.id,
+            service: slot.spec.service.clone(),
+            replica: slot.spec.replica,
+            provider: lease.terms.provider,
+            display: crate::describe::display(ledger, lease.terms.provider),
+            generation: lease.generation,
+            price_per_hour: lease.terms.prices.per_hour(&lease.terms.resources),
+        })
+    };
+    DeployDone {
+        deployment: deployment.name().unwrap_or_default().to_owned(),
+        id: deployment.id,
+        urls: crate::describe::urls(ctx, deployment),
+        leases: deployment.slots.iter().filter_map(entry).collect(),
+        changed,
+    }
+}
+
+fn phase(ctx: &mut Context, call: CallId, word: &str, took: Millis) {
+    ctx.line(call, Line::Phase(DeployPhase { phase: word.into(), ms: took.0 }), false);
+}

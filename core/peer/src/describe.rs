@@ -1,0 +1,259 @@
+//! What the state looks like to a user: the ledger's and the market's words as the API's.
+
+use std::collections::BTreeSet;
+
+use grange_api::{
+    Account, Key, KeySet, LedgerHeight, Name, Network, Offer, Provider, Replica, ReplicaState, Status, Timestamp,
+    Usage, UsageRow, Validator, Wallet,
+};
+use grange_ledger::{Deployment, Lease, Ledger, Slot};
+use grange_types::{AccountId, Amount, KeyGrant, PeerId, Role};
+
+use crate::config::Roles;
+use crate::context::Context;
+use crate::payer::{Payer, Sight};
+use crate::shelf::Shelf;
+use grange_market::watch::Health;
+
+/// A node's name for people, or the beginning of its key.
+pub(crate) fn display(ledger: &Ledger, peer: PeerId) -> String {
+    ledger.view().node(peer).map_or_else(|| peer.short(), |node| node.display.clone())
+}
+
+/// Where a name is served by this node's gateway.
+pub(crate) fn url(ctx: &Context, name: &str) -> String {
+    format!("http://{name}.localhost:{}/", ctx.gateway_port)
+}
+
+/// Where a deployment is served: its names, or the prefixes below them when nothing takes `/`.
+pub(crate) fn urls(ctx: &Context, deployment: &Deployment) -> Vec<String> {
+    let routes: BTreeSet<&str> = deployment.slots.iter().filter_map(|slot| slot.spec.route.as_deref()).collect();
+    let prefixes = if routes.contains("/") { BTreeSet::from(["/"]) } else { routes };
+    let below = |name: &String| {
+        let base = url(ctx, name);
+        prefixes.iter().map(|prefix| format!("{base}{}", prefix.trim_start_matches('/'))).collect::<Vec<_>>()
+    };
+    deployment.names.iter().flat_map(below).collect()
+}
+
+pub(crate) fn finalized_at(ledger: &Ledger) -> Option<Timestamp> {
+    (ledger.height().0 > 0).then(|| Timestamp(ledger.time()))
+}
+
+pub(crate) fn height(ledger: &Ledger) -> LedgerHeight {
+    LedgerHeight { height: ledger.height(), finalized_at: finalized_at(ledger), state_root: ledger.state_root() }
+}
+
+pub(crate) fn status(ctx: &Context, ledger: &Ledger, roles: Roles, shown: String, reason: Option<String>) -> Status {
+    Status {
+        peer: ctx.me,
+        display: shown,
+        operator: ledger.view().operator_of(ctx.me).unwrap_or(ctx.account),
+        network: ctx.network,
+        version: env!("CARGO_PKG_VERSION").into(),
+        roles: roles.list(),
+        height: ledger.height(),
+        finalized_at: finalized_at(ledger),
+        peers: ctx.linked.len() as u32,
+        ready: reason.is_none(),
+        reason,
+    }
+}
+
+pub(crate) fn wallet(ledger: &Ledger, account: AccountId) -> Wallet {
+    let found = ledger.view().account(account);
+    let (available, pending) = found.map_or((Amount::ZERO, Amount::ZERO), |found| (found.balance, found.pending));
+    Wallet { account, available, pending }
+}
+
+fn keys(ledger: &Ledger, account: AccountId) -> Vec<Key> {
+    ledger.view().account(account).map_or_else(Vec::new, |found| found.keys.iter().map(key).collect())
+}
+
+fn key(grant: &KeyGrant) -> Key {
+    let word = |role: &Role| match role {
+        Role::Owner => "owner",
+        Role::Node => "node",
+        Role::Validator => "validator",
+        Role::Spend { .. } => "spend",
+    };
+    let ceiling = |role: &Role| match role {
+        Role::Spend { per_day } => Some(*per_day),
+        _ => None,
+    };
+    Key {
+        key: grant.key,
+        roles: grant.roles.iter().map(|role| word(role).to_owned()).collect(),
+        per_day: grant.roles.iter().find_map(ceiling),
+    }
+}
+
+pub(crate) fn key_set(ledger: &Ledger, account: AccountId) -> KeySet {
+    KeySet { account, keys: keys(ledger, account) }
+}
+
+pub(crate) fn account(ledger: &Ledger, account: AccountId) -> Option<Account> {
+    let found = ledger.view().account(account)?;
+    Some(Account {
+        account,
+        available: found.balance,
+        pending: found.pending,
+        keys: keys(ledger, account),
+        height: ledger.height(),
+    })
+}
+
+pub(crate) fn network(ctx: &Context, ledger: &Ledger, name: &str) -> Network {
+    let view = ledger.view();
+    let validator = |entry: &grange_ledger::Validator| Validator {
+        account: entry.account,
+        key: entry.key,
+        power: entry.power,
+        display: display(ledger, entry.account.peer()),
+    };
+    Network {
+        network: ctx.network,
+        name: name.into(),
+        protocol: u32::from(grange_ledger::VERSION),
+        height: ledger.height(),
+        validators: view.validators().iter().map(validator).collect(),
+    }
+}
+
+pub(crate) fn offers(shelf: &Shelf) -> Vec<Offer> {
+    let describe = |offer: &grange_market::Offer| {
+        let sheet = &offer.sheet;
+        Offer {
+            provider: sheet.provider,
+            display: sheet.display.clone(),
+            operator: sheet.operator,
+            region: sheet.region.to_string(),
+            kinds: sheet.kinds.clone(),
+            isolation: sheet.isolation,
+            price: sheet.prices.per_hour(&grange_api::market::STANDARD_NEED),
+            prices: sheet.prices.into(),
+            free: offer.free.into(),
+            trust: None,
+            evidence: "nothing is known yet: no audits have run".into(),
+        }
+    };
+    let mut offers: Vec<Offer> = shelf.index.offers().filter(|offer| !offer.paused).map(describe).collect();
+    offers.sort_by_key(|offer| (offer.price, offer.provider));
+    offers
+}
+
+pub(crate) fn providers(ctx: &Context, shelf: &Shelf) -> Vec<Provider> {
+    let describe = |offer: &grange_market::Offer| Provider {
+        provider: offer.sheet.provider,
+        display: offer.sheet.display.clone(),
+        operator: offer.sheet.operator,
+        region: offer.sheet.region.to_string(),
+        capacity: offer.sheet.capacity.into(),
+        free: offer.free.into(),
+        paused: offer.paused,
+        connected: ctx.reaches(offer.sheet.provider),
+        seen: Timestamp(offer.sheet.issued),
+    };
+    let mut providers: Vec<Provider> = shelf.index.offers().map(describe).collect();
+    providers.sort_by_key(|provider| provider.provider);
+    providers
+}
+
+/// The names of an account, or all of them.
+pub(crate) fn names(ctx: &Context, ledger: &Ledger, owner: AccountId) -> Vec<Name> {
+    let view = ledger.view();
+    let mut names = Vec::new();
+    for deployment in view.deployments().filter(|found| found.owner == owner) {
+        for name in &deployment.names {
+            let first = deployment.name().unwrap_or(name).to_owned();
+            names.push(Name { name: name.clone(), deployment: Some(first), owner, url: Some(url(ctx, name)) });
+        }
+    }
+    names
+}
+
+/// One line of `ps` for every slot of a deployment; `sight` is how its provider answered just now, or how we see it.
+pub(crate) fn replicas(
+    ctx: &Context,
+    ledger: &Ledger,
+    deployment: &Deployment,
+    sight: impl Fn(grange_types::LeaseId) -> Option<Sight>,
+) -> Vec<Replica> {
+    let view = ledger.view();
+    let name = deployment.name().unwrap_or_default();
+    let describe = |slot: &Slot| {
+        let lease = slot.lease.and_then(|lease| view.lease(lease));
+        let open = lease.filter(|lease| lease.is_open(view.now()));
+        let seen = open.and_then(|lease| sight(lease.id));
+        let (state, mut note) = state(ledger, deployment, open, seen.as_ref());
+        if open.is_some_and(|lease| lease.generation > 1 && lease.terms.kind == grange_types::Kind::Wasm)
+            && note.is_empty()
+        {
+            note = "key-value data of earlier generations stays with the providers of those".into();
+        }
+        Replica {
+            deployment: name.to_owned(),
+            service: slot.spec.service.clone(),
+            replica: slot.spec.replica,
+            provider: open.map(|lease| lease.terms.provider),
+            display: open.map_or_else(String::new, |lease| display(ledger, lease.terms.provider)),
+            generation: slot.generation,
+            state,
+            since: Timestamp(open.map_or(deployment.opened, |lease| lease.start)),
+            url: slot.spec.route.as_ref().map(|route| url(ctx, name) + route.trim_start_matches('/')),
+            note,
+        }
+    };
+    deployment.slots.iter().map(describe).collect()
+}
+
+fn state(
+    ledger: &Ledger,
+    deployment: &Deployment,
+    open: Option<&Lease>,
+    seen: Option<&Sight>,
+) -> (ReplicaState, String) {
+    if !deployment.is_open() {
+        return (ReplicaState::Stopped, String::new());
+    }
+    if open.is_none() {
+        let parameters = ledger.view().parameters().clone();
+        let dearest = deployment.slots.iter().map(|slot| slot.spec.max_rate).max().unwrap_or_default();
+        let shortest = dearest.scaled(u128::from(parameters.min_lease.0), u128::from(parameters.lease_length.0));
+        if deployment.balance < shortest {
+            let note = format!("the budget is used up, {} is left; its data stays", deployment.balance);
+            return (ReplicaState::BudgetExhausted, note);
+        }
+        return (ReplicaState::Pending, "no provider serves it yet".into());
+    }
+    let reason = seen.and_then(|seen| seen.reason.clone()).unwrap_or_default();
+    match seen.and_then(|seen| seen.health) {
+        Some(Health::Alive) => (ReplicaState::Running, String::new()),
+        Some(Health::Starting) | None => (ReplicaState::Starting, reason),
+        Some(Health::Suspect) => (ReplicaState::Unhealthy, reason),
+        Some(Health::Dead) => (ReplicaState::Replacing, reason),
+    }
+}
+
+/// The bill of a deployment: what each lease has earned by the newest receipt known here, and what is paid of it.
+pub(crate) fn usage(ledger: &Ledger, deployment: &Deployment, payer: &Payer) -> Usage {
+    let view = ledger.view();
+    let mut usage = Usage { lines: Vec::new(), total: deployment.archived, settled: deployment.archived };
+    for lease in view.leases_of(deployment.id).filter(|lease| lease.is_priced()) {
+        let service = deployment.slot(lease.slot).map_or("", |slot| slot.spec.service.as_str());
+        let newest = payer.receipted(lease.id).filter(|(_, amount)| *amount > lease.settled);
+        let (counters, amount) = newest.unwrap_or((lease.counters, lease.settled));
+        let lines = lease.terms.prices.lines(&lease.terms.resources, &counters);
+        let rows = lines.iter().filter(|line| line.quantity > 0);
+        usage.lines.extend(rows.map(|line| UsageRow::new(service, lease.id, lease.terms.provider, line)));
+        usage.total = usage.total.saturating_add(amount);
+        usage.settled = usage.settled.saturating_add(lease.settled);
+    }
+    usage
+}
+
+/// What a deployment of ours would give back if it were closed now.
+pub(crate) fn returnable(ledger: &Ledger, deployment: &Deployment) -> Amount {
+    let view = ledger.view();
+    view.held_by(deployment)
+}

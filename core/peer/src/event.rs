@@ -1,0 +1,107 @@
+//! What the world tells a peer.
+
+use grange_api::Call;
+use grange_types::{AccountId, BlobId, Counters, DeploymentId, LeaseId, PeerId};
+
+use crate::action::RequestId;
+use crate::message::Channel;
+
+/// Names a user's call until it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub u64);
+
+/// Something happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A link to a peer stands.
+    Connected(PeerId),
+    /// A link to a peer is gone.
+    Disconnected(PeerId),
+    /// A message.
+    Message {
+        /// From whom.
+        from: PeerId,
+        /// In which protocol.
+        channel: Channel,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// A request; answered by [`crate::Action::Respond`] or [`crate::Action::ServeBlocks`].
+    Request {
+        /// Its name.
+        id: RequestId,
+        /// From whom.
+        from: PeerId,
+        /// In which protocol.
+        channel: Channel,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// The answer to our request, or that there was none.
+    Response {
+        /// The request's name.
+        id: RequestId,
+        /// The answer.
+        answer: Option<Vec<u8>>,
+    },
+    /// A gossiped message; who delivered it says nothing of who wrote it.
+    Gossip {
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// Blobs were fetched, or could not be.
+    Fetched {
+        /// What for.
+        deployment: DeploymentId,
+        /// The blobs asked for that are here now, with the content of those that are manifests.
+        manifests: Vec<(BlobId, Vec<u8>)>,
+    },
+    /// News of a workload we run.
+    Work {
+        /// Its lease.
+        lease: LeaseId,
+        /// The news.
+        event: WorkEvent,
+    },
+    /// A replica was visited.
+    Visited {
+        /// Its lease.
+        lease: LeaseId,
+        /// The HTTP status it answered with, or why there was no answer.
+        answer: Result<u16, String>,
+    },
+    /// What our own gateway counted for a lease since it last said so.
+    Counted {
+        /// The lease.
+        lease: LeaseId,
+        /// Requests answered.
+        requests: u64,
+        /// Bytes sent to clients.
+        egress: u64,
+    },
+    /// A user asks.
+    Call {
+        /// The call's name.
+        id: CallId,
+        /// For whom he acts.
+        account: AccountId,
+        /// What he asks.
+        call: Box<Call>,
+    },
+    /// Nothing; the time that [`crate::Peer::poll_timeout`] named has come.
+    Tick,
+}
+
+/// News of a workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WorkEvent {
+    /// It serves.
+    Serving,
+    /// It could not be started, or ended by itself.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+    /// What it did so far, by the provider's own count.
+    Counters(Counters),
+}

@@ -1,0 +1,54 @@
+//! One peer's mind: routes every event to the machine that knows, collects its actions.
+//!
+//! [`Peer`] joins the machines below it, none of which knows another: consensus orders blocks, the ledger keeps
+//! accounts, the market matches, meters and settles. It speaks the grammar of all of them: [`Peer::handle`] takes what
+//! the world says, [`Peer::poll_action`] gives what should be done, [`Peer::poll_timeout`] when to come back.
+//!
+//! # Parts
+//! | part | what it does |
+//! |---|---|
+//! | `spine` | feeds consensus and ledger with each other: build, validate, decide, commit; the mempool |
+//! | `sync` | fetches decided blocks from a peer that has more |
+//! | `shelf` | our price sheet, and the sheets of others |
+//! | `seller` | quotes, runs what is leased from us, keeps receipts, settles and renews |
+//! | `payer` | for deployments we own or steward: probes, meters, signs receipts, replaces what died |
+//! | `deploy` | takes a manifest from the user to serving replicas |
+//! | `history` | what came to our account and what went |
+//! | `calls` | answers what a user asks |
+//!
+//! # Rules
+//! - Actions are carried out in order. What must be durable before it is said comes before it in that order.
+//! - A workload runs if and only if an open lease of the ledger names this node; nothing else starts or stops one.
+//! - What a node owes or is owed survives it: leases on the ledger, receipts with both sides, manifests with stewards.
+//! - Nothing here reads a clock or draws a number: time comes with each event, the seed with the configuration.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod action;
+mod calls;
+mod config;
+mod context;
+mod deploy;
+mod describe;
+mod event;
+mod history;
+mod library;
+mod message;
+mod payer;
+mod peer;
+mod problem;
+mod routes;
+mod seller;
+mod shelf;
+mod spine;
+mod sync;
+
+pub use action::{Action, RequestId, Work};
+pub use config::{Config, Recovery, Roles};
+pub use event::{CallId, Event, WorkEvent};
+pub use history::{Entry, History, Movement};
+pub use message::{
+    Ask, AskReply, Batch, Channel, Counted, Head, MarketMessage, Probe, ProbeReply, SyncReply, SyncRequest,
+};
+pub use peer::{Peer, StartError};
+pub use routes::{Named, Replica, Route, RouteTable, Routed};

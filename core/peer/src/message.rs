@@ -1,0 +1,164 @@
+//! What peers say to each other, beside the messages of consensus.
+
+use grange_ledger::Transaction;
+use grange_market::QuoteRequest;
+use grange_types::{
+    BlobId, Counters, Height, LeaseId, OfferDelta, PeerId, PriceSheet, Quote, Receipt, Signed, Wire, limits,
+};
+use serde::{Deserialize, Serialize};
+
+/// A protocol; each is one ALPN at the edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Channel {
+    /// Votes and proposals.
+    Consensus,
+    /// Transactions on their way to a proposer.
+    Transactions,
+    /// Blocks for who lags behind.
+    Sync,
+    /// Sheets, quotes, probes, counts.
+    Market,
+    /// Receipts.
+    Steward,
+}
+
+/// Transactions for the receiver's mempool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// The transactions, oldest first.
+    pub transactions: Vec<Signed<Transaction>>,
+}
+
+impl Wire for Batch {
+    const NAME: &'static str = "batch";
+    const LIMIT: usize = 4 * limits::TRANSACTION_BYTES;
+}
+
+/// How far the sender's chain reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// Its last height.
+    pub height: Height,
+}
+
+impl Wire for Head {
+    const NAME: &'static str = "head";
+    const LIMIT: usize = 16;
+}
+
+/// Asks for decided blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncRequest {
+    /// The first height wanted.
+    pub from: Height,
+}
+
+impl Wire for SyncRequest {
+    const NAME: &'static str = "sync-request";
+    const LIMIT: usize = 16;
+}
+
+/// Decided blocks with their certificates, as bytes, without a gap.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncReply {
+    /// (block, certificate), lowest first; empty when the sender has none from there.
+    pub blocks: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Wire for SyncReply {
+    const NAME: &'static str = "sync-reply";
+    const LIMIT: usize = limits::MESSAGE_BYTES;
+}
+
+/// What is said on the market without waiting for an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MarketMessage {
+    /// A provider's price sheet.
+    Sheet(Signed<PriceSheet>),
+    /// What a provider has free.
+    Delta(Signed<OfferDelta>),
+    /// What the sender's gateway counted for a lease.
+    Counted(Counted),
+    /// A payer's word on what a lease has earned.
+    Receipt(Signed<Receipt>),
+    /// Whether the sender's node takes on others' deployments as a steward; said when a link stands.
+    Steward(bool),
+}
+
+impl Wire for MarketMessage {
+    const NAME: &'static str = "market-message";
+    const LIMIT: usize = 2 << 10;
+}
+
+/// What one gateway has counted for one lease since it last said so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// The lease.
+    pub lease: LeaseId,
+    /// Requests answered.
+    pub requests: u64,
+    /// Bytes sent to clients.
+    pub egress: u64,
+}
+
+/// A question on the market.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ask {
+    /// What would you take for this, and do you hold it for me?
+    Quote {
+        /// What is wanted.
+        request: QuoteRequest,
+        /// The manifest it is part of.
+        manifest: BlobId,
+        /// Who has the blobs.
+        sources: Vec<PeerId>,
+    },
+    /// Does it serve?
+    Probe(Probe),
+}
+
+impl Wire for Ask {
+    const NAME: &'static str = "ask";
+    const LIMIT: usize = 4 << 10;
+}
+
+/// Asks a provider whether a lease's replica serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// The lease.
+    pub lease: LeaseId,
+    /// Its generation.
+    pub generation: u64,
+}
+
+/// The answer to an [`Ask`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AskReply {
+    /// A reservation.
+    Quote(Box<Signed<Quote>>),
+    /// No, and the sentence why.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+    /// How the replica is.
+    Probe(ProbeReply),
+}
+
+impl Wire for AskReply {
+    const NAME: &'static str = "ask-reply";
+    const LIMIT: usize = 4 << 10;
+}
+
+/// How a replica is, by its provider's word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeReply {
+    /// Whether it serves.
+    pub serving: bool,
+    /// What the provider says that it delivered; never paid on.
+    pub counters: Counters,
+    /// The best receipt the provider holds, so that a payer that lost its memory goes on from it.
+    pub receipt: Option<Signed<Receipt>>,
+    /// Why it does not serve.
+    pub reason: Option<String>,
+}

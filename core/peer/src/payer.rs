@@ -1,0 +1,481 @@
+//! The payer: the owner's node and the stewards probe each replica, meter it, sign receipts, and replace what died.
+//!
+//! A probe is two questions: the provider is asked how the replica is, and if it says that it serves, the replica is asked
+//! itself, on the way that requests take. Only an answer to the second is served time: a provider's word is not paid on.
+//!
+//! Every payer of a deployment does the same; who acts is decided by rank. The owner's node signs while it is linked, then
+//! the first steward that is not of the provider's operator; the same order decides who replaces a dead replica. Two that
+//! act at once cannot harm: the ledger opens one lease for a generation.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use grange_ledger::{Action as Deed, Deployment, Lease, Ledger, Rejection, Verb};
+use grange_market::{
+    Held, Meter, Payer as Signatory, SlotNeed, Watch, place, signer,
+    watch::{Action as Call, Event as Seen, Health},
+};
+use grange_types::{
+    ByteCount, Counters, DeploymentId, HealthCheck, LeaseId, Manifest, Millis, PeerId, Quote, Receipt, Signed, Time,
+};
+
+use crate::action::Action;
+use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose, REQUEST_WITHIN};
+use crate::deploy::{need_of, quote_request};
+use crate::library::{Library, is_payer};
+use crate::message::{Ask, Channel, Counted, MarketMessage, Probe, ProbeReply};
+use crate::shelf::Shelf;
+
+/// Between probes of one replica.
+const PROBE_EVERY: Millis = Millis(1_000);
+/// A replica that takes longer to answer does not serve, however slow its health check may be.
+const VISIT_WITHIN: u64 = 5_000;
+/// A receipt may be cashed for so long.
+const RECEIPT_LIFE: Millis = Millis(Millis::HOUR.0 * 26);
+/// Offers asked for one slot before it is looked at anew.
+const CANDIDATES: usize = 4;
+/// How long an attempt to fill a slot may take before the next.
+const FILL_WITHIN: Millis = Millis::seconds(4);
+
+/// How long the owner's node leaves a vacant slot alone, and how much longer each payer after it.
+const PATIENCE: Millis = Millis::seconds(5);
+const RANK_PATIENCE: Millis = Millis::seconds(3);
+
+struct Metered {
+    deployment: DeploymentId,
+    meter: Meter,
+    last: Option<Signed<Receipt>>,
+    probing: bool,
+    reason: Option<String>,
+    /// How its service is to be judged, once its manifest is here.
+    health: Option<HealthCheck>,
+    judged: Judged,
+}
+
+/// Answers that a health check does not accept.
+#[derive(Default)]
+struct Judged {
+    failures: u32,
+    last: Time,
+}
+
+/// A slot that is being filled.
+struct Filling {
+    replaces: Option<LeaseId>,
+    generation: u64,
+    candidates: Vec<PeerId>,
+    until: Time,
+}
+
+/// What a user wants to know of a replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sight {
+    pub(crate) health: Option<Health>,
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Default)]
+pub(crate) struct Payer {
+    metered: BTreeMap<LeaseId, Metered>,
+    watch: Watch,
+    filling: BTreeMap<(DeploymentId, u32), Filling>,
+    /// Since when slots are vacant that could be filled.
+    vacant_since: BTreeMap<(DeploymentId, u32), Time>,
+    exhausted: BTreeMap<DeploymentId, Time>,
+    next: Time,
+}
+
+impl Payer {
+    pub(crate) const fn poll_timeout(&self) -> Option<Time> {
+        Some(self.next)
+    }
+
+    /// Looks after our own deployments, and after others' that we are a steward of; about once a second.
+    pub(crate) fn tick(
+        &mut self,
+        ctx: &mut Context,
+        ledger: &Ledger,
+        library: &mut Library,
+        shelf: &Shelf,
+        steward: bool,
+    ) {
+        if ctx.now < self.next {
+            return;
+        }
+        self.next = ctx.now.after(PROBE_EVERY);
+        let view = ledger.view();
+        let taken_on = |found: &&Deployment| steward || found.owner == ctx.account;
+        let ours: Vec<&Deployment> =
+            view.deployments().filter(|found| found.is_open() && is_payer(ctx, found)).filter(taken_on).collect();
+        self.forget_ended(ledger);
+        for deployment in ours {
+            if library.get(deployment.manifest).is_none() {
+                library.want(ctx, deployment);
+            }
+            self.look_after(ctx, ledger, deployment);
+            self.fill_vacant(ctx, ledger, library, shelf, deployment);
+        }
+        self.watch.handle(ctx.now, Seen::Tick);
+        self.replace_dead(ctx, ledger, library, shelf);
+        self.filling.retain(|_, filling| filling.until > ctx.now);
+    }
+
+    fn forget_ended(&mut self, ledger: &Ledger) {
+        let view = ledger.view();
+        let ended = |id: &LeaseId| view.lease(*id).is_none_or(|lease| !lease.is_open(view.now()));
+        let gone: Vec<LeaseId> = self.metered.keys().filter(|id| ended(id)).copied().collect();
+        for lease in gone {
+            self.metered.remove(&lease);
+            self.watch.handle(Time(0), Seen::End { lease });
+        }
+    }
+
+    /// Probes every replica of a deployment and signs for it if it is our turn.
+    fn look_after(&mut self, ctx: &mut Context, ledger: &Ledger, deployment: &Deployment) {
+        let view = ledger.view();
+        for lease in deployment.slots.iter().filter_map(|slot| view.lease(slot.lease?)) {
+            if !lease.is_open(view.now()) {
+                continue;
+            }
+            self.meter(ctx, lease, view.now().since(lease.start));
+            let rank = rank(ctx, deployment);
+            self.watch.handle(ctx.now, Seen::Rank { lease: lease.id, rank });
+            self.sign(ctx, ledger, deployment, lease);
+            let Some(metered) = self.metered.get_mut(&lease.id) else { continue };
+            if !core::mem::replace(&mut metered.probing, true) {
+                let probe = Ask::Probe(Probe { lease: lease.id, generation: lease.generation });
+                ctx.ask(lease.terms.provider, Channel::Market, &probe, PROBE_WITHIN, Asked::Probe { lease: lease.id });
+            }
+        }
+    }
+
+    /// Begins to meter a lease that has run for so long; what others signed for until now counts as served.
+    fn meter(&mut self, ctx: &Context, lease: &Lease, elapsed: Millis) {
+        if self.metered.contains_key(&lease.id) {
+            return;
+        }
+        let base = (lease.sequence > 0).then_some(Receipt {
+            lease: lease.id,
+            generation: lease.generation,
+            sequence: lease.sequence,
+            counters: lease.counters,
+            amount: lease.settled,
+        });
+        let start = Time(ctx.now.0.saturating_sub(elapsed.0));
+        let meter = Meter::new(lease.id, lease.terms.clone(), lease.generation, start, base);
+        let metered = Metered {
+            deployment: lease.deployment,
+            meter,
+            last: None,
+            probing: false,
+            reason: None,
+            health: None,
+            judged: Judged::default(),
+        };
+        self.metered.insert(lease.id, metered);
+        self.watch.handle(ctx.now, Seen::Begin { lease: lease.id });
+    }
+
+    fn sign(&mut self, ctx: &mut Context, ledger: &Ledger, deployment: &Deployment, lease: &Lease) {
+        let payers = payers(ctx, deployment);
+        if signer(&payers, lease.terms.operator) != Some(ctx.me) {
+            return;
+        }
+        let Some(metered) = self.metered.get_mut(&lease.id) else { return };
+        let elapsed = ledger.view().now().since(lease.start);
+        if let Some(receipt) = metered.meter.receipt(ctx.now, elapsed) {
+            let expires = ledger.time().max(ctx.now).after(RECEIPT_LIFE);
+            metered.last = Some(Signed::seal(ctx.network, &ctx.key, expires, receipt));
+        }
+        // The last one is told again until there is a new one: a provider that was away hears it when it is back.
+        if let Some(last) = &metered.last {
+            let message = MarketMessage::Receipt(last.clone());
+            ctx.send(lease.terms.provider, Channel::Steward, &message);
+            for payer in payers.iter().filter(|payer| payer.alive) {
+                ctx.send(payer.peer, Channel::Steward, &message);
+            }
+        }
+    }
+
+    /// A provider answered a probe, or did not. If it says that it serves, the replica is asked itself.
+    pub(crate) fn probed(
+        &mut self,
+        ctx: &mut Context,
+        ledger: &Ledger,
+        library: &Library,
+        lease: LeaseId,
+        reply: Option<ProbeReply>,
+    ) {
+        let Some(metered) = self.metered.get_mut(&lease) else { return };
+        let Some(reply) = reply else {
+            return self.judge(ctx.now, lease, Err("its provider does not answer".into()));
+        };
+        metered.meter.report(reply.counters);
+        if let Some(receipt) = reply.receipt {
+            self.adopt(ctx, ledger, receipt);
+        }
+        if !reply.serving {
+            return self.judge(ctx.now, lease, Err(reply.reason.unwrap_or_else(|| "it does not serve".into())));
+        }
+        self.visit(ctx, ledger, library, lease);
+    }
+
+    /// Asks a replica for the page of its health check, or for where its requests go.
+    fn visit(&mut self, ctx: &mut Context, ledger: &Ledger, library: &Library, id: LeaseId) {
+        let view = ledger.view();
+        let Some(metered) = self.metered.get_mut(&id) else { return };
+        let Some(lease) = view.lease(id) else { return };
+        let Some(deployment) = view.deployment(lease.deployment) else { return };
+        let Some(spec) = deployment.slot(lease.slot).map(|slot| &slot.spec) else { return };
+        let service = library.get(deployment.manifest).and_then(|manifest| manifest.services.get(&spec.service));
+        metered.health = service.and_then(|service| service.health.clone());
+        let path = metered.health.as_ref().map(|health| health.path.clone());
+        let within = metered.health.as_ref().map_or(VISIT_WITHIN, |health| health.timeout.0.min(VISIT_WITHIN));
+        ctx.push(Action::Visit {
+            lease: id,
+            generation: lease.generation,
+            provider: lease.terms.provider,
+            name: deployment.name().unwrap_or_default().to_owned(),
+            path: path.or_else(|| spec.route.clone()).unwrap_or_else(|| "/".into()),
+            within,
+        });
+    }
+
+    /// A replica answered a visit, or did not.
+    pub(crate) fn visited(&mut self, now: Time, lease: LeaseId, answer: Result<u16, String>) {
+        let Some(metered) = self.metered.get_mut(&lease) else { return };
+        let verdict = answer.and_then(|status| metered.accept(now, status));
+        self.judge(now, lease, verdict);
+    }
+
+    /// Takes down whether a replica serves, by the latest probe.
+    fn judge(&mut self, now: Time, lease: LeaseId, verdict: Result<(), String>) {
+        let Some(metered) = self.metered.get_mut(&lease) else { return };
+        metered.probing = false;
+        let ok = verdict.is_ok();
+        metered.reason = verdict.err();
+        metered.meter.probe(now, ok);
+        self.watch.handle(now, Seen::Probe { lease, ok });
+    }
+
+    /// Another payer signed a receipt: go on from it.
+    pub(crate) fn adopt(&mut self, ctx: &Context, ledger: &Ledger, receipt: Signed<Receipt>) {
+        let Some(metered) = self.metered.get_mut(&receipt.body.lease) else { return };
+        let Some(deployment) = ledger.view().deployment(metered.deployment).cloned() else { return };
+        let payer = receipt.signer.account();
+        let may = deployment.owner == payer || deployment.delegates_to(payer, Verb::Receipt);
+        if may && payer != metered.meter.terms().operator && receipt.open(ctx.network, ctx.now).is_ok() {
+            // One that is not larger than what we know is no news.
+            let _ = metered.meter.adopt(ctx.now, &receipt.body);
+        }
+    }
+
+    /// A gateway counted. Whoever is of the provider's operator is not believed.
+    pub(crate) fn counted(&mut self, ledger: &Ledger, from: PeerId, counted: Counted) {
+        let Some(metered) = self.metered.get_mut(&counted.lease) else { return };
+        let operator = ledger.view().operator_of(from).unwrap_or_else(|| from.account());
+        if operator != metered.meter.terms().operator {
+            metered.meter.gateway(counted.requests, ByteCount(counted.egress));
+        }
+    }
+
+    /// Slots without an open lease get one, while there is money.
+    fn fill_vacant(
+        &mut self,
+        ctx: &mut Context,
+        ledger: &Ledger,
+        library: &Library,
+        shelf: &Shelf,
+        deployment: &Deployment,
+    ) {
+        let Some(manifest) = library.get(deployment.manifest) else { return };
+        let vacant = self.vacant(ledger, deployment, manifest);
+        self.vacant_since.retain(|(id, slot), _| *id != deployment.id || vacant.contains(slot));
+        // Another payer of a lower rank is given the time to act; a fresh deployment is still being opened by its owner.
+        let patience = PATIENCE.0 + RANK_PATIENCE.0 * u64::from(rank(ctx, deployment));
+        let mut due = false;
+        for slot in vacant {
+            let since = *self.vacant_since.entry((deployment.id, slot)).or_insert(ctx.now);
+            due |= ctx.now.since(since).0 >= patience;
+        }
+        if due && !self.is_exhausted(ctx, deployment) {
+            self.fill(ctx, ledger, library, shelf, deployment);
+        }
+    }
+
+    /// Slots that hold no open lease although everything that their service depends on serves.
+    fn vacant(&self, ledger: &Ledger, deployment: &Deployment, manifest: &Manifest) -> BTreeSet<u32> {
+        let view = ledger.view();
+        let (mut serving, mut vacant) = (BTreeSet::new(), Vec::new());
+        for slot in &deployment.slots {
+            match slot.lease.and_then(|lease| view.lease(lease)).filter(|lease| lease.is_open(view.now())) {
+                Some(lease) => {
+                    let health = self.watch.health(&lease.id);
+                    serving.extend(matches!(health, Some(Health::Alive)).then_some(slot.spec.service.as_str()));
+                }
+                None => vacant.push(slot),
+            }
+        }
+        let ready = |slot: &&grange_ledger::Slot| {
+            let service = manifest.services.get(&slot.spec.service);
+            service.is_none_or(|service| service.depends_on.iter().all(|needed| serving.contains(needed.as_str())))
+        };
+        vacant.into_iter().filter(ready).map(|slot| slot.number).collect()
+    }
+
+    fn is_exhausted(&self, ctx: &Context, deployment: &Deployment) -> bool {
+        self.exhausted.get(&deployment.id).is_some_and(|until| *until > ctx.now)
+    }
+
+    fn replace_dead(&mut self, ctx: &mut Context, ledger: &Ledger, library: &Library, shelf: &Shelf) {
+        let view = ledger.view();
+        while let Some(call) = self.watch.poll_action() {
+            let Call::Replace { lease } = call else { continue };
+            let deployment = view.lease(lease).and_then(|lease| view.deployment(lease.deployment));
+            if let Some(deployment) = deployment.filter(|found| found.is_open()) {
+                self.fill(ctx, ledger, library, shelf, deployment);
+            }
+        }
+    }
+
+    /// Asks for quotes for every slot of a deployment that is vacant or dead.
+    fn fill(&mut self, ctx: &mut Context, ledger: &Ledger, library: &Library, shelf: &Shelf, deployment: &Deployment) {
+        let Some(manifest) = library.get(deployment.manifest) else { return };
+        let (slots, held) = self.survey(ledger, deployment, manifest);
+        for pick in place(&shelf.index, &slots, &held, CANDIDATES, ctx.now) {
+            let key = (deployment.id, pick.slot);
+            let Some(slot) = deployment.slot(pick.slot).filter(|_| !self.filling.contains_key(&key)) else { continue };
+            let Ok(matches) = pick.matches else { continue };
+            let filling = Filling {
+                replaces: ledger.view().open_lease_of(deployment.id, pick.slot).map(|lease| lease.id),
+                generation: slot.generation + 1,
+                candidates: matches.iter().rev().map(|found| found.provider).collect(),
+                until: ctx.now.after(FILL_WITHIN),
+            };
+            self.filling.insert(key, filling);
+            self.ask_next(ctx, deployment, manifest, pick.slot);
+        }
+    }
+
+    /// What each slot needs, and what it has.
+    fn survey(&self, ledger: &Ledger, deployment: &Deployment, manifest: &Manifest) -> (Vec<SlotNeed>, Vec<Held>) {
+        let view = ledger.view();
+        let mut needs = Vec::new();
+        let mut held = Vec::new();
+        for slot in &deployment.slots {
+            let Some(service) = manifest.services.get(&slot.spec.service) else { continue };
+            needs.push(SlotNeed {
+                slot: slot.number,
+                service: slot.spec.service.clone(),
+                revision: slot.spec.revision,
+                need: need_of(deployment.owner, service),
+                depends_on: service.depends_on.clone(),
+            });
+            let lease = slot.lease.and_then(|lease| view.lease(lease)).filter(|lease| lease.is_open(view.now()));
+            if let Some(lease) = lease {
+                held.push(Held {
+                    slot: slot.number,
+                    lease: lease.id,
+                    provider: lease.terms.provider,
+                    operator: lease.terms.operator,
+                    revision: slot.spec.revision,
+                    health: self.watch.health(&lease.id).unwrap_or(Health::Starting),
+                });
+            }
+        }
+        (needs, held)
+    }
+
+    fn ask_next(&mut self, ctx: &mut Context, deployment: &Deployment, manifest: &Manifest, slot: u32) {
+        let Some(filling) = self.filling.get_mut(&(deployment.id, slot)) else { return };
+        let Some(provider) = filling.candidates.pop() else { return };
+        let Some(spec) = deployment.slot(slot).map(|slot| &slot.spec) else { return };
+        let Some(service) = manifest.services.get(&spec.service) else { return };
+        let own = provider.account() == deployment.owner;
+        let request = quote_request(deployment.id, slot, filling.generation, service, spec, own);
+        let ask = Ask::Quote { request, manifest: deployment.manifest, sources: vec![ctx.me] };
+        let asked = Asked::PlaceQuote { deployment: deployment.id, slot };
+        ctx.ask(provider, Channel::Market, &ask, REQUEST_WITHIN, asked);
+    }
+
+    /// A provider answered our request for a quote for a slot, or did not.
+    pub(crate) fn quoted(
+        &mut self,
+        ctx: &mut Context,
+        ledger: &Ledger,
+        library: &Library,
+        (id, slot): (DeploymentId, u32),
+        quote: Option<Signed<Quote>>,
+    ) {
+        let view = ledger.view();
+        let Some(deployment) = view.deployment(id) else { return };
+        let Some(filling) = self.filling.get(&(id, slot)) else { return };
+        let expected = |quote: &Signed<Quote>| quote.body.slot == slot && quote.body.generation == filling.generation;
+        match quote.filter(expected) {
+            Some(quote) => {
+                let deed = Deed::OpenLease { quote: Box::new(quote), replaces: filling.replaces };
+                ctx.submit(ledger, deed, Purpose::Place(id, slot));
+            }
+            None => {
+                if let Some(manifest) = library.get(deployment.manifest) {
+                    self.ask_next(ctx, deployment, manifest, slot);
+                }
+            }
+        }
+    }
+
+    /// What became of a lease we opened for a slot.
+    pub(crate) fn placed(&mut self, ctx: &Context, slot: (DeploymentId, u32), outcome: &Outcome) {
+        if let Err(Rejection::BudgetTooLow { .. } | Rejection::BudgetExhausted { .. }) = outcome {
+            self.exhausted.insert(slot.0, ctx.now.after(Millis::minutes(1)));
+        }
+        self.filling.remove(&slot);
+    }
+
+    /// How a replica looks from here, when we watch it.
+    pub(crate) fn seen(&self, lease: LeaseId) -> Option<Sight> {
+        let metered = self.metered.get(&lease)?;
+        Some(Sight { health: self.watch.health(&lease), reason: metered.reason.clone() })
+    }
+
+    /// The counters and the amount of the newest receipt we know of.
+    pub(crate) fn receipted(&self, lease: LeaseId) -> Option<(Counters, grange_types::Amount)> {
+        let last = self.metered.get(&lease)?.meter.last()?;
+        Some((last.counters, last.amount))
+    }
+}
+
+impl Metered {
+    /// Whether an answer shows that the replica serves: any does, unless the service has a health check, which gives up
+    /// after so many bad answers, each its interval after the one before.
+    fn accept(&mut self, now: Time, status: u16) -> Result<(), String> {
+        let Some(health) = self.health.as_ref().filter(|_| status >= 400) else {
+            self.judged = Judged::default();
+            return Ok(());
+        };
+        let Judged { failures, last } = &mut self.judged;
+        if *failures == 0 || now.since(*last) >= health.interval {
+            (*failures, *last) = (failures.saturating_add(1), now);
+        }
+        if *failures < health.retries.max(1) {
+            return Ok(());
+        }
+        Err(format!("its health check {} was answered with {status} {failures} times", health.path))
+    }
+}
+
+/// The payers of a deployment in the order of their turns.
+fn payers(ctx: &Context, deployment: &Deployment) -> Vec<Signatory> {
+    let owner = core::iter::once(deployment.owner);
+    let accounts = owner.chain(deployment.delegates.iter().map(|delegate| delegate.account));
+    let signatory = |account: grange_types::AccountId| {
+        let peer = account.peer();
+        Signatory { peer, operator: account, alive: ctx.reaches(peer) }
+    };
+    accounts.map(signatory).collect()
+}
+
+/// How many payers that live come before us.
+fn rank(ctx: &Context, deployment: &Deployment) -> u32 {
+    let payers = payers(ctx, deployment);
+    payers.iter().take_while(|payer| payer.peer != ctx.me).filter(|payer| payer.alive).count() as u32
+}

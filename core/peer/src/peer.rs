@@ -1,0 +1,526 @@
+//! The peer itself: one door in, one door out, and the order in which the parts hear of things.
+
+use grange_api::{Call, Problem, ProblemCode, Reply};
+use grange_consensus::{Config as ConsensusConfig, Consensus, Event as Said, Timeouts};
+use grange_ledger::{
+    Action as Deed, Block, Change, KeyStatement, Ledger, NodeEntry, Purpose as Service, SnapshotError,
+};
+use grange_market::{Desk, DeskSetup};
+use grange_types::{AccountId, Millis, PeerId, Record, Signed, Time, Wire};
+
+use crate::action::{Action, RequestId};
+use crate::calls::{Calls, Parts, refuse};
+use crate::config::{Config, Recovery, Roles};
+use crate::context::{Asked, Context, Outcome, Purpose};
+use crate::deploy::Deploys;
+use crate::describe;
+use crate::event::{CallId, Event};
+use crate::history::{History, memos};
+use crate::library::{Library, is_payer, names};
+use crate::message::{Ask, AskReply, Batch, Channel, Counted, Head, MarketMessage, SyncRequest};
+use crate::payer::Payer;
+use crate::problem::{halted, sentence};
+use crate::routes::RouteTable;
+use crate::seller::Seller;
+use crate::shelf::Shelf;
+use crate::spine::Spine;
+use crate::sync::Sync;
+
+/// The parts that look around by themselves do so this often.
+const TICK_EVERY: Millis = Millis(500);
+/// A quorum that is linked and still decides nothing for so long is a halt.
+const HALTED_AFTER: Millis = Millis::seconds(15);
+/// Our registration is tried again after so long.
+const REGISTER_AGAIN: Millis = Millis::seconds(10);
+
+/// Why a peer cannot start from what is on its disk.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The genesis breaks its rules.
+    #[error("the genesis is refused")]
+    Genesis(#[source] grange_ledger::GenesisError),
+    /// The snapshot cannot be read.
+    #[error("the snapshot of the ledger cannot be read; remove it to start from the blocks")]
+    Snapshot(#[source] SnapshotError),
+    /// The history at the end of the snapshot cannot be read.
+    #[error("the history in the snapshot cannot be read; remove the snapshot to start from the blocks")]
+    History(#[source] grange_types::DecodeError),
+    /// A stored block cannot be read.
+    #[error("block {height} on the disk cannot be read")]
+    Unreadable {
+        /// Its height.
+        height: u64,
+        /// Why.
+        source: grange_types::DecodeError,
+    },
+    /// A stored block is not valid.
+    #[error("block {height} on the disk does not follow the one before it")]
+    Invalid {
+        /// Its height.
+        height: u64,
+        /// Why.
+        source: Box<grange_ledger::BlockError>,
+    },
+    /// A stored block does not apply.
+    #[error("block {height} on the disk does not apply")]
+    Commit {
+        /// Its height.
+        height: u64,
+        /// Why.
+        source: grange_ledger::CommitError,
+    },
+}
+
+/// One peer of one network.
+pub struct Peer {
+    ctx: Context,
+    roles: Roles,
+    display: String,
+    entry: NodeEntry,
+    network_name: String,
+    spine: Spine,
+    sync: Sync,
+    library: Library,
+    shelf: Shelf,
+    seller: Seller,
+    payer: Payer,
+    deploys: Deploys,
+    calls: Calls,
+    next_tick: Time,
+    next_register: Time,
+    routes: u64,
+}
+
+impl Peer {
+    /// A peer that continues where its disk left off. Nothing happens before [`Peer::start`].
+    pub fn new(config: Config, recovery: &Recovery) -> Result<Self, StartError> {
+        let network = config.genesis.network_id();
+        let (ledger, history) = recover(&config, recovery)?;
+        let timeouts = Timeouts::default();
+        let consensus = Consensus::new(ConsensusConfig { network, key: config.key.clone(), timeouts });
+        let mut ctx = Context::new(config.key.clone(), network, config.gateway_port, config.seed);
+        let desk = config.roles.provider.then(|| Desk::new(desk_setup(&mut ctx, &ledger, &config)));
+        let entry = NodeEntry {
+            peer: ctx.me,
+            operator: ctx.account,
+            display: config.display.clone(),
+            region: config.region,
+            relays: Vec::new(),
+        };
+        Ok(Self {
+            ctx,
+            roles: config.roles,
+            display: config.display,
+            entry,
+            network_name: config.genesis.name,
+            spine: Spine::new(ledger, history, consensus),
+            sync: Sync::default(),
+            library: Library::default(),
+            shelf: Shelf::new(),
+            seller: Seller::new(desk),
+            payer: Payer::default(),
+            deploys: Deploys::default(),
+            calls: Calls::default(),
+            next_tick: Time(0),
+            next_register: Time(0),
+            routes: 0,
+        })
+    }
+
+    /// Takes part from now on, with what the write-ahead log says of the height being decided.
+    pub fn start(&mut self, now: Time, recovery: Recovery) {
+        self.ctx.now = now;
+        let current = recovery.wal_height == self.spine.ledger.height().next();
+        let wal = if current { recovery.wal } else { Vec::new() };
+        self.spine.start(&mut self.ctx, wal);
+        let Self { ctx, spine, library, seller, .. } = self;
+        seller.reconcile(ctx, &spine.ledger, library);
+        self.routes += 1;
+        self.settle();
+    }
+
+    /// The world speaks.
+    pub fn handle(&mut self, now: Time, event: Event) {
+        self.ctx.now = self.ctx.now.max(now);
+        match event {
+            Event::Connected(peer) => self.connected(peer),
+            Event::Disconnected(peer) => {
+                self.ctx.linked.remove(&peer);
+                self.ctx.stewards.remove(&peer);
+                self.sync.disconnected(peer);
+                self.spine.tell(&mut self.ctx, Said::Disconnected(peer));
+            }
+            Event::Message { from, channel, bytes } => self.message(from, channel, bytes),
+            Event::Request { id, from, channel, bytes } => self.request(id, from, channel, &bytes),
+            Event::Response { id, answer } => self.response(id, answer),
+            Event::Gossip { bytes } => {
+                if let Ok(message) = MarketMessage::decode(&bytes) {
+                    self.market(self.ctx.me, message);
+                }
+            }
+            Event::Fetched { deployment, manifests } => self.fetched(deployment, &manifests),
+            Event::Work { lease, event } => {
+                self.seller.work(self.ctx.now, lease, event);
+            }
+            Event::Visited { lease, answer } => self.payer.visited(self.ctx.now, lease, answer),
+            Event::Counted { lease, requests, egress } => self.count(Counted { lease, requests, egress }),
+            Event::Call { id, account, call } => self.call(id, account, *call),
+            Event::Tick => {}
+        }
+        self.tick();
+        self.settle();
+    }
+
+    /// What to do next; call until there is nothing.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.ctx.pop()
+    }
+
+    /// When to call [`Peer::handle`] with [`Event::Tick`] if nothing happens before.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let parts = [
+            Some(self.next_tick),
+            self.spine.poll_timeout(),
+            self.payer.poll_timeout(),
+            self.deploys.poll_timeout(),
+            self.shelf.poll_timeout(self.seller.desk.as_ref()),
+        ];
+        parts.into_iter().flatten().min()
+    }
+
+    /// The ledger, to look at.
+    #[must_use]
+    pub const fn ledger(&self) -> &Ledger {
+        &self.spine.ledger
+    }
+
+    /// Where gateways send requests now; read it again when [`Peer::routes_version`] has changed.
+    #[must_use]
+    pub fn routes(&self) -> RouteTable {
+        RouteTable::read(&self.spine.ledger)
+    }
+
+    /// Grows whenever the routes may have changed.
+    #[must_use]
+    pub const fn routes_version(&self) -> u64 {
+        self.routes
+    }
+
+    /// Numbers for the metrics page: (name, value).
+    #[must_use]
+    pub fn metrics(&self) -> Vec<(&'static str, u64)> {
+        let (workloads, serving) = self.seller.count();
+        vec![
+            ("grange_ledger_height", self.spine.ledger.height().0),
+            ("grange_mempool_transactions", self.spine.mempool_len() as u64),
+            ("grange_peers_linked", self.ctx.linked.len() as u64),
+            ("grange_offers_indexed", self.shelf.index.len() as u64),
+            ("grange_workloads", workloads as u64),
+            ("grange_workloads_serving", serving as u64),
+        ]
+    }
+
+    /// Why the node is not ready, if it is not.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        let quorum = self.spine.quorum();
+        if quorum.total > 0 && !quorum.reached() {
+            return Some(format!(
+                "the ledger is halted: validators with {} of {} votes are linked, {} are needed; running apps go on",
+                quorum.connected, quorum.total, quorum.needed
+            ));
+        }
+        let quiet = self.ctx.now.since(self.spine.moved);
+        if quiet > HALTED_AFTER {
+            return Some(format!("the ledger has not moved for {} s; running apps go on", quiet.0 / 1_000));
+        }
+        None
+    }
+
+    fn connected(&mut self, peer: PeerId) {
+        self.ctx.linked.insert(peer);
+        self.ctx.send(peer, Channel::Market, &MarketMessage::Steward(self.roles.steward));
+        self.sync.connected(&mut self.ctx, &self.spine, peer);
+        self.shelf.connected(&mut self.ctx, peer, self.seller.desk.as_mut());
+        self.spine.tell(&mut self.ctx, Said::Connected(peer));
+    }
+
+    fn message(&mut self, from: PeerId, channel: Channel, bytes: Vec<u8>) {
+        match channel {
+            Channel::Consensus => self.spine.tell(&mut self.ctx, Said::Message { from, bytes }),
+            Channel::Transactions => {
+                if let Ok(batch) = Batch::decode(&bytes) {
+                    self.spine.receive(&mut self.ctx, from, batch);
+                }
+            }
+            Channel::Sync => {
+                if let Ok(head) = Head::decode(&bytes) {
+                    self.sync.head(from, head.height);
+                }
+            }
+            Channel::Market | Channel::Steward => {
+                if let Ok(message) = MarketMessage::decode(&bytes) {
+                    self.market(from, message);
+                }
+            }
+        }
+    }
+
+    fn market(&mut self, from: PeerId, message: MarketMessage) {
+        let Self { ctx, spine, shelf, seller, payer, .. } = self;
+        match message {
+            MarketMessage::Sheet(sheet) => shelf.take_sheet(ctx, &spine.ledger, sheet),
+            MarketMessage::Delta(delta) => shelf.take_delta(ctx, &delta),
+            MarketMessage::Counted(counted) => payer.counted(&spine.ledger, from, counted),
+            // Gossip is nobody's word: it comes as our own.
+            MarketMessage::Steward(true) if ctx.linked.contains(&from) => drop(ctx.stewards.insert(from)),
+            MarketMessage::Steward(_) => drop(ctx.stewards.remove(&from)),
+            MarketMessage::Receipt(receipt) => {
+                payer.adopt(ctx, &spine.ledger, receipt.clone());
+                seller.receipt(ctx, &spine.ledger, receipt);
+            }
+        }
+    }
+
+    fn request(&mut self, id: RequestId, from: PeerId, channel: Channel, bytes: &[u8]) {
+        match channel {
+            Channel::Sync => {
+                if let Ok(SyncRequest { from }) = SyncRequest::decode(bytes) {
+                    self.ctx.push(Action::ServeBlocks { id, from });
+                }
+            }
+            Channel::Market => {
+                if let Some(reply) = self.asked(from, bytes) {
+                    self.ctx.push(Action::Respond { id, bytes: reply.encode() });
+                }
+            }
+            Channel::Consensus | Channel::Transactions | Channel::Steward => {}
+        }
+    }
+
+    /// Answers a question on the market, from a peer or from ourselves.
+    fn asked(&mut self, from: PeerId, bytes: &[u8]) -> Option<AskReply> {
+        let ask = Ask::decode(bytes).ok()?;
+        let Self { ctx, spine, seller, .. } = self;
+        Some(seller.asked(ctx, &spine.ledger, from, ask))
+    }
+
+    fn response(&mut self, id: RequestId, answer: Option<Vec<u8>>) {
+        let Some((from, asked)) = self.ctx.answered(id) else { return };
+        let Self { ctx, spine, sync, payer, deploys, calls, library, .. } = self;
+        let ledger = &spine.ledger;
+        let reply = || answer.as_deref().and_then(|bytes| AskReply::decode(bytes).ok());
+        let probed = || reply().and_then(|reply| if let AskReply::Probe(probe) = reply { Some(probe) } else { None });
+        let quoted = || match reply() {
+            Some(AskReply::Quote(quote)) => Ok(*quote),
+            Some(AskReply::Refused { reason }) => Err(reason),
+            _ => Err("it does not answer".to_owned()),
+        };
+        match asked {
+            Asked::Sync => sync.answered(ctx, spine, from, answer),
+            Asked::Probe { lease } => payer.probed(ctx, ledger, library, lease, probed()),
+            Asked::PlaceQuote { deployment, slot } => {
+                payer.quoted(ctx, ledger, library, (deployment, slot), quoted().ok())
+            }
+            Asked::DeployQuote { call, slot } => deploys.quoted(ctx, ledger, (call, slot), quoted()),
+            Asked::DeployProbe { call, lease } => deploys.probed(ctx, ledger, (call, lease), probed()),
+            Asked::ListProbe { call, lease } => calls.probed(ctx, ledger, (call, lease), probed()),
+        }
+    }
+
+    fn fetched(&mut self, deployment: grange_types::DeploymentId, manifests: &[(grange_types::BlobId, Vec<u8>)]) {
+        let Self { ctx, spine, library, seller, .. } = self;
+        for (id, bytes) in manifests {
+            if !names(&spine.ledger, deployment, *id) || !library.arrived(*id, bytes) {
+                continue;
+            }
+            seller.manifest_arrived(ctx, &spine.ledger, library);
+            let found = spine.ledger.view().deployment(deployment).filter(|found| is_payer(ctx, found));
+            if let Some(found) = found {
+                library.want_components(ctx, found);
+            }
+        }
+    }
+
+    /// Our gateway counted: tell whoever pays.
+    fn count(&mut self, counted: Counted) {
+        let Self { ctx, spine, payer, .. } = self;
+        let view = spine.ledger.view();
+        let deployment = view.lease(counted.lease).and_then(|lease| view.deployment(lease.deployment));
+        let Some(deployment) = deployment else { return };
+        let stewards = deployment.delegates.iter().map(|delegate| delegate.account);
+        for peer in core::iter::once(deployment.owner).chain(stewards).map(AccountId::peer) {
+            if peer == ctx.me {
+                payer.counted(&spine.ledger, peer, counted);
+            } else {
+                ctx.send(peer, Channel::Market, &MarketMessage::Counted(counted));
+            }
+        }
+    }
+
+    fn call(&mut self, id: CallId, account: AccountId, call: Call) {
+        let reason = self.reason();
+        let needs_ledger = matches!(
+            call,
+            Call::Deploy { .. }
+                | Call::Down { .. }
+                | Call::Transfer(_)
+                | Call::SubmitTransaction { .. }
+                | Call::ClaimName(_)
+                | Call::ReleaseName { .. }
+        );
+        if let Some(reason) = reason.as_ref().filter(|_| needs_ledger) {
+            let operation = if matches!(call, Call::Deploy { .. }) { "deploy" } else { "submit" };
+            return refuse(&mut self.ctx, id, halted(operation, "ledger", reason));
+        }
+        if account != self.ctx.account {
+            let text = "the token's account is not this node's, whose key would have to sign";
+            return refuse(&mut self.ctx, id, Problem::new(ProblemCode::Denied, "call", account.to_string(), text));
+        }
+        let Self { ctx, spine, library, shelf, seller, payer, deploys, calls, .. } = self;
+        match call {
+            Call::Status => {
+                let status = describe::status(ctx, &spine.ledger, self.roles, self.display.clone(), reason);
+                ctx.reply(id, Ok(Reply::Status(status)));
+            }
+            Call::Network => {
+                let network = describe::network(ctx, &spine.ledger, &self.network_name);
+                ctx.reply(id, Ok(Reply::Network(network)));
+            }
+            call => {
+                let parts =
+                    Parts { ledger: &spine.ledger, history: &spine.history, library, shelf, seller, payer, deploys };
+                calls.begin(ctx, parts, id, account, call);
+            }
+        }
+    }
+
+    /// Whoever looks around by himself does so now, if it is time.
+    fn tick(&mut self) {
+        let Self { ctx, spine, library, shelf, seller, payer, deploys, .. } = self;
+        spine.tell(ctx, Said::Tick);
+        deploys.tick(ctx);
+        payer.tick(ctx, &spine.ledger, library, shelf, self.roles.steward);
+        if ctx.now < self.next_tick {
+            return;
+        }
+        self.next_tick = ctx.now.after(TICK_EVERY);
+        shelf.tick(ctx, &spine.ledger, seller.desk.as_mut());
+        seller.tick(ctx, &spine.ledger, library);
+        library.sweep(&spine.ledger);
+        self.register();
+    }
+
+    /// A node that sells must stand on the ledger under its operator.
+    fn register(&mut self) {
+        let registered = self.spine.ledger.view().node(self.ctx.me).is_some();
+        if registered || self.ctx.now < self.next_register || !self.roles.provider || self.reason().is_some() {
+            return;
+        }
+        self.next_register = self.ctx.now.after(REGISTER_AGAIN);
+        let statement = KeyStatement { account: self.ctx.account, purpose: Service::Node };
+        let expires = self.spine.ledger.time().max(self.ctx.now).after(Millis::minutes(10));
+        let consent = Box::new(Signed::seal(self.ctx.network, &self.ctx.key, expires, statement));
+        let deed = Deed::RegisterNode { node: self.entry.clone(), consent };
+        self.ctx.submit(&self.spine.ledger, deed, Purpose::Register);
+    }
+
+    /// Carries on until nothing is left over: questions to ourselves, transactions, what blocks changed.
+    fn settle(&mut self) {
+        loop {
+            if let Some((id, bytes)) = self.ctx.take_loopback() {
+                let answer = self.asked(self.ctx.me, &bytes).map(|reply| reply.encode());
+                self.response(id, answer);
+            } else if let Some(submission) = self.ctx.submissions.pop_front() {
+                self.spine.submit(&mut self.ctx, submission);
+            } else if let Some(changes) = self.spine.take_committed() {
+                self.committed(changes);
+            } else if let Some((purpose, outcome)) = self.spine.take_outcome() {
+                self.outcome(purpose, &outcome);
+            } else {
+                break;
+            }
+        }
+        self.sync.pursue(&mut self.ctx, &mut self.spine);
+    }
+
+    fn committed(&mut self, changes: Vec<Change>) {
+        self.sync.committed(&mut self.ctx, &self.spine);
+        let Self { ctx, spine, library, shelf, seller, .. } = self;
+        for change in changes {
+            match change {
+                Change::Lease(id) => {
+                    seller.lease_changed(ctx, &spine.ledger, library, id);
+                    shelf.changed_load();
+                    self.routes += 1;
+                }
+                Change::Deployment(id) => {
+                    let ours = |found: &&grange_ledger::Deployment| found.is_open() && is_payer(ctx, found);
+                    let found = spine.ledger.view().deployment(id).filter(ours);
+                    if let Some(found) = found.filter(|found| library.get(found.manifest).is_none()) {
+                        library.want(ctx, found);
+                    }
+                    self.routes += 1;
+                }
+                Change::Name(_) => self.routes += 1,
+                Change::Node(peer) if peer == ctx.me => shelf.changed_prices(),
+                _ => {}
+            }
+        }
+    }
+
+    fn outcome(&mut self, purpose: Purpose, outcome: &Outcome) {
+        let Self { ctx, spine, seller, payer, deploys, calls, .. } = self;
+        match purpose {
+            Purpose::Call(id) => calls.outcome(ctx, id, outcome),
+            Purpose::Down(id, deployment) => calls.closed(ctx, id, deployment, outcome),
+            Purpose::Deploy(id) => deploys.outcome(ctx, &spine.ledger, id, outcome),
+            Purpose::Place(deployment, slot) => payer.placed(ctx, (deployment, slot), outcome),
+            Purpose::Renew(lease) => seller.renewed(lease, outcome),
+            Purpose::Settle(_) | Purpose::Register | Purpose::Close(_) => {}
+        }
+        if let Err(rejection) = outcome {
+            let (purpose, reason) = (format!("{purpose:?}"), sentence(rejection));
+            ctx.push(Action::Note { event: "transaction.refused", purpose, reason });
+        }
+    }
+}
+
+fn desk_setup(ctx: &mut Context, ledger: &Ledger, config: &Config) -> DeskSetup {
+    DeskSetup {
+        provider: ctx.me,
+        operator: ledger.view().operator_of(ctx.me).unwrap_or(ctx.account),
+        display: config.display.clone(),
+        region: config.region.clone(),
+        kinds: config.kinds.clone(),
+        isolation: config.isolation,
+        capacity: config.capacity,
+        prices: config.prices,
+        sequence: config.sequence,
+        first_nonce: ctx.number(),
+    }
+}
+
+/// The state that snapshot and blocks lead to, and how our money came there. Blocks on our own disk were checked when they
+/// were stored.
+fn recover(config: &Config, recovery: &Recovery) -> Result<(Ledger, History), StartError> {
+    let me = config.key.public().account();
+    let (mut ledger, mut history) = match recovery.snapshot.split_last() {
+        None => (Ledger::new(&config.genesis).map_err(StartError::Genesis)?, History::begin(&config.genesis, me)),
+        Some((history, state)) => (
+            Ledger::restore(state).map_err(StartError::Snapshot)?,
+            History::from_record(history).map_err(StartError::History)?,
+        ),
+    };
+    for bytes in &recovery.blocks {
+        let height = ledger.height().next().0;
+        let block = Block::decode(bytes).map_err(|source| StartError::Unreadable { height, source })?;
+        let prepared = ledger
+            .prepare(block, &|_, _| true)
+            .map_err(|source| StartError::Invalid { height, source: Box::new(source) })?;
+        let memos = memos(&prepared.block, me);
+        let committed = ledger.commit(prepared).map_err(|source| StartError::Commit { height, source })?;
+        history.take(&ledger, me, &committed, &memos);
+    }
+    Ok((ledger, history))
+}

@@ -1,0 +1,105 @@
+//! Where a gateway sends a request, and where a deployment's logs and data are: read from the ledger alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use grange_ledger::{Deployment, Ledger};
+use grange_types::{DeploymentId, LeaseId, PeerId};
+
+/// What each name leads to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RouteTable {
+    /// By name.
+    pub names: BTreeMap<String, Named>,
+}
+
+/// What one name leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The deployment.
+    pub deployment: DeploymentId,
+    /// The owner's node and the stewards: who may read logs and data.
+    pub payers: BTreeSet<PeerId>,
+    /// Every replica with an open lease.
+    pub replicas: Vec<Replica>,
+    /// The prefixes that lead to a service.
+    pub routes: Vec<Route>,
+    /// Every node that holds or held a lease that is still on the ledger, and so may hold data.
+    pub holders: BTreeSet<PeerId>,
+}
+
+/// One prefix of a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The prefix; `/` takes what no longer one takes.
+    pub prefix: String,
+    /// The replicas of the present generation; empty while none is leased.
+    pub replicas: Vec<Routed>,
+}
+
+/// One replica as requests find it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Routed {
+    /// The node that serves it.
+    pub provider: PeerId,
+    /// Its lease.
+    pub lease: LeaseId,
+    /// The lease's generation.
+    pub generation: u64,
+}
+
+/// One replica as its logs are found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replica {
+    /// The service.
+    pub service: String,
+    /// Which replica of it.
+    pub replica: u32,
+    /// Where it is.
+    pub at: Routed,
+}
+
+impl RouteTable {
+    /// Reads the table off the ledger.
+    #[must_use]
+    pub fn read(ledger: &Ledger) -> Self {
+        let mut table = Self::default();
+        for deployment in ledger.view().deployments().filter(|deployment| deployment.is_open()) {
+            let named = Named::read(ledger, deployment);
+            for name in &deployment.names {
+                table.names.insert(name.clone(), named.clone());
+            }
+        }
+        table
+    }
+}
+
+impl Named {
+    fn read(ledger: &Ledger, deployment: &Deployment) -> Self {
+        let view = ledger.view();
+        let mut replicas = Vec::new();
+        let mut prefixes: BTreeMap<&str, Vec<Routed>> = BTreeMap::new();
+        for slot in &deployment.slots {
+            let open = slot.lease.and_then(|lease| view.lease(lease)).filter(|lease| lease.is_open(view.now()));
+            let at = open.map(|lease| Routed {
+                provider: lease.terms.provider,
+                lease: lease.id,
+                generation: lease.generation,
+            });
+            if let Some(at) = at {
+                replicas.push(Replica { service: slot.spec.service.clone(), replica: slot.spec.replica, at });
+            }
+            if let Some(route) = &slot.spec.route {
+                prefixes.entry(route).or_default().extend(at);
+            }
+        }
+        let payers = deployment.delegates.iter().map(|delegate| delegate.account).chain([deployment.owner]);
+        let routes = prefixes.into_iter().map(|(prefix, replicas)| Route { prefix: prefix.into(), replicas });
+        Self {
+            deployment: deployment.id,
+            payers: payers.map(grange_types::AccountId::peer).collect(),
+            replicas,
+            routes: routes.collect(),
+            holders: view.leases_of(deployment.id).map(|lease| lease.terms.provider).collect(),
+        }
+    }
+}

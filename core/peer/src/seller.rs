@@ -1,0 +1,304 @@
+//! The seller: quotes, runs what is leased from us, keeps the payers' receipts, settles and renews.
+//!
+//! Upon a lease of ours that is open: run it. Upon one that is not: stop it; its data stays. The ledger alone decides, so
+//! a restart that reads the ledger again comes to the same.
+
+use std::collections::BTreeMap;
+
+use grange_ledger::{Action as Deed, Deployment, Lease, Ledger, Rejection, Verb};
+use grange_market::till::Settled;
+use grange_market::{Desk, QuoteRequest, Till};
+use grange_types::{Counters, LeaseId, Manifest, Millis, PeerId, Quote, Receipt, Signed, Time};
+
+use crate::action::{Action, Work};
+use crate::context::{Context, Outcome, Purpose};
+use crate::event::WorkEvent;
+use crate::library::{Library, holders};
+use crate::message::{Ask, AskReply, Probe, ProbeReply};
+
+/// A quote's envelope outlives the quote itself, which is judged by block time.
+const QUOTE_ENVELOPE: Millis = Millis::minutes(10);
+/// A workload that failed to start is tried again after so long.
+const START_AGAIN: Millis = Millis::seconds(5);
+
+/// How a workload of ours is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stage {
+    /// Its manifest is not here yet.
+    Waiting,
+    /// Told to start.
+    Starting,
+    /// It serves.
+    Serving,
+    /// It does not; tried again at a time.
+    Failed { reason: String, again: Time },
+}
+
+#[derive(Debug)]
+struct Run {
+    generation: u64,
+    stage: Stage,
+    /// What was delivered before the workload that runs now was started.
+    base: Counters,
+    /// What was delivered in all.
+    counters: Counters,
+    /// A renewal under way, or refused: not asked again before the lease changes.
+    renewing: bool,
+}
+
+pub(crate) struct Seller {
+    pub(crate) desk: Option<Desk>,
+    till: Till,
+    runs: BTreeMap<LeaseId, Run>,
+}
+
+impl Seller {
+    pub(crate) fn new(desk: Option<Desk>) -> Self {
+        Self { desk, till: Till::new(), runs: BTreeMap::new() }
+    }
+
+    /// Answers a question of a buyer.
+    pub(crate) fn asked(&mut self, ctx: &mut Context, ledger: &Ledger, from: PeerId, ask: Ask) -> AskReply {
+        match ask {
+            Ask::Quote { request, .. } => match self.quote(ctx, ledger, from, &request) {
+                Ok(quote) => AskReply::Quote(Box::new(quote)),
+                Err(reason) => AskReply::Refused { reason },
+            },
+            Ask::Probe(probe) => AskReply::Probe(self.probe(probe)),
+        }
+    }
+
+    fn quote(
+        &mut self,
+        ctx: &Context,
+        ledger: &Ledger,
+        from: PeerId,
+        request: &QuoteRequest,
+    ) -> Result<Signed<Quote>, String> {
+        let desk = self.desk.as_mut().ok_or("this node sells nothing")?;
+        // A deployment that is not on the ledger yet can only be its asker's own.
+        let owner = ledger.view().deployment(request.deployment).map_or(from.account(), |found| found.owner);
+        // The block that opens the lease is still to come; the last one may be hours old.
+        let now = ledger.time().max(ctx.now);
+        let quote = desk.quote(request, owner, now).map_err(|refusal| refusal.to_string())?;
+        Ok(Signed::seal(ctx.network, &ctx.key, now.after(QUOTE_ENVELOPE), quote))
+    }
+
+    fn probe(&self, probe: Probe) -> ProbeReply {
+        let receipt = self.till.tab(&probe.lease).and_then(|tab| tab.best().cloned());
+        match self.runs.get(&probe.lease) {
+            Some(run) if run.generation == probe.generation => ProbeReply {
+                serving: run.stage == Stage::Serving,
+                counters: run.counters,
+                receipt,
+                reason: match &run.stage {
+                    Stage::Serving => None,
+                    Stage::Waiting => Some("its manifest is being fetched".into()),
+                    Stage::Starting => Some("it is starting".into()),
+                    Stage::Failed { reason, .. } => Some(reason.clone()),
+                },
+            },
+            _ => {
+                let reason = Some("no such lease is served here".into());
+                ProbeReply { serving: false, counters: Counters::default(), receipt, reason }
+            }
+        }
+    }
+
+    /// Brings what runs in line with what is leased, for all leases; after a start.
+    pub(crate) fn reconcile(&mut self, ctx: &mut Context, ledger: &Ledger, library: &mut Library) {
+        let leases: Vec<LeaseId> = ledger.view().leases_of_provider(ctx.me).map(|lease| lease.id).collect();
+        for lease in leases {
+            self.lease_changed(ctx, ledger, library, lease);
+        }
+    }
+
+    /// Brings one lease in line.
+    pub(crate) fn lease_changed(&mut self, ctx: &mut Context, ledger: &Ledger, library: &mut Library, id: LeaseId) {
+        let view = ledger.view();
+        let Some(lease) = view.lease(id) else { return self.stop(ctx, id) };
+        if lease.terms.provider != ctx.me {
+            return;
+        }
+        let paid = Settled { sequence: lease.sequence, amount: lease.settled };
+        if !lease.is_open(view.now()) {
+            self.stop(ctx, id);
+            self.till.settled(&id, paid);
+            self.till.close(&id);
+            return;
+        }
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.renewing = false;
+            self.till.settled(&id, paid);
+            return;
+        }
+        if let Some(desk) = &mut self.desk {
+            // A lease we never quoted for is still a lease: the ledger checked our signature on the quote.
+            let _ = desk.opened(id, lease.deployment, lease.slot, lease.generation, &lease.terms);
+        }
+        self.till.open(ctx.now, id, lease.generation, lease.terms.clone(), paid, lease.counters);
+        let Lease { generation, counters, .. } = *lease;
+        let run = Run { generation, stage: Stage::Waiting, base: counters, counters, renewing: false };
+        self.runs.insert(id, run);
+        self.begin(ctx, ledger, library, id);
+    }
+
+    fn begin(&mut self, ctx: &mut Context, ledger: &Ledger, library: &mut Library, id: LeaseId) {
+        let view = ledger.view();
+        let Some(lease) = view.lease(id) else { return };
+        let Some(deployment) = view.deployment(lease.deployment) else { return };
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        let Some(manifest) = library.get(deployment.manifest) else {
+            run.stage = Stage::Waiting;
+            return library.want(ctx, deployment);
+        };
+        run.stage = match work(ledger, deployment, lease, manifest) {
+            Some(work) => {
+                run.base = run.counters;
+                let from = holders(ctx, deployment);
+                ctx.push(Action::Start { work: Box::new(work), from });
+                Stage::Starting
+            }
+            None => Stage::Failed { reason: "the manifest has no such service".into(), again: Time(u64::MAX) },
+        };
+    }
+
+    fn stop(&mut self, ctx: &mut Context, id: LeaseId) {
+        if self.runs.remove(&id).is_some() {
+            ctx.push(Action::Stop { lease: id });
+        }
+        if let Some(desk) = &mut self.desk {
+            desk.closed(&id);
+        }
+    }
+
+    /// A manifest has arrived: start what waited for it.
+    pub(crate) fn manifest_arrived(&mut self, ctx: &mut Context, ledger: &Ledger, library: &mut Library) {
+        let waiting = self.runs.iter().filter(|(_, run)| run.stage == Stage::Waiting);
+        for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.begin(ctx, ledger, library, id);
+        }
+    }
+
+    /// A workload has news.
+    pub(crate) fn work(&mut self, now: Time, id: LeaseId, event: WorkEvent) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        match event {
+            WorkEvent::Serving => run.stage = Stage::Serving,
+            WorkEvent::Failed { reason } => run.stage = Stage::Failed { reason, again: now.after(START_AGAIN) },
+            WorkEvent::Counters(counters) => {
+                run.counters = Counters::max(&run.counters, &run.base.plus(&counters));
+                self.till.delivered(&id, run.counters);
+            }
+        }
+    }
+
+    /// Takes a payer's receipt.
+    pub(crate) fn receipt(&mut self, ctx: &Context, ledger: &Ledger, receipt: Signed<Receipt>) {
+        let view = ledger.view();
+        let Some(lease) = view.lease(receipt.body.lease) else { return };
+        let Some(deployment) = view.deployment(lease.deployment) else { return };
+        let payer = receipt.signer.account();
+        let may = deployment.owner == payer || deployment.delegates_to(payer, Verb::Receipt);
+        if !may || payer == lease.terms.operator || receipt.open(ctx.network, ctx.now).is_err() {
+            return;
+        }
+        let elapsed = view.now().since(lease.start);
+        let counters = receipt.body.counters;
+        // A receipt that is not better than the one we hold changes nothing.
+        if self.till.accept(ctx.now, elapsed, receipt).is_ok()
+            && let Some(run) = self.runs.get_mut(&lease.id)
+        {
+            // A restart forgot what was delivered since the last settlement; the payer's word reminds us.
+            let forgotten = counters.minus(&run.counters);
+            run.base = run.base.plus(&forgotten);
+            run.counters = run.counters.plus(&forgotten);
+        }
+    }
+
+    /// Frees reservations, settles, renews, tries again; about once a second.
+    pub(crate) fn tick(&mut self, ctx: &mut Context, ledger: &Ledger, library: &mut Library) {
+        if let Some(desk) = &mut self.desk {
+            desk.final_block(ledger.time());
+        }
+        for receipt in self.till.poll_settle(ctx.now) {
+            let lease = receipt.body.lease;
+            ctx.submit(ledger, Deed::Settle { receipt: Box::new(receipt) }, Purpose::Settle(lease));
+        }
+        while let Some(lease) = self.till.poll_stop() {
+            // Not paid for a whole credit window: serving on would be a gift.
+            if self.runs.contains_key(&lease) {
+                ctx.submit(ledger, Deed::CloseLease { lease }, Purpose::Close(lease));
+            }
+        }
+        self.renew(ctx, ledger);
+        self.retry(ctx, ledger, library);
+    }
+
+    fn renew(&mut self, ctx: &mut Context, ledger: &Ledger) {
+        let view = ledger.view();
+        let (now, length) = (view.now(), view.parameters().lease_length);
+        for (id, run) in self.runs.iter_mut().filter(|(_, run)| !run.renewing) {
+            let Some(end) = view.lease(*id).and_then(|lease| lease.end) else { continue };
+            if end.since(now).0 <= length.0 / 2 {
+                run.renewing = true;
+                ctx.submit(ledger, Deed::RenewLease { lease: *id }, Purpose::Renew(*id));
+            }
+        }
+    }
+
+    /// Starts again what failed, and stops what its lease outlived.
+    fn retry(&mut self, ctx: &mut Context, ledger: &Ledger, library: &mut Library) {
+        let view = ledger.view();
+        let over = |id: &LeaseId| view.lease(*id).is_none_or(|lease| !lease.is_open(view.now()));
+        let ended: Vec<LeaseId> = self.runs.keys().filter(|id| over(id)).copied().collect();
+        for id in ended {
+            self.lease_changed(ctx, ledger, library, id);
+        }
+        let due = self.runs.iter().filter(|(_, run)| match run.stage {
+            Stage::Failed { again, .. } => again <= ctx.now,
+            Stage::Waiting => true,
+            _ => false,
+        });
+        for id in due.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.begin(ctx, ledger, library, id);
+        }
+    }
+
+    /// What became of a renewal.
+    pub(crate) fn renewed(&mut self, lease: LeaseId, outcome: &Outcome) {
+        let refused = matches!(outcome, Err(Rejection::BudgetExhausted { .. }));
+        if let Some(run) = self.runs.get_mut(&lease) {
+            run.renewing = refused;
+        }
+    }
+
+    /// How many workloads there are, and how many of them serve.
+    pub(crate) fn count(&self) -> (usize, usize) {
+        (self.runs.len(), self.runs.values().filter(|run| run.stage == Stage::Serving).count())
+    }
+}
+
+/// What to run for a lease: the lease's own workload with the settings of its service.
+fn work(ledger: &Ledger, deployment: &Deployment, lease: &Lease, manifest: &Manifest) -> Option<Work> {
+    let slot = deployment.slot(lease.slot)?;
+    let service = manifest.services.get(&slot.spec.service)?;
+    let before = |other: &&Lease| {
+        other.deployment == lease.deployment && other.slot == lease.slot && other.generation + 1 == lease.generation
+    };
+    let previous = ledger.view().leases_of_provider(lease.terms.provider).find(before).map(|lease| lease.generation);
+    Some(Work {
+        lease: lease.id,
+        deployment: deployment.id,
+        name: manifest.name.clone(),
+        manifest: deployment.manifest,
+        service: slot.spec.service.clone(),
+        replica: slot.spec.replica,
+        generation: lease.generation,
+        previous,
+        workload: service.workload.clone(),
+        resources: lease.terms.resources,
+        environment: service.environment.clone(),
+        allow_http: service.allow_http.clone(),
+    })
+}

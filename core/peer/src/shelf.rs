@@ -1,0 +1,94 @@
+//! Price sheets: our own, told to everybody, and those of others, from which we match.
+//!
+//! A sheet counts only when its provider signed it and the ledger lists that provider under the operator it names:
+//! placement counts operators, so nobody may pretend to be another's.
+
+use grange_ledger::Ledger;
+use grange_market::{Desk, OfferIndex, Trust};
+use grange_types::{Millis, OfferDelta, PeerId, PriceSheet, PublicKey, Signed, Time, Wire, limits};
+
+use crate::action::Action;
+use crate::context::Context;
+use crate::message::{Channel, MarketMessage};
+
+/// Our sheet is told again so often, for those who joined since.
+const SHEET_EVERY: Millis = Millis::minutes(10);
+/// What is free is told again so often; it lapses after minutes.
+const DELTA_EVERY: Millis = Millis::seconds(60);
+/// A delta is worth a word for so long.
+const DELTA_LIFE: Millis = Millis::minutes(5);
+
+pub(crate) struct Shelf {
+    pub(crate) index: OfferIndex,
+    next_sheet: Time,
+    next_delta: Time,
+}
+
+impl Shelf {
+    pub(crate) fn new() -> Self {
+        Self { index: OfferIndex::new(limits::OFFERS), next_sheet: Time(0), next_delta: Time(0) }
+    }
+
+    /// When there is something to tell.
+    pub(crate) fn poll_timeout(&self, desk: Option<&Desk>) -> Option<Time> {
+        desk.map(|_| self.next_sheet.min(self.next_delta))
+    }
+
+    /// Tells our sheet and what is free, when it is time.
+    pub(crate) fn tick(&mut self, ctx: &mut Context, ledger: &Ledger, desk: Option<&mut Desk>) {
+        self.index.expire(ctx.now);
+        let Some(desk) = desk else { return };
+        if ctx.now >= self.next_sheet {
+            self.next_sheet = ctx.now.after(SHEET_EVERY);
+            let sheet = seal_sheet(ctx, desk);
+            self.take_sheet(ctx, ledger, sheet.clone());
+            ctx.push(Action::Gossip(MarketMessage::Sheet(sheet).encode()));
+        }
+        if ctx.now >= self.next_delta {
+            self.next_delta = ctx.now.after(DELTA_EVERY);
+            let delta = Signed::seal(ctx.network, &ctx.key, ctx.now.after(DELTA_LIFE), desk.delta(ctx.now));
+            self.take_delta(ctx, &delta);
+            ctx.push(Action::Gossip(MarketMessage::Delta(delta).encode()));
+        }
+    }
+
+    /// Our prices changed: tell them now.
+    pub(crate) fn changed_prices(&mut self) {
+        (self.next_sheet, self.next_delta) = (Time(0), Time(0));
+    }
+
+    /// What is free changed: tell it now.
+    pub(crate) fn changed_load(&mut self) {
+        self.next_delta = Time(0);
+    }
+
+    /// Gives a peer that has just linked our sheet, which gossip told before it came.
+    pub(crate) fn connected(&self, ctx: &mut Context, peer: PeerId, desk: Option<&mut Desk>) {
+        let Some(desk) = desk else { return };
+        let sheet = seal_sheet(ctx, desk);
+        ctx.send(peer, Channel::Market, &MarketMessage::Sheet(sheet));
+        let delta = Signed::seal(ctx.network, &ctx.key, ctx.now.after(DELTA_LIFE), desk.delta(ctx.now));
+        ctx.send(peer, Channel::Market, &MarketMessage::Delta(delta));
+    }
+
+    pub(crate) fn take_sheet(&mut self, ctx: &Context, ledger: &Ledger, sheet: Signed<PriceSheet>) {
+        let PriceSheet { provider, operator, .. } = sheet.body;
+        let signed = sheet.open(ctx.network, ctx.now).is_ok() && sheet.signer == PublicKey::from(provider);
+        if signed && ledger.view().operator_of(provider) == Some(operator) {
+            // An older or malformed sheet is refused by the index, which is all there is to do about it.
+            let _ = self.index.insert(sheet.body, Trust::default(), None, ctx.now);
+        }
+    }
+
+    pub(crate) fn take_delta(&mut self, ctx: &Context, delta: &Signed<OfferDelta>) {
+        let signed = delta.open(ctx.network, ctx.now).is_ok() && delta.signer == PublicKey::from(delta.body.provider);
+        if signed {
+            let _ = self.index.apply(&delta.body, ctx.now);
+        }
+    }
+}
+
+fn seal_sheet(ctx: &Context, desk: &mut Desk) -> Signed<PriceSheet> {
+    let sheet = desk.price_sheet(ctx.now);
+    Signed::seal(ctx.network, &ctx.key, ctx.now.after(limits::PRICE_SHEET_LIFETIME), sheet)
+}

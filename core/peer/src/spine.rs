@@ -1,0 +1,353 @@
+//! The spine: consensus orders blocks, the ledger says what they mean, the mempool holds what waits.
+//!
+//! Upon a transaction from a user: check it, keep it, send it to the other validators, wake consensus. Upon `Build`: fill a
+//! block from the mempool. Upon `Validate`: the clock rule, then the ledger's. Upon `Decide`: first the block is made
+//! durable, then the state moves, then whoever waits is told. A transaction that was passed over and no longer applies is
+//! answered with the reason.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use grange_consensus::{
+    Action as Order, Consensus, Event as Said, Quorum, Validator, ValidatorSet, verify_certificate,
+};
+use grange_ledger::{
+    Block, Change, Committed, Ledger, Mempool, Prepared, Rejection, RejectionKind, Transaction, clock_rule,
+};
+use grange_types::{BlockId, Height, Millis, PeerId, Record, Signed, Time, TxId, Wire};
+
+use crate::action::Action;
+use crate::context::{Context, Outcome, Purpose, Submission};
+use crate::history::{History, memos};
+use crate::message::{Batch, Channel};
+use crate::problem::sentence;
+
+/// Between empty blocks while leases are being paid.
+const PACE_RUNNING: Millis = Millis(1_000);
+/// Between empty blocks while nothing is owed.
+const PACE_IDLE: Millis = Millis(5_000);
+/// A snapshot is taken every so many blocks.
+const SNAPSHOT_EVERY: u64 = 2_000;
+/// Validated blocks kept until one is decided: the rounds of one height.
+const PREPARED: usize = 8;
+/// A waiting transaction is checked again when so many blocks have passed it over.
+const PASSED_OVER: u64 = 3;
+
+pub(crate) struct Spine {
+    pub(crate) ledger: Ledger,
+    pub(crate) history: History,
+    consensus: Consensus,
+    mempool: Mempool,
+    prepared: BTreeMap<BlockId, Prepared>,
+    waiting: BTreeMap<TxId, (Purpose, Height)>,
+    committed: VecDeque<Vec<Change>>,
+    outcomes: VecDeque<(Purpose, Outcome)>,
+    /// Peers whose messages show that they are further than we are.
+    pub(crate) ahead: VecDeque<(PeerId, Height)>,
+    pace: Millis,
+    /// When the last block was committed here, by our own clock.
+    pub(crate) moved: Time,
+}
+
+impl Spine {
+    pub(crate) fn new(ledger: Ledger, history: History, consensus: Consensus) -> Self {
+        Self {
+            ledger,
+            history,
+            consensus,
+            mempool: Mempool::new(),
+            prepared: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            committed: VecDeque::new(),
+            outcomes: VecDeque::new(),
+            ahead: VecDeque::new(),
+            pace: Millis(0),
+            moved: Time(0),
+        }
+    }
+
+    /// Begins to decide the next height, with what was said of it before a restart.
+    pub(crate) fn start(&mut self, ctx: &mut Context, wal: Vec<Vec<u8>>) {
+        self.moved = ctx.now;
+        let height = self.ledger.height().next();
+        let (parent_time, validators) = (self.ledger.time(), self.validators());
+        self.keep_pace(ctx.now);
+        self.consensus.handle(ctx.now, Said::Start { height, parent_time, validators, wal });
+        self.obey(ctx);
+    }
+
+    pub(crate) fn validators(&self) -> ValidatorSet {
+        let entries = self.ledger.view();
+        let list = entries.validators().iter();
+        ValidatorSet::new(list.map(|entry| Validator { peer: entry.key.peer(), power: entry.power }).collect())
+    }
+
+    pub(crate) fn quorum(&self) -> Quorum {
+        self.consensus.quorum()
+    }
+
+    pub(crate) fn mempool_len(&self) -> usize {
+        self.mempool.len()
+    }
+
+    /// Tells consensus something and carries out what it answers.
+    pub(crate) fn tell(&mut self, ctx: &mut Context, said: Said) {
+        self.consensus.handle(ctx.now, said);
+        self.obey(ctx);
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        self.consensus.poll_timeout()
+    }
+
+    /// What was committed since the last call.
+    pub(crate) fn take_committed(&mut self) -> Option<Vec<Change>> {
+        self.committed.pop_front()
+    }
+
+    /// What became of our transactions since the last call.
+    pub(crate) fn take_outcome(&mut self) -> Option<(Purpose, Outcome)> {
+        self.outcomes.pop_front()
+    }
+
+    /// Takes a transaction of our own or of a user's.
+    pub(crate) fn submit(&mut self, ctx: &mut Context, submission: Submission) {
+        let Submission { transaction, purpose } = submission;
+        // Deeds that build on one another (open a deployment, lease its slot) come in one go; the later cannot apply to
+        // the present state, so only its envelope is judged before it is in a block.
+        let checked = match purpose {
+            Purpose::Deploy(_) => transaction.open(ctx.network, self.ledger.time()).map_err(Rejection::Envelope),
+            _ => self.ledger.check(&transaction, ctx.now),
+        };
+        match checked {
+            Ok(id) => {
+                self.waiting.insert(id, (purpose, self.ledger.height()));
+                self.keep(ctx, id, &transaction);
+                self.spread(ctx, Batch { transactions: vec![transaction] }, ctx.me);
+                self.tell(ctx, Said::Work);
+            }
+            Err(rejection) => self.outcomes.push_back((purpose, Err(rejection))),
+        }
+    }
+
+    /// Takes transactions that a peer passes on.
+    pub(crate) fn receive(&mut self, ctx: &mut Context, from: PeerId, batch: Batch) {
+        let validators = self.validators();
+        let pass_on = !validators.contains(from);
+        let mut fresh = Vec::new();
+        for transaction in batch.transactions {
+            let Ok(id) = transaction.open(ctx.network, self.ledger.time()) else { continue };
+            if self.mempool.contains(&id) {
+                continue;
+            }
+            self.keep(ctx, id, &transaction);
+            if pass_on {
+                fresh.push(transaction);
+            }
+        }
+        if !fresh.is_empty() {
+            self.spread(ctx, Batch { transactions: fresh }, from);
+        }
+        self.tell(ctx, Said::Work);
+    }
+
+    /// Gives transactions to every linked validator but the one they came from.
+    fn spread(&self, ctx: &mut Context, batch: Batch, from: PeerId) {
+        for peer in self.validators().iter().map(|validator| validator.peer) {
+            if peer != from && ctx.linked.contains(&peer) {
+                ctx.send(peer, Channel::Transactions, &batch);
+            }
+        }
+    }
+
+    fn keep(&mut self, ctx: &Context, id: TxId, transaction: &Signed<Transaction>) {
+        // A full mempool drops the transaction; whoever waits for it is told by the re-check, and may try again.
+        let _ = self.mempool.insert(id, transaction.clone(), &self.ledger, ctx.now);
+    }
+
+    fn obey(&mut self, ctx: &mut Context) {
+        while let Some(order) = self.consensus.poll_action() {
+            match order {
+                Order::WalAppend(entry) => ctx.push(Action::WalAppend(entry)),
+                Order::WalFlush => ctx.push(Action::WalFlush),
+                Order::WalReset { height } => ctx.push(Action::WalReset(height)),
+                Order::Send { to, bytes } => ctx.push(Action::Send { to, channel: Channel::Consensus, bytes }),
+                Order::Broadcast { bytes } => self.broadcast(ctx, &bytes),
+                Order::Build { height, round } => self.build(ctx, height, round),
+                Order::Validate { height, id, block, .. } => {
+                    let valid = self.validate(ctx, &block);
+                    self.consensus.handle(ctx.now, Said::Validated { height, block: id, valid });
+                }
+                Order::Decide { height, id, block, certificate } => {
+                    self.decide(ctx, height, id, block, certificate.encode());
+                    let validators = self.validators();
+                    self.consensus.handle(ctx.now, Said::Committed { height, validators });
+                    self.keep_pace(ctx.now);
+                    if !self.mempool.is_empty() {
+                        self.consensus.handle(ctx.now, Said::Work);
+                    }
+                }
+                Order::Behind { height, peer } => self.ahead.push_back((peer, height)),
+                Order::Evidence { .. } => {}
+            }
+        }
+    }
+
+    fn broadcast(&self, ctx: &mut Context, bytes: &[u8]) {
+        for Validator { peer: to, .. } in self.validators().iter() {
+            if to != ctx.me {
+                ctx.push(Action::Send { to, channel: Channel::Consensus, bytes: bytes.to_vec() });
+            }
+        }
+    }
+
+    fn build(&mut self, ctx: &mut Context, height: Height, round: u32) {
+        let time = ctx.now.max(self.ledger.time().after(Millis(1)));
+        let built = self.ledger.build(time, ctx.me, &mut self.mempool.candidates());
+        match built {
+            Ok(prepared) => {
+                let block = prepared.block.encode();
+                self.drop_refused(&prepared);
+                self.remember(prepared);
+                self.consensus.handle(ctx.now, Said::Built { height, round, block });
+            }
+            Err(error) => halt(ctx, format!("block {height} could not be built: {}", sentence(&error))),
+        }
+    }
+
+    /// What does not apply is not tried again for every block. What may apply once another transaction is there stays,
+    /// and so does our own, whose sender is told the reason.
+    fn drop_refused(&mut self, prepared: &Prepared) {
+        for (id, rejection) in &prepared.refused {
+            if rejection.kind() != RejectionKind::NotFound && !self.waiting.contains_key(id) {
+                self.mempool.remove(id);
+            }
+        }
+    }
+
+    fn validate(&mut self, ctx: &Context, bytes: &[u8]) -> bool {
+        let Ok(block) = Block::decode(bytes) else { return false };
+        if clock_rule(self.ledger.time(), block.header.time, ctx.now).is_err() {
+            return false;
+        }
+        match self.ledger.prepare(block, &|id, transaction| self.mempool.holds(id, transaction)) {
+            Ok(prepared) => {
+                self.remember(prepared);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn remember(&mut self, prepared: Prepared) {
+        if self.prepared.len() >= PREPARED {
+            self.prepared.pop_first();
+        }
+        self.prepared.insert(prepared.id, prepared);
+    }
+
+    /// Makes a decided block durable, then moves the state.
+    fn decide(&mut self, ctx: &mut Context, height: Height, id: BlockId, block: Vec<u8>, certificate: Vec<u8>) {
+        let prepared = match self.prepared.remove(&id) {
+            Some(prepared) => prepared,
+            None => match Block::decode(&block).map(|block| self.ledger.prepare(block, &|_, _| false)) {
+                Ok(Ok(prepared)) => prepared,
+                Ok(Err(error)) => {
+                    return halt(
+                        ctx,
+                        format!("block {height} was decided but is not valid here: {}", sentence(&error)),
+                    );
+                }
+                Err(error) => return halt(ctx, format!("block {height} was decided but cannot be read: {error}")),
+            },
+        };
+        ctx.push(Action::Commit { height, block, certificate });
+        self.prepared.clear();
+        let memos = memos(&prepared.block, ctx.account);
+        let committed = match self.ledger.commit(prepared) {
+            Ok(committed) => committed,
+            Err(error) => {
+                return halt(ctx, format!("block {height} was decided but does not apply: {}", sentence(&error)));
+            }
+        };
+        self.moved = ctx.now;
+        self.history.take(&self.ledger, ctx.account, &committed, &memos);
+        self.settle_waiting(ctx, &committed);
+        if height.0.is_multiple_of(SNAPSHOT_EVERY) {
+            let state = self.ledger.snapshot().chain([self.history.to_record()]).collect();
+            ctx.push(Action::Snapshot { height, state });
+        }
+        self.committed.push_back(committed.changes);
+    }
+
+    fn settle_waiting(&mut self, ctx: &Context, committed: &Committed) {
+        for id in &committed.transactions {
+            self.mempool.remove(id);
+            if let Some((purpose, _)) = self.waiting.remove(id) {
+                self.outcomes.push_back((purpose, Ok((*id, committed.height))));
+            }
+        }
+        self.mempool.remove_expired(self.ledger.time());
+        let stale: Vec<TxId> = self
+            .waiting
+            .iter()
+            .filter(|(_, (_, since))| committed.height.0 >= since.0 + PASSED_OVER)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in stale {
+            let Some((purpose, _)) = self.waiting.remove(&id) else { continue };
+            let verdict = match self.mempool.get(&id) {
+                Some(transaction) => self.ledger.check(transaction, ctx.now),
+                None => Err(Rejection::Busy { limit: grange_types::limits::MEMPOOL_TRANSACTIONS }),
+            };
+            match verdict {
+                Ok(_) => drop(self.waiting.insert(id, (purpose, committed.height))),
+                Err(rejection) => {
+                    self.mempool.remove(&id);
+                    self.outcomes.push_back((purpose, Err(rejection)));
+                }
+            }
+        }
+    }
+
+    fn keep_pace(&mut self, now: Time) {
+        let pace = if self.ledger.view().money_running() { PACE_RUNNING } else { PACE_IDLE };
+        if pace != self.pace {
+            self.pace = pace;
+            self.consensus.handle(now, Said::Pace { interval: pace });
+        }
+    }
+
+    /// Takes blocks that others decided; `false` when one of them is not what it says.
+    pub(crate) fn adopt(&mut self, ctx: &mut Context, blocks: Vec<(Vec<u8>, Vec<u8>)>) -> bool {
+        let before = self.ledger.height();
+        let honest = blocks.into_iter().all(|(block, certificate)| self.adopt_one(ctx, block, certificate));
+        if self.ledger.height() > before {
+            let (height, validators) = (self.ledger.height(), self.validators());
+            self.keep_pace(ctx.now);
+            self.tell(ctx, Said::Caught { height, validators });
+            if !self.mempool.is_empty() {
+                self.tell(ctx, Said::Work);
+            }
+        }
+        honest
+    }
+
+    fn adopt_one(&mut self, ctx: &mut Context, block: Vec<u8>, certificate: Vec<u8>) -> bool {
+        let Ok(proof) = grange_consensus::Certificate::decode(&certificate) else { return false };
+        if proof.height <= self.ledger.height() {
+            return true;
+        }
+        let id = BlockId(*grange_types::BlobId::of(&block).as_bytes());
+        let certified = proof.height == self.ledger.height().next()
+            && proof.block == id
+            && verify_certificate(ctx.network, &proof, &self.validators()).is_ok();
+        if certified {
+            self.decide(ctx, proof.height, id, block, certificate);
+        }
+        certified && self.ledger.height() == proof.height
+    }
+}
+
+fn halt(ctx: &mut Context, reason: String) {
+    ctx.push(Action::Halt { reason });
+}

@@ -1,0 +1,73 @@
+//! The frozen bytes of what peers say to each other.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use grange_ledger::{Action, Transaction};
+use grange_market::QuoteRequest;
+use grange_peer::{Ask, AskReply, Batch, Counted, Head, MarketMessage, Probe, ProbeReply, SyncReply, SyncRequest};
+use grange_types::codec::check_golden;
+use grange_types::{
+    AccountId, Amount, BlobId, ByteCount, Counters, DeploymentId, Height, Isolation, Kind, LeaseId, Millis, NetworkId,
+    PeerId, Receipt, Resources, SecretKey, Signed, Time,
+};
+
+fn key() -> SecretKey {
+    SecretKey::from_bytes(&[7; 32])
+}
+
+fn receipt() -> Signed<Receipt> {
+    let counters = Counters { served: Millis(4_000), requests: 5, egress: ByteCount(600) };
+    let body = Receipt { lease: LeaseId([1; 32]), generation: 2, sequence: 3, counters, amount: Amount(4) };
+    Signed::seal(NetworkId([8; 32]), &key(), Time(9), body)
+}
+
+#[test]
+fn transactions() {
+    let action = Action::Transfer { to: AccountId([2; 32]), amount: Amount(3), memo: "rent".into() };
+    let body = Transaction { account: key().public().account(), nonce: 4, action };
+    let batch = Batch { transactions: vec![Signed::seal(NetworkId([8; 32]), &key(), Time(9), body)] };
+    check_golden(&batch, include_str!("../golden/batch.hex"));
+}
+
+#[test]
+fn sync() {
+    check_golden(&Head { height: Height(300) }, include_str!("../golden/head.hex"));
+    check_golden(&SyncRequest { from: Height(300) }, include_str!("../golden/sync-request.hex"));
+    let reply = SyncReply { blocks: vec![(vec![1, 2], vec![3])] };
+    check_golden(&reply, include_str!("../golden/sync-reply.hex"));
+}
+
+#[test]
+fn market_messages() {
+    let counted = Counted { lease: LeaseId([1; 32]), requests: 2, egress: 300 };
+    check_golden(&MarketMessage::Counted(counted), include_str!("../golden/market-message.hex"));
+    check_golden(&MarketMessage::Receipt(receipt()), include_str!("../golden/market-message-receipt.hex"));
+}
+
+#[test]
+fn questions() {
+    let request = QuoteRequest {
+        deployment: DeploymentId([1; 32]),
+        slot: 2,
+        generation: 3,
+        kind: Kind::Wasm,
+        workload: BlobId([4; 32]),
+        resources: Resources { cpu_millis: 250, memory: ByteCount::mib(64), disk: ByteCount(0) },
+        isolation: Isolation::Wasm,
+        max_rate: Amount(5),
+        own: false,
+    };
+    let quote = Ask::Quote { request, manifest: BlobId([6; 32]), sources: vec![PeerId([7; 32])] };
+    check_golden(&quote, include_str!("../golden/ask.hex"));
+    let probe = Ask::Probe(Probe { lease: LeaseId([1; 32]), generation: 2 });
+    check_golden(&probe, include_str!("../golden/ask-probe.hex"));
+}
+
+#[test]
+fn answers() {
+    let refused = AskReply::Refused { reason: "the provider is full".into() };
+    check_golden(&refused, include_str!("../golden/ask-reply.hex"));
+    let counters = Counters { served: Millis(4_000), requests: 5, egress: ByteCount(600) };
+    let probe = ProbeReply { serving: true, counters, receipt: Some(receipt()), reason: None };
+    check_golden(&AskReply::Probe(probe), include_str!("../golden/ask-reply-probe.hex"));
+}

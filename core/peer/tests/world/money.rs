@@ -1,0 +1,178 @@
+//! Who is paid for what: honest providers, two villains, a budget that ends, a night in which everything was off.
+
+use grange_api::{Call, Direction, HistoryKind, ReplicaState, Reply, TransferRequest, Usage};
+use grange_ledger::{Lease, Parameters};
+use grange_types::{Amount, Height, LeaseId, Millis};
+
+use crate::support::{Villain, World, credits, manifest};
+
+fn lease(world: &World, id: LeaseId) -> Lease {
+    world.peer(0).ledger().view().lease(id).cloned().unwrap()
+}
+
+fn usage(world: &mut World, name: &str) -> Usage {
+    match world.ask(0, Call::Usage { name: name.into() }) {
+        Ok(Reply::Usage(usage)) => usage,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn less(from: Amount, amount: Amount) -> Amount {
+    Amount(from.0.checked_sub(amount.0).unwrap())
+}
+
+fn balance(world: &World, index: usize) -> Amount {
+    let account = world.peer_id(index).account();
+    world.peer(0).ledger().view().account(account).unwrap().balance
+}
+
+/// What a provider has earned after five minutes of service under load, all claims done.
+fn earned(villain: Villain) -> Amount {
+    let mut world = World::new(4);
+    world.settle();
+    let done = world.deploy(0, manifest("shop", "10")).unwrap();
+    let (id, provider) = (done.leases[0].lease, world.index_of(done.leases[0].provider));
+    assert_eq!(provider, 1, "the cheapest other operator");
+    world.hosts[provider].villain = villain;
+    for second in 0..300 {
+        world.run_for(Millis(1_000));
+        // The provider's own gateway would not be believed.
+        world.load(second % 2 * 2, id, 20, 20 << 10);
+    }
+    world.ask(0, Call::Down { name: "shop".into() }).unwrap();
+    world.run_for(Millis::seconds(60));
+    let earned = less(balance(&world, provider), Amount::credits(1_000));
+    assert_eq!(lease(&world, id).settled, earned, "nothing else has paid it");
+    earned
+}
+
+#[test]
+fn a_provider_that_reports_a_fifth_too_much_is_paid_no_more() {
+    let honest = earned(Villain::Honest);
+    let villain = earned(Villain::Reports(120));
+    assert!(honest > Amount::ZERO && villain > Amount::ZERO);
+    // 6,000 requests cost 0.00132 at the prices of the cheapest other operator; most of the bill is theirs.
+    assert!(honest > credits("0.00132"), "{honest}");
+    assert!(villain <= honest, "the villain earned {villain}, an honest provider {honest}");
+}
+
+#[test]
+fn a_provider_that_stops_serving_is_not_paid_past_its_last_receipt() {
+    let mut world = World::new(4);
+    world.settle();
+    let done = world.deploy(0, manifest("shop", "10")).unwrap();
+    let (id, provider) = (done.leases[0].lease, world.index_of(done.leases[0].provider));
+    world.run_for(Millis::seconds(60));
+    world.hosts[provider].villain = Villain::Pretends;
+    let stopped = world.now;
+    let replaced =
+        |world: &World| world.peer(0).ledger().view().open_lease_of(done.id, 0).is_some_and(|it| it.id != id);
+    world.until("another provider serves", Millis::seconds(15), replaced);
+    world.run_for(Millis::seconds(300));
+    let paid = lease(&world, id);
+    assert!(paid.settled > Amount::ZERO);
+    let served = stopped.since(paid.start);
+    // A probe a second: what is on the last receipt is what had been served when it stopped.
+    assert!(paid.counters.served <= Millis(served.0 + 1_000), "{:?} of {served:?}", paid.counters.served);
+    assert_eq!(balance(&world, provider), Amount::credits(1_000).saturating_add(paid.settled));
+}
+
+#[test]
+fn a_lease_renews_itself_until_the_budget_is_used() {
+    let parameters =
+        Parameters { lease_length: Millis::minutes(2), min_lease: Millis::seconds(20), ..Parameters::dev() };
+    let mut world = World::with(4, parameters, |_| {});
+    world.settle();
+    let done = world.deploy(0, manifest("shop", "0.02")).unwrap();
+    let (id, provider) = (done.leases[0].lease, world.index_of(done.leases[0].provider));
+    let first = lease(&world, id).end.unwrap();
+    let state = |world: &mut World| match world.ask(0, Call::Deployment { name: "shop".into() }) {
+        Ok(Reply::Replicas(replicas)) => replicas[0].state,
+        other => panic!("{other:?}"),
+    };
+    let mut seconds = 0;
+    let mut latest = first;
+    while state(&mut world) != ReplicaState::BudgetExhausted {
+        seconds += 1;
+        assert!(seconds < 3_600, "an hour passed, {:?}", usage(&mut world, "shop"));
+        world.run_for(Millis(1_000));
+        world.load(2, id, 30, 1 << 10);
+        latest = latest.max(lease(&world, id).end.unwrap());
+    }
+    assert!(latest > first.after(Millis::minutes(4)), "it was renewed more than once: {first} to {latest}");
+    world.run_for(Millis::seconds(60));
+    assert_eq!(state(&mut world), ReplicaState::BudgetExhausted, "it stays so");
+    assert!(!world.runs(provider, id), "the service stopped");
+    let bill = usage(&mut world, "shop");
+    assert_eq!(bill.total, bill.settled);
+    assert!(bill.total <= credits("0.02") && bill.total > credits("0.01"), "{}", bill.total);
+    let Ok(Reply::Wallet(wallet)) = world.ask(0, Call::Wallet) else { panic!("no wallet") };
+    assert_eq!(wallet.available, less(Amount::credits(1_000), credits("0.02")));
+    assert_eq!(wallet.pending, less(credits("0.02"), bill.total), "the rest is still the owner's");
+}
+
+#[test]
+fn twelve_hours_in_which_everything_was_off_cost_nothing() {
+    let mut world = World::new(4);
+    world.settle();
+    let done = world.deploy(0, manifest("shop", "10")).unwrap();
+    let id = done.leases[0].lease;
+    world.run_for(Millis::seconds(120));
+    let before = usage(&mut world, "shop").total;
+    (0..4).for_each(|index| world.kill(index));
+    world.sleep(Millis(12 * Millis::HOUR.0));
+    (0..4).for_each(|index| world.start(index));
+    world.run_for(Millis::seconds(120));
+    let after = usage(&mut world, "shop").total;
+    let open = world.peer(0).ledger().view().open_lease_of(done.id, 0).cloned().unwrap();
+    assert_eq!((open.id, open.generation), (id, 1), "the same lease goes on");
+    // Two minutes before, two after; a restart takes a few seconds.
+    let grown = less(after, before);
+    assert!(grown <= before, "{before} before, {grown} after");
+    assert!(grown > before.scaled(8, 10), "{before} before, {grown} after");
+}
+
+#[test]
+fn the_wallet_remembers_what_came_and_what_went() {
+    let mut world = World::new(4);
+    world.settle();
+    let to = world.peer_id(2).account();
+    let transfer = TransferRequest { to, amount: credits("2.5"), memo: "rent".into() };
+    let Ok(Reply::Submitted(sent)) = world.ask(0, Call::Transfer(transfer)) else { panic!("not sent") };
+    let done = world.deploy(0, manifest("shop", "10")).unwrap();
+    world.run_for(Millis::seconds(60));
+    world.ask(0, Call::Down { name: "shop".into() }).unwrap();
+    world.run_for(Millis::seconds(60));
+    let history = |world: &mut World, index| match world.ask(index, Call::WalletHistory { limit: 100 }) {
+        Ok(Reply::History(entries)) => entries,
+        other => panic!("{other:?}"),
+    };
+    let owner = history(&mut world, 0);
+    let kinds: Vec<HistoryKind> = owner.iter().rev().map(|entry| entry.kind).collect();
+    assert_eq!(kinds[..3], [HistoryKind::Genesis, HistoryKind::Transfer, HistoryKind::Budget]);
+    assert!(kinds[3..].contains(&HistoryKind::Refund) || kinds[3..].contains(&HistoryKind::Lease), "{kinds:?}");
+    let transfer = &owner[owner.len() - 2];
+    assert_eq!((transfer.height, transfer.transaction), (sent.height, Some(sent.transaction)));
+    assert_eq!((transfer.direction, transfer.counterparty), (Direction::Out, Some(to)));
+    assert_eq!((transfer.amount, transfer.memo.as_str()), (credits("2.5"), "rent"));
+    // Every balance is what its history sums to.
+    for index in 0..4 {
+        let mut sum = Amount::ZERO;
+        for entry in history(&mut world, index).iter().rev() {
+            sum = match entry.direction {
+                Direction::In => sum.saturating_add(entry.amount),
+                Direction::Out => less(sum, entry.amount),
+            };
+        }
+        assert_eq!(sum, balance(&world, index), "operator {index}");
+    }
+    let provider = world.index_of(done.leases[0].provider);
+    assert!(history(&mut world, provider).iter().any(|entry| entry.kind == HistoryKind::Lease && entry.memo == "shop"));
+    // A restart comes to the same.
+    world.kill(0);
+    world.start(0);
+    world.settle();
+    let again = history(&mut world, 0);
+    assert!(again.ends_with(&owner), "{again:?}");
+    assert_eq!(again[again.len() - 1].height, Height::GENESIS);
+}

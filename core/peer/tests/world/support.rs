@@ -1,0 +1,496 @@
+//! A few peers in one thread, on a network, disks and a clock that the test holds: the same machines that nodes run.
+
+use std::collections::BTreeMap;
+
+use grange_api::{Call, Line, Problem, Reply};
+use grange_ledger::{Genesis, GenesisAccount, NodeEntry, Parameters, Validator};
+use grange_peer::{Action, CallId, Channel, Config, Event, Peer, Recovery, RequestId, Roles, SyncReply, WorkEvent};
+use grange_types::manifest::Placement;
+use grange_types::{
+    Amount, BlobId, ByteCount, Counters, Height, Isolation, Kind, LeaseId, Manifest, Millis, PeerId, Prices, PublicKey,
+    Region, Resources, SecretKey, Service, Time, Wire, Workload,
+};
+
+/// One way between two peers.
+const LATENCY: Millis = Millis(2);
+/// Until a link to a peer that died is known to be gone.
+const NOTICED: Millis = Millis(1_200);
+/// From the order to start a workload until it serves.
+const STARTS: Millis = Millis(20);
+
+/// How a provider misbehaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Villain {
+    /// It does not.
+    Honest,
+    /// It says that it delivered so many hundredths of what it did.
+    Reports(u64),
+    /// It says that its workloads serve, and answers no request.
+    Pretends,
+    /// Its workloads answer with this status.
+    Answers(u16),
+}
+
+/// What survives a peer's death.
+#[derive(Default)]
+struct Disk {
+    snapshot: Vec<Vec<u8>>,
+    snapshot_height: u64,
+    blocks: BTreeMap<u64, (Vec<u8>, Vec<u8>)>,
+    wal_height: Height,
+    wal: Vec<Vec<u8>>,
+    flushed: usize,
+    blobs: BTreeMap<BlobId, Vec<u8>>,
+}
+
+struct Running {
+    generation: u64,
+    since: Time,
+    serving: bool,
+    requests: u64,
+    egress: u64,
+}
+
+pub(crate) struct Host {
+    config: Config,
+    pub(crate) peer: Option<Peer>,
+    life: u32,
+    disk: Disk,
+    running: BTreeMap<LeaseId, Running>,
+    pub(crate) villain: Villain,
+    calls: u64,
+    replies: BTreeMap<CallId, Result<Reply, Problem>>,
+    lines: BTreeMap<CallId, Vec<Line>>,
+}
+
+enum Delivery {
+    Event(Event),
+    /// A workload that was starting serves.
+    Served(LeaseId),
+    /// A workload tells what it counted.
+    Count(LeaseId),
+}
+
+pub(crate) struct World {
+    pub(crate) now: Time,
+    pub(crate) hosts: Vec<Host>,
+    queue: BTreeMap<(Time, u64), (usize, u32, Delivery)>,
+    sequence: u64,
+    asked: BTreeMap<u64, (usize, u32, RequestId)>,
+}
+
+fn key(index: usize) -> SecretKey {
+    SecretKey::from_bytes(&[index as u8 + 1; 32])
+}
+
+fn region() -> Region {
+    Region::try_from("local".to_owned()).unwrap()
+}
+
+pub(crate) fn credits(text: &str) -> Amount {
+    text.parse().unwrap()
+}
+
+/// Each operator a little dearer than the one before.
+fn prices(index: usize) -> Prices {
+    let scaled = |text: &str| credits(text).scaled(10 + index as u128, 10);
+    Prices {
+        cpu_hour: scaled("0.01"),
+        memory_gib_hour: scaled("0.005"),
+        disk_gib_hour: scaled("0.0001"),
+        request_million: scaled("0.2"),
+        egress_gib: scaled("0.01"),
+    }
+}
+
+fn genesis(count: usize, parameters: Parameters) -> Genesis {
+    let indices = || 0..count;
+    let peer = |index| key(index).public().peer();
+    Genesis {
+        name: "world".into(),
+        created: Time(1_795_219_200_000),
+        parameters,
+        accounts: indices()
+            .map(|index| GenesisAccount {
+                id: peer(index).account(),
+                keys: Vec::new(),
+                balance: Amount::credits(1_000),
+            })
+            .collect(),
+        validators: indices()
+            .map(|index| Validator { account: peer(index).account(), key: PublicKey::from(peer(index)), power: 1 })
+            .collect(),
+        nodes: indices()
+            .map(|index| NodeEntry {
+                peer: peer(index),
+                operator: peer(index).account(),
+                display: format!("operator-{index}"),
+                region: region(),
+                relays: Vec::new(),
+            })
+            .collect(),
+        bootstrap: Vec::new(),
+    }
+}
+
+/// A manifest of one wasm service.
+pub(crate) fn manifest(name: &str, budget: &str) -> Manifest {
+    let service = Service {
+        workload: Workload::Wasm { component: BlobId::of(b"component"), size: ByteCount(9) },
+        replicas: 1,
+        resources: Resources { cpu_millis: 100, memory: ByteCount::mib(64), disk: ByteCount(0) },
+        environment: BTreeMap::new(),
+        route: Some("/".into()),
+        health: None,
+        depends_on: Vec::new(),
+        placement: Placement::default(),
+        allow_http: Vec::new(),
+    };
+    Manifest { name: name.into(), budget: credits(budget), services: BTreeMap::from([("web".to_owned(), service)]) }
+}
+
+impl World {
+    /// So many operators, all started, with the parameters of a network on one machine.
+    pub(crate) fn new(count: usize) -> Self {
+        Self::with(count, Parameters::dev(), |_| {})
+    }
+
+    pub(crate) fn with(count: usize, parameters: Parameters, change: impl Fn(&mut Config)) -> Self {
+        let genesis = genesis(count, parameters);
+        let host = |index: usize| {
+            let mut config = Config {
+                key: key(index),
+                genesis: genesis.clone(),
+                display: format!("operator-{index}"),
+                region: region(),
+                roles: Roles { validator: true, provider: true, gateway: true, relay: false, steward: true },
+                capacity: Resources { cpu_millis: 4_000, memory: ByteCount::gib(2), disk: ByteCount::gib(8) },
+                kinds: vec![Kind::Site, Kind::Wasm],
+                isolation: Isolation::Wasm,
+                prices: prices(index),
+                gateway_port: 8_000,
+                sequence: 1,
+                seed: index as u64,
+            };
+            change(&mut config);
+            Host {
+                config,
+                peer: None,
+                life: 0,
+                disk: Disk::default(),
+                running: BTreeMap::new(),
+                villain: Villain::Honest,
+                calls: 0,
+                replies: BTreeMap::new(),
+                lines: BTreeMap::new(),
+            }
+        };
+        let now = Time(1_795_219_300_000);
+        let hosts = (0..count).map(host).collect();
+        let mut world = Self { now, hosts, queue: BTreeMap::new(), sequence: 0, asked: BTreeMap::new() };
+        (0..count).for_each(|index| world.start(index));
+        world
+    }
+
+    pub(crate) fn peer_id(&self, index: usize) -> PeerId {
+        self.hosts[index].config.key.public().peer()
+    }
+
+    pub(crate) fn index_of(&self, peer: PeerId) -> usize {
+        (0..self.hosts.len()).find(|index| self.peer_id(*index) == peer).unwrap()
+    }
+
+    pub(crate) fn peer(&self, index: usize) -> &Peer {
+        self.hosts[index].peer.as_ref().unwrap()
+    }
+
+    /// Starts a peer from what is on its disk.
+    pub(crate) fn start(&mut self, index: usize) {
+        let now = self.now;
+        let host = &mut self.hosts[index];
+        host.life += 1;
+        host.config.sequence = now.0;
+        host.config.seed += 1_000;
+        let recovery = Recovery {
+            snapshot: host.disk.snapshot.clone(),
+            blocks: host
+                .disk
+                .blocks
+                .range(host.disk.snapshot_height + 1..)
+                .map(|(_, (block, _))| block.clone())
+                .collect(),
+            wal_height: host.disk.wal_height,
+            wal: host.disk.wal.clone(),
+        };
+        let mut peer = Peer::new(host.config.clone(), &recovery).unwrap();
+        peer.start(now, recovery);
+        host.peer = Some(peer);
+        let me = self.peer_id(index);
+        for other in (0..self.hosts.len()).filter(|other| *other != index) {
+            if self.hosts[other].peer.is_some() {
+                let them = self.peer_id(other);
+                self.deliver(other, LATENCY, Event::Connected(me));
+                self.deliver(index, LATENCY, Event::Connected(them));
+            }
+        }
+        self.carry_out(index);
+    }
+
+    /// `kill -9`: what was not flushed is lost, and the others notice after a while.
+    pub(crate) fn kill(&mut self, index: usize) {
+        let me = self.peer_id(index);
+        let host = &mut self.hosts[index];
+        host.peer = None;
+        host.running.clear();
+        host.disk.wal.truncate(host.disk.flushed);
+        for other in (0..self.hosts.len()).filter(|other| *other != index) {
+            self.deliver(other, NOTICED, Event::Disconnected(me));
+        }
+    }
+
+    /// Moves the clock while every peer is dead.
+    pub(crate) fn sleep(&mut self, span: Millis) {
+        assert!(self.hosts.iter().all(|host| host.peer.is_none()), "somebody is awake");
+        self.queue.clear();
+        self.now = self.now.after(span);
+    }
+
+    fn deliver(&mut self, to: usize, after: Millis, event: Event) {
+        self.schedule(to, after, Delivery::Event(event));
+    }
+
+    fn schedule(&mut self, to: usize, after: Millis, delivery: Delivery) {
+        self.sequence += 1;
+        let life = self.hosts[to].life;
+        self.queue.insert((self.now.after(after), self.sequence), (to, life, delivery));
+    }
+
+    /// The next thing happens.
+    fn step(&mut self) {
+        let timeouts = self.hosts.iter().enumerate().filter_map(|(index, host)| {
+            host.peer.as_ref().and_then(|peer| peer.poll_timeout()).map(|time| (time.max(self.now), index))
+        });
+        let timeout = timeouts.min();
+        let next = self.queue.first_key_value().map(|((time, _), _)| *time);
+        match (next, timeout) {
+            (Some(time), None) => self.take(time),
+            (Some(time), Some((due, _))) if time <= due => self.take(time),
+            (_, Some((due, index))) => {
+                // A timeout that has come already comes again with the next instant, never in the same one for ever.
+                self.now = if due <= self.now { Time(self.now.0 + 1) } else { due };
+                self.handle(index, Event::Tick);
+            }
+            (None, None) => panic!("nothing will ever happen"),
+        }
+    }
+
+    fn take(&mut self, time: Time) {
+        self.now = self.now.max(time);
+        let Some((_, (to, life, delivery))) = self.queue.pop_first() else { return };
+        if self.hosts[to].life != life || self.hosts[to].peer.is_none() {
+            return;
+        }
+        match delivery {
+            Delivery::Event(event) => self.handle(to, event),
+            Delivery::Served(lease) => {
+                if let Some(running) = self.hosts[to].running.get_mut(&lease) {
+                    running.serving = true;
+                    running.since = self.now;
+                    self.handle(to, Event::Work { lease, event: WorkEvent::Serving });
+                    self.schedule(to, Millis(1_000), Delivery::Count(lease));
+                }
+            }
+            Delivery::Count(lease) => self.count(to, lease),
+        }
+    }
+
+    fn count(&mut self, to: usize, lease: LeaseId) {
+        let now = self.now;
+        let host = &self.hosts[to];
+        let Some(running) = host.running.get(&lease) else { return };
+        let percent = if let Villain::Reports(percent) = host.villain { percent } else { 100 };
+        let counters = Counters {
+            served: Millis(now.since(running.since).0 * percent / 100),
+            requests: running.requests * percent / 100,
+            egress: ByteCount(running.egress * percent / 100),
+        };
+        self.handle(to, Event::Work { lease, event: WorkEvent::Counters(counters) });
+        self.schedule(to, Millis(1_000), Delivery::Count(lease));
+    }
+
+    fn handle(&mut self, index: usize, event: Event) {
+        let now = self.now;
+        if let Some(peer) = &mut self.hosts[index].peer {
+            peer.handle(now, event);
+            self.carry_out(index);
+        }
+    }
+
+    fn carry_out(&mut self, index: usize) {
+        while let Some(action) = self.hosts[index].peer.as_mut().and_then(Peer::poll_action) {
+            self.carry_out_one(index, action);
+        }
+    }
+
+    fn carry_out_one(&mut self, index: usize, action: Action) {
+        let me = self.peer_id(index);
+        let host = &mut self.hosts[index];
+        match action {
+            Action::WalAppend(entry) => host.disk.wal.push(entry),
+            Action::WalFlush => host.disk.flushed = host.disk.wal.len(),
+            Action::WalReset(height) => {
+                host.disk.wal.clear();
+                (host.disk.wal_height, host.disk.flushed) = (height, 0);
+            }
+            Action::Commit { height, block, certificate } => {
+                host.disk.blocks.insert(height.0, (block, certificate));
+            }
+            Action::Snapshot { height, state } => (host.disk.snapshot_height, host.disk.snapshot) = (height.0, state),
+            Action::Keep { bytes } => drop(host.disk.blobs.insert(BlobId::of(&bytes), bytes)),
+            Action::Send { to, channel, bytes } => {
+                self.deliver(self.index_of(to), LATENCY, Event::Message { from: me, channel, bytes });
+            }
+            Action::Gossip(bytes) => {
+                for other in (0..self.hosts.len()).filter(|other| *other != index) {
+                    self.deliver(other, LATENCY, Event::Gossip { bytes: bytes.clone() });
+                }
+            }
+            Action::Request { id, to, channel, bytes, within } => self.request(index, id, to, channel, bytes, within),
+            Action::Respond { id, bytes } => self.respond(id, bytes),
+            Action::ServeBlocks { id, from } => {
+                let blocks = host.disk.blocks.range(from.0..).take(100).map(|(_, pair)| pair.clone()).collect();
+                self.respond(id, SyncReply { blocks }.encode());
+            }
+            Action::Fetch { deployment, blobs, from } => self.fetch(index, deployment, &blobs, &from),
+            Action::Start { work, .. } => {
+                let running =
+                    Running { generation: work.generation, since: self.now, serving: false, requests: 0, egress: 0 };
+                host.running.insert(work.lease, running);
+                self.schedule(index, STARTS, Delivery::Served(work.lease));
+            }
+            Action::Visit { lease, generation, provider, .. } => self.visit(index, lease, generation, provider),
+            Action::Stop { lease } => drop(host.running.remove(&lease)),
+            Action::Reply { call, reply } => drop(host.replies.insert(call, *reply)),
+            Action::Line { call, line, .. } => host.lines.entry(call).or_default().push(*line),
+            Action::Prepare { .. } | Action::Note { .. } => {}
+            Action::Halt { reason } => panic!("operator {index} halted: {reason}"),
+        }
+    }
+
+    fn request(&mut self, from: usize, id: RequestId, to: PeerId, channel: Channel, bytes: Vec<u8>, within: u64) {
+        self.sequence += 1;
+        let question = self.sequence;
+        self.asked.insert(question, (from, self.hosts[from].life, id));
+        let (target, asker) = (self.index_of(to), self.peer_id(from));
+        self.deliver(target, LATENCY, Event::Request { id: RequestId(question), from: asker, channel, bytes });
+        // A peer takes the first answer only.
+        self.deliver(from, Millis(within), Event::Response { id, answer: None });
+    }
+
+    fn respond(&mut self, question: RequestId, bytes: Vec<u8>) {
+        let Some((asker, life, id)) = self.asked.remove(&question.0) else { return };
+        if self.hosts[asker].life == life {
+            self.deliver(asker, LATENCY, Event::Response { id, answer: Some(bytes) });
+        }
+    }
+
+    fn fetch(&mut self, index: usize, deployment: grange_types::DeploymentId, wanted: &[BlobId], from: &[PeerId]) {
+        let mut manifests = Vec::new();
+        for blob in wanted {
+            let holders = from.iter().map(|peer| self.index_of(*peer)).chain([index]);
+            let alive = holders.filter(|holder| self.hosts[*holder].peer.is_some());
+            let found = alive.filter_map(|holder| self.hosts[holder].disk.blobs.get(blob)).next().cloned();
+            let Some(bytes) = found else { continue };
+            self.hosts[index].disk.blobs.insert(*blob, bytes.clone());
+            if Manifest::decode(&bytes).is_ok() {
+                manifests.push((*blob, bytes));
+            }
+        }
+        self.deliver(index, Millis(5), Event::Fetched { deployment, manifests });
+    }
+
+    fn visit(&mut self, from: usize, lease: LeaseId, generation: u64, provider: PeerId) {
+        let target = &self.hosts[self.index_of(provider)];
+        let runs = target.running.get(&lease).is_some_and(|run| run.serving && run.generation == generation);
+        let answers = target.peer.is_some() && target.villain != Villain::Pretends;
+        let status = if let Villain::Answers(status) = target.villain { status } else { 200 };
+        let answer = if runs && answers { Ok(status) } else { Err("it does not answer".to_owned()) };
+        self.deliver(from, Millis(2 * LATENCY.0), Event::Visited { lease, answer });
+    }
+
+    /// Requests through a gateway reach the replica of a lease; both sides count them.
+    pub(crate) fn load(&mut self, gateway: usize, lease: LeaseId, requests: u64, egress: u64) {
+        for host in &mut self.hosts {
+            if let Some(running) = host.running.get_mut(&lease) {
+                running.requests += requests;
+                running.egress += egress;
+            }
+        }
+        self.deliver(gateway, Millis(0), Event::Counted { lease, requests, egress });
+    }
+
+    /// How many hosts run a workload for a lease.
+    pub(crate) fn runs(&self, index: usize, lease: LeaseId) -> bool {
+        self.hosts[index].running.get(&lease).is_some_and(|running| running.serving)
+    }
+
+    pub(crate) fn run_for(&mut self, span: Millis) {
+        let end = self.now.after(span);
+        while self.now < end {
+            self.step();
+        }
+    }
+
+    /// Runs until a condition holds; gives how long that took.
+    #[track_caller]
+    pub(crate) fn until(&mut self, what: &str, within: Millis, condition: impl Fn(&Self) -> bool) -> Millis {
+        let begun = self.now;
+        while !condition(self) {
+            assert!(self.now.since(begun) < within, "not within {} ms: {what}", within.0);
+            self.step();
+        }
+        self.now.since(begun)
+    }
+
+    /// Waits until every peer knows every offer.
+    pub(crate) fn settle(&mut self) {
+        let count = self.hosts.iter().filter(|host| host.config.roles.provider).count() as u64;
+        let known = |peer: &Peer| {
+            peer.metrics().iter().any(|(name, value)| *name == "grange_offers_indexed" && *value == count)
+        };
+        self.until("all offers are known everywhere", Millis::seconds(60), |world| {
+            world.hosts.iter().filter_map(|host| host.peer.as_ref()).all(known)
+        });
+    }
+
+    fn call(&mut self, index: usize, call: Call) -> CallId {
+        let host = &mut self.hosts[index];
+        host.calls += 1;
+        let id = CallId(host.calls);
+        let account = host.config.key.public().account();
+        self.handle(index, Event::Call { id, account, call: Box::new(call) });
+        id
+    }
+
+    /// Asks a peer and waits for its one answer.
+    #[track_caller]
+    pub(crate) fn ask(&mut self, index: usize, call: Call) -> Result<Reply, Problem> {
+        let id = self.call(index, call);
+        self.until("an answer", Millis::seconds(60), |world| world.hosts[index].replies.contains_key(&id));
+        self.hosts[index].replies.remove(&id).unwrap()
+    }
+
+    /// Deploys from a peer; the leases it came to.
+    #[track_caller]
+    pub(crate) fn deploy(&mut self, index: usize, manifest: Manifest) -> Result<grange_api::DeployDone, Problem> {
+        self.hosts[index].disk.blobs.insert(BlobId::of(b"component"), b"component".to_vec());
+        let id = self.call(index, Call::Deploy { manifest: Box::new(manifest) });
+        let last = |world: &Self| match world.hosts[index].lines.get(&id).and_then(|lines| lines.last()) {
+            Some(Line::Done(done)) => Some(Ok(done.clone())),
+            Some(Line::Problem(problem)) => Some(Err(problem.clone())),
+            _ => None,
+        };
+        self.until("the deployment", Millis::seconds(130), |world| last(world).is_some());
+        last(self).unwrap()
+    }
+}
