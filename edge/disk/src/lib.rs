@@ -1,0 +1,27 @@
+//! Keep journals, the chain, snapshots, metadata (redb) and blobs on disk.
+//!
+//! # Rules
+//! - Upon `append` + `flush`: what returned is on the disk (`fdatasync`), in order, or an error halts the caller.
+//! - Upon opening after a crash: a torn tail is cut off and reported; records before it are intact, each under a
+//!   checksum.
+//! - A file that is replaced is written beside, synced, renamed, and its folder synced.
+//! - A blob is stored under the BLAKE3 of its content and nothing else; a reader never sees half of one.
+//!
+//! Everything here blocks; the caller chooses the thread. Limits come from [`grange_types::limits`]. Left out:
+//! shards of erasure-coded objects, which come with the object store.
+
+mod blobs;
+mod chain;
+mod error;
+mod journal;
+mod meta;
+mod snapshots;
+mod wal;
+
+pub use blobs::{BlobWriter, Blobs};
+pub use chain::{Chain, StoredBlock};
+pub use error::DiskError;
+pub use journal::Tail;
+pub use meta::{Meta, Table};
+pub use snapshots::Snapshots;
+pub use wal::{Logged, Wal};

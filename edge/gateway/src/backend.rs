@@ -1,0 +1,110 @@
+//! What the API asks of the node behind it.
+
+use core::fmt;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use grange_api::{Call, Line, Problem, Reply};
+use grange_types::AccountId;
+
+/// The node behind the API.
+pub trait Backend: Send + Sync + 'static {
+    /// Does what is asked, for the principal of the token.
+    fn call(&self, principal: Principal, call: Call) -> BoxFuture<'_, Result<Answer, Problem>>;
+
+    /// Whose token this is. Compare with [`SecretToken::matches`].
+    fn principal(&self, token: &SecretToken) -> Option<Principal>;
+
+    /// Whether the node can do all that its roles promise; otherwise what it waits for.
+    fn ready(&self) -> Result<(), String>;
+
+    /// Its counters in the Prometheus text format.
+    fn metrics(&self) -> String;
+}
+
+/// For whom a call acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Principal {
+    /// The account.
+    pub account: AccountId,
+}
+
+/// How a call is answered.
+#[expect(clippy::large_enum_variant, reason = "an answer is moved twice and never kept")]
+pub enum Answer {
+    /// With one value.
+    Json(Reply),
+    /// With lines, as they come. A problem is the last.
+    Lines(Lines),
+    /// To [`Call::PutBlob`] alone: by taking the bytes that follow.
+    Upload(Box<dyn BlobWriter>),
+}
+
+/// Lines as they come; a problem ends them.
+pub type Lines = BoxStream<'static, Result<Line, Problem>>;
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json(reply) => f.debug_tuple("Json").field(reply).finish(),
+            Self::Lines(_) => f.write_str("Lines(..)"),
+            Self::Upload(_) => f.write_str("Upload(..)"),
+        }
+    }
+}
+
+/// Where a blob's bytes go. Dropped without [`BlobWriter::commit`], it leaves nothing behind.
+pub trait BlobWriter: Send {
+    /// Takes more bytes.
+    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<(), Problem>>;
+
+    /// Keeps what was written. Called once the bytes have the hash they are named by.
+    fn commit(self: Box<Self>) -> BoxFuture<'static, Result<(), Problem>>;
+}
+
+/// An API token. Neither printed nor compared but in constant time.
+#[derive(Clone)]
+pub struct SecretToken(String);
+
+impl SecretToken {
+    /// The token with this text.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for the file that only the owner reads.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether both are the same, in a time that tells nothing of where they differ.
+    #[must_use]
+    pub fn matches(&self, other: &Self) -> bool {
+        // The comparison of two hashes takes constant time, and the hashes tell nothing of the texts.
+        blake3::hash(self.0.as_bytes()) == blake3::hash(other.0.as_bytes())
+    }
+}
+
+impl fmt::Debug for SecretToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretToken(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_matches_only_itself_and_is_never_printed() {
+        let token = SecretToken::new("abc");
+        assert!(token.matches(&SecretToken::new("abc")));
+        for other in ["", "ab", "abd", "abcd", "ABC"] {
+            assert!(!token.matches(&SecretToken::new(other)), "{other}");
+        }
+        assert!(!format!("{token:?}").contains("abc"));
+    }
+}

@@ -1,0 +1,53 @@
+//! Two nodes that can reach each other only through a third one's relay.
+
+use super::cloud::{Node, PATIENCE, config, until};
+use crate::{PathKind, PeerAddress, Protocol, RelayOffer};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peers_meet_through_an_embedded_relay() {
+    let mut offering = config(1);
+    offering.relay = Some(RelayOffer::new(([127, 0, 0, 1], 0).into()));
+    let third = Node::start(offering).await;
+    let url = third.net.relay_url().unwrap().to_owned();
+
+    let mut hidden = config(2);
+    hidden.relays = vec![url.clone()];
+    let mut b = Node::start(hidden).await;
+    until("the relay of b", || !b.net.addresses().relays.is_empty()).await;
+    let relayed = b.net.addresses();
+    assert_eq!(relayed.relays, [format!("{url}/")]);
+
+    // A knows nothing of B but the relay, and uses no relay of its own.
+    let only_relay = PeerAddress { peer: b.id(), addresses: Vec::new(), relays: relayed.relays };
+    let mut a = Node::new(3, &[only_relay]).await;
+    a.wait_connected(b.id()).await;
+    b.wait_connected(a.id()).await;
+    let answer = a.net.request(b.id(), Protocol::Market, b"through the relay".to_vec(), PATIENCE).await;
+    assert_eq!(answer, Ok(b"through the relay".to_vec()));
+    // Both are on this machine, so they may have found the direct path meanwhile.
+    let path = a.net.peers().into_iter().find(|status| status.peer == b.id()).and_then(|status| status.path);
+    assert!(matches!(path, Some(PathKind::Relayed | PathKind::Direct)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_lets_in_so_many_and_no_more() {
+    let mut offering = config(1);
+    let mut offer = RelayOffer::new(([127, 0, 0, 1], 0).into());
+    // One place, which the offering node itself takes.
+    offer.clients = 1;
+    offering.relay = Some(offer);
+    let third = Node::start(offering).await;
+    let url = third.net.relay_url().unwrap().to_owned();
+    until("the own relay", || !third.net.addresses().relays.is_empty()).await;
+    let mut late = config(2);
+    late.relays = vec![url];
+    let b = Node::start(late).await;
+    let denied = async {
+        use iroh::Watcher;
+        let mut status = b.net.shared().endpoint.home_relay_status();
+        while !status.get().iter().any(|relay| relay.auth_denied_reason().is_some()) {
+            status.updated().await.unwrap();
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, denied).await.is_ok());
+}

@@ -1,0 +1,59 @@
+//! Run work behind one trait: wasm components (wasmtime) and static sites.
+//!
+//! A host makes one [`Sandboxes`], asks it to [`prepare`](Sandboxes::prepare) work when a quote is asked for, to
+//! [`start`](Sandboxes::start) it when the lease is final, and hands each HTTP request to the [`Replica`] it got.
+//!
+//! ```no_run
+//! # use std::{path::PathBuf, sync::Arc};
+//! # use grange_sandbox::{BlobSource, Config, Sandboxes, WorkSpec, body};
+//! # async fn example(blobs: Arc<dyn BlobSource>, spec: WorkSpec) -> Result<(), Box<dyn std::error::Error>> {
+//! let sandboxes = Sandboxes::open(Config::new("data/sandbox", std::env::current_exe()?), blobs)?;
+//! sandboxes.prepare(&spec).await?;
+//! let replica = sandboxes.start(spec).await?;
+//! let answer = replica.serve(http::Request::get("/entries").body(body::empty())?).await?;
+//! assert!(answer.status().is_success());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Rules
+//! - **Nothing native comes from a peer.** A component is compiled here, in a child process with limits on
+//!   processor time, memory and file size; what it wrote is loaded only if its hash is the recorded one.
+//! - **An instance lives for one request.** Nothing that one visitor leaves in memory reaches the next.
+//! - **A component cannot hold a thread.** It is interrupted every 10 ms of a clock that ticks only while one
+//!   runs, and then pays for its time from its replica's share of a processor.
+//! - **Limits are the replica's**, summed over its requests: memory, disk, processor, calls, requests under way.
+//! - **A component reaches nothing by itself**: no files, no sockets; HTTP only to the hosts its manifest names,
+//!   and never to an address that is not public. The address that was checked is the one that is connected to.
+//! - **A key-value write is acknowledged when it is on disk.** Each slot's generation has a store of its own; an
+//!   older one is kept, sealed and exported, never merged.
+//! - **A site's paths are keys of a map**, never paths of this machine.
+//!
+//! # What is left out
+//! Containers and micro-VMs, `wasi:http` 0.3, `wasi:keyvalue/watch`, and copies of key-value data on other nodes.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod blobs;
+pub mod body;
+mod compile;
+mod config;
+mod error;
+mod keyvalue;
+mod logs;
+mod sandboxes;
+mod site;
+mod wasm;
+mod work;
+
+pub use blobs::BlobSource;
+pub use body::{Body, BodyError};
+pub use compile::{CompileError, compile_component, run_compile_component};
+pub use config::{Config, Limits};
+pub use error::{CompileBound, EngineError, SandboxError, ServeError};
+pub use keyvalue::{Export, KeyValueError};
+pub use logs::{LogLine, LogReader, LogStream};
+pub use sandboxes::Sandboxes;
+pub use site::SiteSandbox;
+pub use wasm::WasmSandbox;
+pub use work::{Capability, LimitsEnforced, Replica, Sandbox, Usage, WorkSpec};
