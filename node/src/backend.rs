@@ -1,0 +1,265 @@
+//! The API's view of the node: the peer answers what it knows, the edges answer the rest.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream;
+use grange_api::{Blob, Call, Invite, Line, Peer as PeerEntry, Problem, ProblemCode, Reply, Timestamp, Token};
+use grange_disk::{BlobWriter as DiskWriter, Blobs, DiskError};
+use grange_gateway::{Answer, Backend, BlobWriter, Principal, SecretToken};
+use grange_ledger::Genesis;
+use grange_net::{Net, PathKind};
+use grange_peer::Event;
+use grange_sandbox::{SandboxError, WorkSpec};
+use grange_types::{AccountId, BlobId, ByteCount, DeploymentId, LeaseId, Manifest, Millis, SiteIndex, Wire, Workload};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::Clock;
+use crate::found::Invitation;
+use crate::ingress::Ingress;
+use crate::papers::{self, PaperRequest};
+use crate::pump::{Calls, PumpState, Waiting};
+use crate::settings::{Contact, Folder};
+use crate::workloads::Workloads;
+
+/// What calls are answered from.
+pub(crate) struct Api {
+    pub(crate) account: AccountId,
+    pub(crate) folder: Folder,
+    pub(crate) genesis: Genesis,
+    pub(crate) clock: Clock,
+    pub(crate) net: Arc<Net>,
+    pub(crate) blobs: Arc<Blobs>,
+    pub(crate) workloads: Arc<Workloads>,
+    pub(crate) ingress: Arc<Ingress>,
+    pub(crate) calls: Arc<Calls>,
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) state: Arc<Mutex<PumpState>>,
+    pub(crate) token: RwLock<SecretToken>,
+    pub(crate) random: fn() -> [u8; 32],
+}
+
+impl Backend for Api {
+    fn call(&self, principal: Principal, call: Call) -> BoxFuture<'_, Result<Answer, Problem>> {
+        Box::pin(async move {
+            match call {
+                Call::Peers => Ok(Answer::Json(Reply::Peers(self.peers()))),
+                Call::PutBlob { blob } => self.put_blob(blob),
+                Call::HasBlob { blob } => self.has_blob(blob),
+                Call::RotateToken => self.rotate_token(),
+                Call::Invite(request) => self.invite(request.valid_for),
+                Call::Logs { name, service, follow, after } => {
+                    self.papers(PaperRequest::Logs { name, service, follow, after: after.unwrap_or(0) })
+                }
+                Call::ExportData { name, service } => self.papers(PaperRequest::Data { name, service }),
+                Call::Deploy { manifest } => {
+                    self.check(&manifest).await?;
+                    Ok(self.lines(principal, Call::Deploy { manifest }).await)
+                }
+                call => self.ask(principal, call).await,
+            }
+        })
+    }
+
+    fn principal(&self, token: &SecretToken) -> Option<Principal> {
+        let ours = self.token.read().unwrap_or_else(PoisonError::into_inner);
+        ours.matches(token).then_some(Principal { account: self.account })
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        match &self.state.lock().unwrap_or_else(PoisonError::into_inner).reason {
+            Some(reason) => Err(reason.clone()),
+            None => Ok(()),
+        }
+    }
+
+    fn metrics(&self) -> String {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        crate::metrics::page(&state.metrics, &self.net.metrics())
+    }
+}
+
+impl Api {
+    /// Asks the peer and waits for its one answer.
+    async fn ask(&self, principal: Principal, call: Call) -> Result<Answer, Problem> {
+        let operation = format!("{:?}", call.operation());
+        let (sender, answer) = oneshot::channel();
+        self.send(principal, call, Waiting::Reply(sender)).await;
+        match answer.await {
+            Ok(reply) => reply.map(Answer::Json),
+            Err(_) => Err(Problem::new(ProblemCode::NotReady, operation, "node", "the node is shutting down")),
+        }
+    }
+
+    /// Asks the peer and streams its lines.
+    async fn lines(&self, principal: Principal, call: Call) -> Answer {
+        let (sender, lines) = mpsc::unbounded_channel();
+        self.send(principal, call, Waiting::Lines(sender)).await;
+        let next = |mut lines: mpsc::UnboundedReceiver<_>| async move { lines.recv().await.map(|line| (line, lines)) };
+        Answer::Lines(Box::pin(stream::unfold(lines, next)))
+    }
+
+    async fn send(&self, principal: Principal, call: Call, waiting: Waiting) {
+        let id = self.calls.register(waiting);
+        // The pump ends only with the process; then whoever waits is told by the dropped sender.
+        let _ = self.events.send(Event::Call { id, account: principal.account, call: Box::new(call) }).await;
+    }
+
+    fn papers(&self, request: PaperRequest) -> Result<Answer, Problem> {
+        let table = self.ingress.table();
+        let (PaperRequest::Logs { name, .. } | PaperRequest::Data { name, .. }) = &request;
+        if !table.names.contains_key(name) {
+            let text = format!("there is no deployment named {name}");
+            return Err(Problem::new(ProblemCode::NotFound, "read", name, text));
+        }
+        let sandboxes = Arc::clone(self.workloads.sandboxes());
+        let lines = papers::collect(Arc::clone(&self.net), sandboxes, table, request);
+        let next = |mut lines: mpsc::Receiver<Line>| async move { lines.recv().await.map(|line| (Ok(line), lines)) };
+        Ok(Answer::Lines(Box::pin(stream::unfold(lines, next))))
+    }
+
+    /// What can be refused before anything is promised: blobs that are not here, components that cannot run.
+    async fn check(&self, manifest: &Manifest) -> Result<(), Problem> {
+        for (name, service) in &manifest.services {
+            let blob = service.workload.blob();
+            if !self.blobs.has(blob) {
+                return Err(missing(name, blob));
+            }
+            if matches!(service.workload, Workload::Site { .. }) {
+                self.check_site(name, blob)?;
+            }
+            let spec = WorkSpec {
+                lease: LeaseId([0; 32]),
+                deployment: DeploymentId([0; 32]),
+                name: manifest.name.clone(),
+                service: name.clone(),
+                replica: 0,
+                generation: 0,
+                previous: None,
+                workload: service.workload.clone(),
+                resources: service.resources,
+                environment: service.environment.clone(),
+                allow_http: service.allow_http.clone(),
+            };
+            self.workloads.check(&spec).await.map_err(|error| unfit(name, &error))?;
+        }
+        Ok(())
+    }
+
+    fn check_site(&self, service: &str, index: BlobId) -> Result<(), Problem> {
+        let bytes = self.blobs.read(index).map_err(|error| disk("deploy", service, &error))?.unwrap_or_default();
+        let index = SiteIndex::decode(&bytes).map_err(|error| {
+            Problem::new(
+                ProblemCode::ManifestInvalid,
+                "deploy",
+                service,
+                format!("its site index cannot be read: {error}"),
+            )
+        })?;
+        match index.files.iter().find(|file| !self.blobs.has(file.blob)) {
+            Some(file) => Err(missing(&format!("{service}/{}", file.path), file.blob)),
+            None => Ok(()),
+        }
+    }
+
+    fn peers(&self) -> Vec<PeerEntry> {
+        let now = self.clock.now();
+        let linked = self.net.peers().into_iter().filter(|status| status.connected);
+        let entry = |status: grange_net::PeerStatus| PeerEntry {
+            peer: status.peer,
+            display: status.peer.short(),
+            address: status.address.addresses.first().map(ToString::to_string),
+            relayed: status.path == Some(PathKind::Relayed),
+            round_trip_ms: status.rtt.map(|rtt| rtt.as_millis() as u64),
+            height: None,
+            since: Timestamp(grange_types::Time(
+                now.0.saturating_sub(status.connected_for.map_or(0, |span| span.as_millis() as u64)),
+            )),
+        };
+        linked.map(entry).collect()
+    }
+
+    fn put_blob(&self, blob: BlobId) -> Result<Answer, Problem> {
+        let writer = self.blobs.writer(blob).map_err(|error| disk("upload", &blob.to_string(), &error))?;
+        Ok(Answer::Upload(Box::new(Upload { blob, writer: Some(writer) })))
+    }
+
+    fn has_blob(&self, blob: BlobId) -> Result<Answer, Problem> {
+        match std::fs::metadata(self.blobs.path(blob)) {
+            Ok(found) => Ok(Answer::Json(Reply::Blob(Blob { id: blob, size: ByteCount(found.len()) }))),
+            Err(_) => {
+                let text = "the blob is not on this node";
+                Err(Problem::new(ProblemCode::NotFound, "find blob", blob.to_string(), text))
+            }
+        }
+    }
+
+    fn rotate_token(&self) -> Result<Answer, Problem> {
+        let token = BlobId((self.random)()).to_string();
+        crate::settings::write_secret(&self.folder.token(), &token)
+            .map_err(|error| Problem::new(ProblemCode::Internal, "rotate token", "token", error.to_string()))?;
+        *self.token.write().unwrap_or_else(PoisonError::into_inner) = SecretToken::new(token.clone());
+        Ok(Answer::Json(Reply::Token(Token { token })))
+    }
+
+    fn invite(&self, seconds: u64) -> Result<Answer, Problem> {
+        let expires = self.clock.now().after(Millis::seconds(seconds));
+        let contact = |address: grange_net::PeerAddress| Contact {
+            peer: address.peer,
+            addresses: address.addresses,
+            relays: address.relays,
+        };
+        let others = self.net.peers().into_iter().filter(|status| status.connected).map(|status| status.address);
+        let contacts = std::iter::once(self.net.addresses()).chain(others).take(8).map(contact).collect();
+        let invitation = Invitation { genesis: self.genesis.clone(), contacts, expires };
+        if invitation.encode().len() > Invitation::LIMIT {
+            let text = "this network's genesis is too large for one string; hand out its genesis file";
+            return Err(Problem::new(ProblemCode::TooLarge, "invite", "network", text));
+        }
+        let invite = Invite { invite: invitation.to_string(), expires: Timestamp(expires) };
+        Ok(Answer::Json(Reply::Invite(invite)))
+    }
+}
+
+struct Upload {
+    blob: BlobId,
+    writer: Option<DiskWriter>,
+}
+
+impl BlobWriter for Upload {
+    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<(), Problem>> {
+        Box::pin(async move {
+            let Some(writer) = &mut self.writer else { return Ok(()) };
+            tokio::task::block_in_place(|| writer.write(&bytes))
+                .map_err(|error| disk("upload", &self.blob.to_string(), &error))
+        })
+    }
+
+    fn commit(mut self: Box<Self>) -> BoxFuture<'static, Result<(), Problem>> {
+        Box::pin(async move {
+            let Some(writer) = self.writer.take() else { return Ok(()) };
+            let finished = tokio::task::block_in_place(|| writer.finish());
+            finished.map(drop).map_err(|error| disk("upload", &self.blob.to_string(), &error))
+        })
+    }
+}
+
+fn missing(service: &str, blob: BlobId) -> Problem {
+    Problem::new(ProblemCode::BlobMissing, "deploy", service, format!("blob {blob} is not on this node"))
+}
+
+fn unfit(service: &str, error: &SandboxError) -> Problem {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    Problem::new(ProblemCode::ComponentInvalid, "deploy", service, text).with_remedy(error.remedy())
+}
+
+fn disk(operation: &str, thing: &str, error: &DiskError) -> Problem {
+    let code = match error {
+        DiskError::Mismatch { .. } => ProblemCode::HashMismatch,
+        DiskError::TooLarge { .. } => ProblemCode::TooLarge,
+        _ => ProblemCode::Internal,
+    };
+    Problem::new(code, operation, thing, error.to_string())
+}

@@ -1,0 +1,129 @@
+//! Beginnings: the genesis of a cloud on one machine, and invitations into a network.
+
+use core::fmt;
+use core::str::FromStr;
+
+use data_encoding::BASE32_NOPAD;
+use grange_ledger::{Genesis, GenesisAccount, NodeEntry, Parameters, Validator};
+use grange_types::{Amount, DecodeError, PeerId, PublicKey, Region, Time, Wire};
+use serde::{Deserialize, Serialize};
+
+use crate::settings::Contact;
+
+/// One operator of a new network.
+#[derive(Debug, Clone)]
+pub struct Founder {
+    /// Its node, whose key is also its account's first.
+    pub peer: PeerId,
+    /// A name for people.
+    pub display: String,
+    /// Where it stands.
+    pub region: Region,
+    /// The money it starts with.
+    pub balance: Amount,
+}
+
+/// The genesis of a new network in which every founder is an operator of its own with one vote.
+#[must_use]
+pub fn dev_genesis(name: &str, created: Time, founders: &[Founder]) -> Genesis {
+    let account =
+        |founder: &Founder| GenesisAccount { id: founder.peer.account(), keys: Vec::new(), balance: founder.balance };
+    let validator =
+        |founder: &Founder| Validator { account: founder.peer.account(), key: PublicKey::from(founder.peer), power: 1 };
+    let node = |founder: &Founder| NodeEntry {
+        peer: founder.peer,
+        operator: founder.peer.account(),
+        display: founder.display.clone(),
+        region: founder.region.clone(),
+        relays: Vec::new(),
+    };
+    Genesis {
+        name: name.to_owned(),
+        created,
+        parameters: Parameters::dev(),
+        accounts: founders.iter().map(account).collect(),
+        validators: founders.iter().map(validator).collect(),
+        nodes: founders.iter().map(node).collect(),
+        bootstrap: Vec::new(),
+    }
+}
+
+/// What another machine needs to join: the network's beginning and whom to dial.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invitation {
+    /// The network's genesis; its hash is the network's id.
+    pub genesis: Genesis,
+    /// Peers to dial.
+    pub contacts: Vec<Contact>,
+    /// The last instant at which it should be used.
+    pub expires: Time,
+}
+
+/// Why a text is no invitation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvitationError {
+    /// It does not begin like one, or has other characters.
+    #[error("an invitation is one string that begins with {PREFIX}; `grange invite` prints one")]
+    Syntax,
+    /// Its content is damaged.
+    #[error("the invitation is damaged; copy it whole")]
+    Damaged(#[source] DecodeError),
+}
+
+const PREFIX: &str = "grange1";
+
+impl Wire for Invitation {
+    const NAME: &'static str = "invitation";
+    /// A genesis that travels in a string has few accounts; larger networks are joined by their genesis file.
+    const LIMIT: usize = 64 << 10;
+}
+
+impl fmt::Display for Invitation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{PREFIX}{}", BASE32_NOPAD.encode(&self.encode()).to_ascii_lowercase())
+    }
+}
+
+impl FromStr for Invitation {
+    type Err = InvitationError;
+
+    fn from_str(text: &str) -> Result<Self, InvitationError> {
+        let body = text.trim().strip_prefix(PREFIX).ok_or(InvitationError::Syntax)?;
+        let bytes = BASE32_NOPAD.decode(body.to_ascii_uppercase().as_bytes()).map_err(|_| InvitationError::Syntax)?;
+        Self::decode(&bytes).map_err(InvitationError::Damaged)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use grange_types::SecretKey;
+
+    fn invitation() -> Invitation {
+        let peer = SecretKey::from_bytes(&[7; 32]).public().peer();
+        let region = Region::try_from("local".to_owned()).unwrap();
+        let founder = Founder { peer, display: "ada".into(), region, balance: Amount::credits(1_000) };
+        let contact = Contact { peer, addresses: vec!["192.0.2.7:3340".parse().unwrap()], relays: Vec::new() };
+        Invitation { genesis: dev_genesis("test", Time(1), &[founder]), contacts: vec![contact], expires: Time(2) }
+    }
+
+    #[test]
+    fn an_invitation_is_one_word_that_reads_back() {
+        let invitation = invitation();
+        let text = invitation.to_string();
+        assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{text}");
+        assert_eq!(text.parse(), Ok(invitation.clone()));
+        grange_types::codec::check_golden(&invitation, include_str!("../golden/invitation.hex"));
+    }
+
+    #[test]
+    fn a_damaged_invitation_is_refused() {
+        let text = invitation().to_string();
+        assert_eq!("hello".parse::<Invitation>(), Err(InvitationError::Syntax));
+        assert_eq!("grange1!".parse::<Invitation>(), Err(InvitationError::Syntax));
+        assert!(matches!(
+            text[..text.len() - 8].parse::<Invitation>(),
+            Err(InvitationError::Damaged(_) | InvitationError::Syntax)
+        ));
+    }
+}

@@ -1,0 +1,126 @@
+//! The gateway's view of the node: names from the route table, streams over the transport, counts for the payers.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use futures_util::future::BoxFuture;
+use grange_gateway::{
+    BoxedStream, Connector, ReplicaLookup, Resolved, Resolver, RouteEntry, Target, UsageSink, serve_peer_stream,
+};
+use grange_net::{Net, Protocol};
+use grange_peer::{Event, Route, RouteTable, Routed};
+use grange_types::{LeaseId, PeerId};
+use tokio::sync::mpsc;
+
+/// Bytes that may wait between a gateway and a replica of the same node.
+const LOCAL_BUFFER: usize = 64 << 10;
+
+/// What every request needs to find its replica; replaced as a whole when the ledger moves.
+pub(crate) struct Ingress {
+    me: PeerId,
+    net: Arc<Net>,
+    lookup: Arc<dyn ReplicaLookup>,
+    table: RwLock<Arc<RouteTable>>,
+    resolved: RwLock<BTreeMap<String, Resolved>>,
+    counts: Mutex<BTreeMap<LeaseId, (u64, u64)>>,
+}
+
+impl Ingress {
+    pub(crate) fn new(net: Arc<Net>, lookup: Arc<dyn ReplicaLookup>) -> Self {
+        Self {
+            me: net.peer_id(),
+            net,
+            lookup,
+            table: RwLock::default(),
+            resolved: RwLock::default(),
+            counts: Mutex::default(),
+        }
+    }
+
+    /// The ledger moved.
+    pub(crate) fn publish(&self, table: RouteTable) {
+        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
+        self.refresh();
+    }
+
+    /// A peer came or went: which replicas are healthy may have changed.
+    pub(crate) fn refresh(&self) {
+        let table = self.table();
+        let resolve = |(name, named): (&String, &grange_peer::Named)| (name.clone(), self.route(&named.routes));
+        let resolved = table.names.iter().map(resolve).collect();
+        *self.resolved.write().unwrap_or_else(PoisonError::into_inner) = resolved;
+    }
+
+    /// The route table as it is.
+    pub(crate) fn table(&self) -> Arc<RouteTable> {
+        Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn route(&self, routes: &[Route]) -> Resolved {
+        if routes.iter().all(|route| route.replicas.is_empty()) {
+            let reason = "no provider holds a lease for it now; `grange ps` says why".to_owned();
+            return Resolved::NoReplica { reason };
+        }
+        let target =
+            |routed: &Routed| Target { provider: routed.provider, lease: routed.lease, generation: routed.generation };
+        let entry = |route: &Route| {
+            let (healthy, others): (Vec<Target>, Vec<Target>) =
+                route.replicas.iter().map(target).partition(|target| self.reaches(target.provider));
+            RouteEntry { prefix: route.prefix.clone(), healthy: healthy.len(), targets: [healthy, others].concat() }
+        };
+        Resolved::Targets { routes: routes.iter().map(entry).collect() }
+    }
+
+    fn reaches(&self, peer: PeerId) -> bool {
+        peer == self.me || self.net.is_connected(peer)
+    }
+
+    /// What was counted since the last call.
+    pub(crate) fn drain(&self) -> BTreeMap<LeaseId, (u64, u64)> {
+        std::mem::take(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Tells the peer what was counted.
+    pub(crate) async fn report(&self, events: &mpsc::Sender<Event>) {
+        for (lease, (requests, egress)) in self.drain() {
+            // The pump ends only with the process.
+            let _ = events.send(Event::Counted { lease, requests, egress }).await;
+        }
+    }
+}
+
+impl Resolver for Ingress {
+    fn resolve(&self, name: &str) -> Resolved {
+        let resolved = self.resolved.read().unwrap_or_else(PoisonError::into_inner);
+        resolved.get(name).cloned().unwrap_or(Resolved::Unknown)
+    }
+
+    fn failed(&self, target: &Target) {
+        tracing::debug!(provider = %target.provider, lease = %target.lease, "replica.failed");
+    }
+}
+
+impl Connector for Ingress {
+    fn connect(&self, target: &Target) -> BoxFuture<'_, io::Result<BoxedStream>> {
+        let provider = target.provider;
+        Box::pin(async move {
+            if provider == self.me {
+                let (near, far) = tokio::io::duplex(LOCAL_BUFFER);
+                tokio::spawn(serve_peer_stream(far, Arc::clone(&self.lookup)));
+                return Ok(Box::new(near) as BoxedStream);
+            }
+            let stream = self.net.open_stream(provider, Protocol::Http).await.map_err(io::Error::other)?;
+            Ok(Box::new(stream) as BoxedStream)
+        })
+    }
+}
+
+impl UsageSink for Ingress {
+    fn count(&self, target: &Target, requests: u64, egress: u64) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(target.lease).or_default();
+        count.0 = count.0.saturating_add(requests);
+        count.1 = count.1.saturating_add(egress);
+    }
+}

@@ -1,0 +1,25 @@
+//! Join core and edges: the pump, roles, configuration, metrics, shutdown.
+//!
+//! Thin on purpose: whatever can be decided without touching the world is decided in `core/`. What is left is bringing
+//! events to the peer, carrying out its actions in order, and opening the doors.
+
+mod backend;
+mod clock;
+mod exchange;
+mod found;
+mod ingress;
+mod metrics;
+mod papers;
+mod pump;
+mod run;
+mod settings;
+mod storage;
+mod workloads;
+
+pub use clock::Clock;
+pub use found::{Founder, Invitation, InvitationError, dev_genesis};
+pub use grange_ledger::Genesis;
+pub use grange_sandbox::{CompileError, compile_component, run_compile_component};
+pub use pump::PumpError;
+pub use run::{NodeError, Options, Ready, run};
+pub use settings::{Contact, Folder, Settings, SettingsError};

@@ -1,0 +1,316 @@
+//! The pump: brings the world's events to the peer and carries out what it answers, in order.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use grange_api::{Line, Problem, Reply as Answer};
+use grange_disk::DiskError;
+use grange_gateway::Target;
+use grange_net::{Net, NetEvent, Protocol, Reply, Topic};
+use grange_peer::{Action, CallId, Channel, Event, Peer, RequestId};
+use grange_types::{BlobId, DeploymentId, PeerId, Wire};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::exchange;
+use crate::ingress::Ingress;
+use crate::storage::{self, Storage};
+use crate::workloads::{Workloads, chain};
+
+/// Everybody who trades listens to one topic; regions get their own when there are many.
+const OFFERS: &str = "offers";
+
+/// Where a call's answer goes.
+pub(crate) enum Waiting {
+    /// One answer.
+    Reply(oneshot::Sender<Result<Answer, Problem>>),
+    /// Lines until the last.
+    Lines(mpsc::UnboundedSender<Result<Line, Problem>>),
+}
+
+/// Calls that wait for the peer.
+#[derive(Default)]
+pub(crate) struct Calls {
+    waiting: Mutex<(u64, BTreeMap<CallId, Waiting>)>,
+}
+
+impl Calls {
+    /// Gives a call its name.
+    pub(crate) fn register(&self, waiting: Waiting) -> CallId {
+        let mut calls = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.0 += 1;
+        let id = CallId(calls.0);
+        calls.1.insert(id, waiting);
+        id
+    }
+
+    fn reply(&self, id: CallId, reply: Result<Answer, Problem>) {
+        match self.waiting.lock().unwrap_or_else(PoisonError::into_inner).1.remove(&id) {
+            // Whoever asked may be gone.
+            Some(Waiting::Reply(sender)) => drop(sender.send(reply)),
+            Some(Waiting::Lines(sender)) => drop(reply.map_err(|problem| sender.send(Ok(Line::Problem(problem))))),
+            None => {}
+        }
+    }
+
+    fn line(&self, id: CallId, line: Line, last: bool) {
+        let mut calls = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Waiting::Lines(sender)) = calls.1.get(&id) {
+            let _ = sender.send(Ok(line));
+        }
+        if last {
+            calls.1.remove(&id);
+        }
+    }
+}
+
+/// What the pump drives.
+pub(crate) struct Pump {
+    pub(crate) peer: Peer,
+    pub(crate) storage: Storage,
+    pub(crate) net: Arc<Net>,
+    pub(crate) workloads: Arc<Workloads>,
+    pub(crate) ingress: Arc<Ingress>,
+    pub(crate) calls: Arc<Calls>,
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) clock: Clock,
+    pub(crate) state: Arc<Mutex<PumpState>>,
+    pub(crate) requests: BTreeMap<RequestId, Reply>,
+    pub(crate) next_request: u64,
+    pub(crate) routes: u64,
+}
+
+/// What others may read of the peer without asking it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PumpState {
+    pub(crate) reason: Option<String>,
+    pub(crate) metrics: Vec<(&'static str, u64)>,
+}
+
+impl PumpState {
+    /// A node that has not looked around yet.
+    pub(crate) fn starting() -> Self {
+        Self { reason: Some("the node is starting".to_owned()), metrics: Vec::new() }
+    }
+}
+
+impl Pump {
+    /// Runs until `shutdown`, or until the disk or the ledger says that going on would be wrong.
+    pub(crate) async fn run(
+        mut self,
+        mut net_events: mpsc::Receiver<NetEvent>,
+        mut events: mpsc::Receiver<Event>,
+        shutdown: CancellationToken,
+    ) -> Result<(), PumpError> {
+        self.net.subscribe(Topic::named(OFFERS));
+        let mut count = tokio::time::interval(Duration::from_secs(1));
+        count.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.carry_out()?;
+        loop {
+            let wait = self.peer.poll_timeout().map_or(Duration::from_secs(1), |time| self.clock.until(time));
+            let event = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(()),
+                event = net_events.recv() => match event {
+                    Some(event) => self.translate(event),
+                    None => return Ok(()),
+                },
+                event = events.recv() => event,
+                _ = count.tick() => {
+                    self.ingress.report(&self.events).await;
+                    None
+                }
+                () = tokio::time::sleep(wait) => Some(Event::Tick),
+            };
+            let Some(event) = event else { continue };
+            self.peer.handle(self.clock.now(), event);
+            self.carry_out()?;
+        }
+    }
+
+    fn translate(&mut self, event: NetEvent) -> Option<Event> {
+        Some(match event {
+            NetEvent::Connected(peer) => {
+                self.ingress.refresh();
+                Event::Connected(peer)
+            }
+            NetEvent::Disconnected(peer) => {
+                self.ingress.refresh();
+                Event::Disconnected(peer)
+            }
+            NetEvent::Message { from, protocol, bytes } => Event::Message { from, channel: channel(protocol)?, bytes },
+            NetEvent::Request { from, protocol, bytes, reply } => {
+                let channel = channel(protocol)?;
+                self.next_request += 1;
+                let id = RequestId(self.next_request);
+                self.requests.retain(|_, reply| !reply.is_abandoned());
+                self.requests.insert(id, reply);
+                Event::Request { id, from, channel, bytes }
+            }
+            NetEvent::Stream { from, protocol, stream } => {
+                self.stream(from, protocol, stream);
+                return None;
+            }
+            NetEvent::Gossip { bytes, .. } => Event::Gossip { bytes },
+            NetEvent::Learned(_) => return None,
+        })
+    }
+
+    fn stream(&self, from: PeerId, protocol: Protocol, stream: grange_net::PeerStream) {
+        match protocol {
+            Protocol::Http => {
+                let lookup: Arc<dyn grange_gateway::ReplicaLookup> = self.workloads.clone();
+                tokio::spawn(grange_gateway::serve_peer_stream(stream, lookup));
+            }
+            Protocol::Blob => {
+                let blobs = Arc::clone(&self.storage.blobs);
+                tokio::spawn(async move {
+                    if let Err(error) = exchange::serve(stream, blobs).await {
+                        tracing::debug!(peer = %from, %error, "blob.serve_failed");
+                    }
+                });
+            }
+            Protocol::Steward => {
+                let (table, sandboxes) = (self.ingress.table(), Arc::clone(self.workloads.sandboxes()));
+                tokio::spawn(crate::papers::serve(stream, (from, self.net.peer_id()), table, sandboxes));
+            }
+            other => tracing::debug!(peer = %from, protocol = %other, "stream.unexpected"),
+        }
+    }
+
+    /// Carries out everything the peer wants, in order.
+    fn carry_out(&mut self) -> Result<(), PumpError> {
+        while let Some(action) = self.peer.poll_action() {
+            self.carry_out_one(action)?;
+        }
+        if self.routes != self.peer.routes_version() {
+            self.routes = self.peer.routes_version();
+            self.ingress.publish(self.peer.routes());
+        }
+        let state = PumpState { reason: self.peer.reason(), metrics: self.peer.metrics() };
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        Ok(())
+    }
+
+    fn carry_out_one(&mut self, action: Action) -> Result<(), PumpError> {
+        let disk = |source| PumpError::Disk { source };
+        match action {
+            Action::WalAppend(entry) => self.storage.wal_append(&entry).map_err(disk)?,
+            Action::WalFlush => blocking(|| self.storage.wal_flush()).map_err(disk)?,
+            Action::WalReset(height) => blocking(|| self.storage.wal_reset(height)).map_err(disk)?,
+            Action::Commit { height, block, certificate } => {
+                blocking(|| self.storage.commit(height, &block, &certificate)).map_err(disk)?;
+            }
+            Action::Snapshot { height, state } => {
+                blocking(|| self.storage.snapshot(height, &state)).map_err(disk)?;
+            }
+            Action::Keep { bytes } => drop(blocking(|| self.storage.blobs.insert(&bytes)).map_err(disk)?),
+            Action::Send { to, channel, bytes } => self.net.send(to, protocol(channel), bytes),
+            Action::Gossip(bytes) => self.net.publish(Topic::named(OFFERS), bytes),
+            Action::Request { id, to, channel, bytes, within } => self.request(id, to, channel, bytes, within),
+            Action::Respond { id, bytes } => {
+                if let Some(reply) = self.requests.remove(&id) {
+                    reply.send(bytes);
+                }
+            }
+            Action::ServeBlocks { id, from } => {
+                if let Some(reply) = self.requests.remove(&id) {
+                    let chain = self.storage.chain();
+                    tokio::task::spawn_blocking(move || reply.send(storage::page(&chain, from).encode()));
+                }
+            }
+            Action::Fetch { deployment, blobs, from } => self.fetch(deployment, blobs, from),
+            Action::Prepare { work, from } => self.workloads.prepare(*work, from),
+            Action::Start { work, from } => self.workloads.start(*work, from),
+            Action::Visit { lease, generation, provider, name, path, within } => {
+                let target = Target { provider, lease, generation };
+                self.visit(target, format!("{name}.localhost"), path, Duration::from_millis(within));
+            }
+            Action::Stop { lease } => self.workloads.stop(lease),
+            Action::Reply { call, reply } => self.calls.reply(call, *reply),
+            Action::Line { call, line, last } => self.calls.line(call, *line, last),
+            Action::Note { event, purpose, reason } => tracing::info!(purpose, reason, "{event}"),
+            Action::Halt { reason } => return Err(PumpError::Ledger { reason }),
+        }
+        Ok(())
+    }
+
+    fn request(&self, id: RequestId, to: PeerId, channel: Channel, bytes: Vec<u8>, within: u64) {
+        let (net, events) = (Arc::clone(&self.net), self.events.clone());
+        tokio::spawn(async move {
+            let answer = net.request(to, protocol(channel), bytes, Duration::from_millis(within)).await.ok();
+            let _ = events.send(Event::Response { id, answer }).await;
+        });
+    }
+
+    fn visit(&self, target: Target, host: String, path: String, within: Duration) {
+        let (ingress, events) = (Arc::clone(&self.ingress), self.events.clone());
+        tokio::spawn(async move {
+            let answer = grange_gateway::visit(&*ingress, &target, &host, &path, within).await;
+            let answer = answer.map(|status| status.as_u16()).map_err(|error| chain(&error));
+            let _ = events.send(Event::Visited { lease: target.lease, answer }).await;
+        });
+    }
+
+    /// Fetches blobs, and the files of those that are sites; gives small ones, which may be manifests, to the peer.
+    fn fetch(&self, deployment: DeploymentId, wanted: Vec<BlobId>, from: Vec<PeerId>) {
+        let (net, blobs, events) = (Arc::clone(&self.net), Arc::clone(&self.storage.blobs), self.events.clone());
+        tokio::spawn(async move {
+            let mut manifests = Vec::new();
+            for blob in exchange::fetch_all(&net, &blobs, &wanted, &from).await {
+                let Ok(Some(bytes)) = blobs.read(blob) else { continue };
+                if grange_types::Manifest::decode(&bytes).is_ok() {
+                    manifests.push((blob, bytes));
+                } else if grange_types::SiteIndex::decode(&bytes).is_ok() {
+                    exchange::fetch_site(&net, &blobs, blob, &from).await;
+                }
+            }
+            let _ = events.send(Event::Fetched { deployment, manifests }).await;
+        });
+    }
+}
+
+/// Why a node stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum PumpError {
+    /// What must be durable could not be made so.
+    #[error("the disk failed; this node stops so that it says nothing it could forget")]
+    Disk {
+        /// The operation.
+        source: DiskError,
+    },
+    /// The ledger and consensus disagree.
+    #[error("the ledger cannot go on: {reason}")]
+    Ledger {
+        /// How.
+        reason: String,
+    },
+}
+
+/// Disk work on a thread that may wait.
+fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    tokio::task::block_in_place(work)
+}
+
+const fn protocol(channel: Channel) -> Protocol {
+    match channel {
+        Channel::Consensus => Protocol::Consensus,
+        Channel::Transactions => Protocol::Transactions,
+        Channel::Sync => Protocol::Sync,
+        Channel::Market => Protocol::Market,
+        Channel::Steward => Protocol::Steward,
+    }
+}
+
+const fn channel(protocol: Protocol) -> Option<Channel> {
+    match protocol {
+        Protocol::Consensus => Some(Channel::Consensus),
+        Protocol::Transactions => Some(Channel::Transactions),
+        Protocol::Sync => Some(Channel::Sync),
+        Protocol::Market => Some(Channel::Market),
+        Protocol::Steward => Some(Channel::Steward),
+        _ => None,
+    }
+}

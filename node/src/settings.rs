@@ -1,0 +1,198 @@
+//! A node's folder: what it is told (`node.json`), what it starts from (`genesis`), and its secrets (`key`, `token`).
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use grange_api::{NodeRole, PriceSettings, ResourceSet};
+use grange_ledger::Genesis;
+use grange_types::{DecodeError, Kind, PeerId, Region, SecretKey, Wire};
+use serde::{Deserialize, Serialize};
+
+/// What a node is told; the content of `node.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// A name for people.
+    pub display: String,
+    /// Where it stands.
+    pub region: Region,
+    /// The parts it plays.
+    pub roles: Vec<NodeRole>,
+    /// The loopback address of its HTTP API.
+    pub api: SocketAddr,
+    /// The loopback address of its gateway for names.
+    pub gateway: SocketAddr,
+    /// The UDP address it talks to peers on.
+    pub listen: SocketAddr,
+    /// The TCP address of the relay it offers, with the role relay.
+    pub relay: Option<SocketAddr>,
+    /// URLs of relays it can be reached through.
+    pub relays: Vec<String>,
+    /// Whether to find peers of its network on the local network.
+    pub mdns: bool,
+    /// Peers to link with.
+    pub bootstrap: Vec<Contact>,
+    /// The kinds of work it runs.
+    pub kinds: Vec<Kind>,
+    /// What it sells.
+    pub capacity: ResourceSet,
+    /// For how much, until `grange provider price` says otherwise.
+    pub prices: PriceSettings,
+}
+
+/// Where a peer can be dialled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contact {
+    /// The peer.
+    pub peer: PeerId,
+    /// Its UDP addresses.
+    pub addresses: Vec<SocketAddr>,
+    /// URLs of relays it is reached through.
+    pub relays: Vec<String>,
+}
+
+/// Why a node's folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// A file is missing or cannot be read.
+    #[error("cannot read {}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {}", .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// `node.json` is not of the form above.
+    #[error("{} is no valid configuration", .path.display())]
+    Configuration {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// `genesis` is no genesis.
+    #[error("{} is no genesis", .path.display())]
+    Genesis {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: DecodeError,
+    },
+    /// `key` is no secret key.
+    #[error("{} does not hold 64 hexadecimal digits", .path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Paths inside a node's folder.
+#[derive(Debug, Clone)]
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    /// The configuration.
+    #[must_use]
+    pub fn settings(&self) -> PathBuf {
+        self.0.join("node.json")
+    }
+
+    /// The network's genesis.
+    #[must_use]
+    pub fn genesis(&self) -> PathBuf {
+        self.0.join("genesis")
+    }
+
+    /// The node's secret key, readable by its owner alone.
+    #[must_use]
+    pub fn key(&self) -> PathBuf {
+        self.0.join("key")
+    }
+
+    /// The API token, readable by its owner alone; made at the first start.
+    #[must_use]
+    pub fn token(&self) -> PathBuf {
+        self.0.join("token")
+    }
+
+    /// Any other file or folder.
+    #[must_use]
+    pub fn at(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Makes the folder of a new node.
+    pub fn create(&self, settings: &Settings, genesis: &Genesis, key: &SecretKey) -> Result<(), SettingsError> {
+        fs::create_dir_all(&self.0).map_err(|source| SettingsError::Write { path: self.0.clone(), source })?;
+        write_secret(&self.key(), &hex(&key.to_bytes()))?;
+        write(&self.genesis(), &genesis.encode())?;
+        self.write_settings(settings)
+    }
+
+    /// Replaces the configuration.
+    pub fn write_settings(&self, settings: &Settings) -> Result<(), SettingsError> {
+        let path = self.settings();
+        let text = serde_json::to_string_pretty(settings)
+            .map_err(|source| SettingsError::Configuration { path: path.clone(), source })?;
+        write(&path, text.as_bytes())
+    }
+
+    /// Reads the configuration.
+    pub fn read_settings(&self) -> Result<Settings, SettingsError> {
+        let path = self.settings();
+        let text = read(&path)?;
+        serde_json::from_slice(&text).map_err(|source| SettingsError::Configuration { path, source })
+    }
+
+    /// Reads the genesis.
+    pub fn read_genesis(&self) -> Result<Genesis, SettingsError> {
+        let path = self.genesis();
+        let bytes = read(&path)?;
+        Genesis::decode(&bytes).map_err(|source| SettingsError::Genesis { path, source })
+    }
+
+    /// Reads the secret key.
+    pub fn read_key(&self) -> Result<SecretKey, SettingsError> {
+        let path = self.key();
+        let text = read(&path)?;
+        let text = String::from_utf8_lossy(&text);
+        // An id has the same text form: 64 hexadecimal digits.
+        let bytes: PeerId = text.trim().parse().map_err(|_| SettingsError::Key { path })?;
+        Ok(SecretKey::from_bytes(&bytes.0))
+    }
+}
+
+fn hex(bytes: &[u8; 32]) -> String {
+    PeerId(*bytes).to_string()
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, SettingsError> {
+    fs::read(path).map_err(|source| SettingsError::Read { path: path.to_path_buf(), source })
+}
+
+fn write(path: &Path, content: &[u8]) -> Result<(), SettingsError> {
+    fs::write(path, content).map_err(|source| SettingsError::Write { path: path.to_path_buf(), source })
+}
+
+/// Writes a file that only its owner can read, replacing what was there in one step.
+pub(crate) fn write_secret(path: &Path, text: &str) -> Result<(), SettingsError> {
+    let failed = |source| SettingsError::Write { path: path.to_path_buf(), source };
+    let beside = path.with_extension("new");
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    file.sync_all().map_err(failed)?;
+    fs::rename(&beside, path).map_err(failed)
+}

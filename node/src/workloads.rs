@@ -1,0 +1,221 @@
+//! What runs here: starts and stops replicas in the sandbox, and finds them for requests.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use grange_disk::Blobs;
+use grange_gateway::{Body, ReplicaLookup, Serve, ServeFailure};
+use grange_net::Net;
+use grange_peer::{Event, Work, WorkEvent};
+use grange_sandbox::{BodyError, Replica, SandboxError, Sandboxes, ServeError, WorkSpec};
+use grange_types::{Counters, LeaseId, Millis, PeerId, Workload};
+use http_body_util::BodyExt;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::exchange;
+
+/// How often a replica's own counters are told to the peer.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
+
+/// The replicas of this node.
+pub(crate) struct Workloads {
+    sandboxes: Arc<Sandboxes>,
+    blobs: Arc<Blobs>,
+    net: Arc<Net>,
+    events: mpsc::Sender<Event>,
+    running: RwLock<BTreeMap<LeaseId, Running>>,
+}
+
+struct Running {
+    generation: u64,
+    replica: Option<Arc<dyn Replica>>,
+    stop: CancellationToken,
+}
+
+impl Workloads {
+    pub(crate) fn new(
+        sandboxes: Arc<Sandboxes>,
+        blobs: Arc<Blobs>,
+        net: Arc<Net>,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        Self { sandboxes, blobs, net, events, running: RwLock::default() }
+    }
+
+    /// Fetches what is missing and starts a replica; tells the peer how it went.
+    pub(crate) fn start(self: &Arc<Self>, work: Work, from: Vec<PeerId>) {
+        let stop = CancellationToken::new();
+        let running = Running { generation: work.generation, replica: None, stop: stop.clone() };
+        let before = self.write(|map| map.insert(work.lease, running));
+        if let Some(before) = before {
+            before.end();
+        }
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            let lease = work.lease;
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = this.run(work, from) => {}
+            }
+            tracing::debug!(lease = %lease, "workload.ended");
+        });
+    }
+
+    async fn run(&self, work: Work, from: Vec<PeerId>) {
+        let lease = work.lease;
+        let started = Instant::now();
+        let spec = spec(work);
+        if !self.fetch(&spec.workload, &from).await {
+            let reason = "what it runs could not be fetched from the deployment's stewards".to_owned();
+            return self.tell(lease, WorkEvent::Failed { reason }).await;
+        }
+        match self.sandboxes.start(spec).await {
+            Ok(replica) => {
+                self.write(|map| {
+                    if let Some(running) = map.get_mut(&lease) {
+                        running.replica = Some(Arc::clone(&replica));
+                    }
+                });
+                tracing::info!(lease = %lease, ms = started.elapsed().as_millis() as u64, "workload.serving");
+                self.tell(lease, WorkEvent::Serving).await;
+                self.count(lease, &*replica).await;
+            }
+            Err(error) => {
+                tracing::warn!(lease = %lease, error = &error as &dyn std::error::Error, "workload.failed");
+                self.tell(lease, WorkEvent::Failed { reason: chain(&error) }).await;
+            }
+        }
+    }
+
+    /// Tells the replica's own counters as long as it runs.
+    async fn count(&self, lease: LeaseId, replica: &dyn Replica) {
+        let since = Instant::now();
+        loop {
+            tokio::time::sleep(COUNT_EVERY).await;
+            let counters = Counters { served: Millis(since.elapsed().as_millis() as u64), ..replica.counters() };
+            self.tell(lease, WorkEvent::Counters(counters)).await;
+        }
+    }
+
+    async fn tell(&self, lease: LeaseId, event: WorkEvent) {
+        // The pump ends only with the process.
+        let _ = self.events.send(Event::Work { lease, event }).await;
+    }
+
+    async fn fetch(&self, workload: &Workload, from: &[PeerId]) -> bool {
+        match workload {
+            Workload::Wasm { component, .. } => exchange::fetch(&self.net, &self.blobs, *component, from).await,
+            Workload::Site { index, .. } => exchange::fetch_site(&self.net, &self.blobs, *index, from).await,
+        }
+    }
+
+    /// Fetches and compiles ahead of a lease.
+    pub(crate) fn prepare(self: &Arc<Self>, work: Work, from: Vec<PeerId>) {
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            let spec = spec(work);
+            if this.fetch(&spec.workload, &from).await
+                && let Err(error) = this.sandboxes.prepare(&spec).await
+            {
+                tracing::debug!(error = &error as &dyn std::error::Error, "workload.prepare_failed");
+            }
+        });
+    }
+
+    /// Checks that a workload of our own user's can run at all; compiles it into the cache on the way.
+    pub(crate) async fn check(&self, spec: &WorkSpec) -> Result<(), SandboxError> {
+        self.sandboxes.prepare(spec).await
+    }
+
+    /// Stops a replica. Its data stays.
+    pub(crate) fn stop(&self, lease: LeaseId) {
+        if let Some(running) = self.write(|map| map.remove(&lease)) {
+            running.end();
+        }
+    }
+
+    /// Stops all of them.
+    pub(crate) fn stop_all(&self) {
+        for (_, running) in self.write(std::mem::take) {
+            running.end();
+        }
+    }
+
+    pub(crate) const fn sandboxes(&self) -> &Arc<Sandboxes> {
+        &self.sandboxes
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut BTreeMap<LeaseId, Running>) -> T) -> T {
+        change(&mut self.running.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Running {
+    fn end(&self) {
+        self.stop.cancel();
+        if let Some(replica) = &self.replica {
+            replica.stop();
+        }
+    }
+}
+
+/// An error and its causes as one sentence.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+fn spec(work: Work) -> WorkSpec {
+    WorkSpec {
+        lease: work.lease,
+        deployment: work.deployment,
+        name: work.name,
+        service: work.service,
+        replica: work.replica,
+        generation: work.generation,
+        previous: work.previous,
+        workload: work.workload,
+        resources: work.resources,
+        environment: work.environment,
+        allow_http: work.allow_http,
+    }
+}
+
+impl ReplicaLookup for Workloads {
+    fn find(&self, lease: LeaseId, generation: u64) -> Option<Arc<dyn Serve>> {
+        let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
+        let found = running.get(&lease).filter(|running| running.generation == generation)?;
+        found.replica.clone().map(|replica| Arc::new(Served(replica)) as Arc<dyn Serve>)
+    }
+}
+
+/// A replica as the gateway sees it.
+struct Served(Arc<dyn Replica>);
+
+impl Serve for Served {
+    fn serve(&self, request: http::Request<Body>) -> BoxFuture<'_, Result<http::Response<Body>, ServeFailure>> {
+        Box::pin(async move {
+            let request = request.map(|body| body.map_err(|source| BodyError::Client { source }).boxed());
+            match self.0.serve(request).await {
+                Ok(response) => Ok(response.map(|body| body.map_err(Into::into).boxed())),
+                Err(error) => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "request.failed");
+                    Err(failure(&error))
+                }
+            }
+        })
+    }
+}
+
+const fn failure(error: &ServeError) -> ServeFailure {
+    match error {
+        ServeError::Overloaded { .. } => ServeFailure::Overloaded,
+        ServeError::Stopped => ServeFailure::NotRunning,
+        ServeError::TooSlow { .. } => ServeFailure::TooSlow,
+        ServeError::BadRequest { .. } => ServeFailure::BadRequest,
+        _ => ServeFailure::Crashed,
+    }
+}
