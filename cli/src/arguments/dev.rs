@@ -1,0 +1,62 @@
+//! The arguments of `dev` and `tour`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// Operators of one dev cloud: as many as have a name.
+const MOST: i64 = 16;
+
+/// A dev cloud to run, or what to do with it.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = false)]
+pub(crate) struct Dev {
+    #[command(subcommand)]
+    pub(crate) action: Option<DevAction>,
+    /// How many nodes, each an operator of its own; 4 for a new cloud
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST))]
+    pub(crate) nodes: Option<u32>,
+    /// The cloud's folder; else grange/dev below XDG_DATA_HOME
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) data: Option<PathBuf>,
+    /// Return when every node is ready, and leave them running
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// Let a new cloud be reached from the local network, so that other machines can join it
+    #[arg(long)]
+    pub(crate) lan: bool,
+}
+
+/// What can be done with a dev cloud.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DevAction {
+    /// Stop all its nodes; returns when their processes are gone
+    Stop,
+    /// Start one node again
+    Start {
+        /// Which, from 0
+        index: u32,
+    },
+    /// List its nodes and how they are
+    Status,
+    /// Stop it and remove everything it kept: ledger, money, deployments, data
+    Reset {
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+}
+
+/// A tour of a dev cloud.
+#[derive(Debug, Args)]
+pub(crate) struct Tour {
+    /// The app to deploy: a compose file, or a folder that holds one
+    #[arg(value_name = "FILE|DIR", default_value = "examples/guestbook")]
+    pub(crate) app: PathBuf,
+    /// How many nodes a new cloud has
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST))]
+    pub(crate) nodes: Option<u32>,
+    /// The cloud's folder; else grange/dev below XDG_DATA_HOME
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}

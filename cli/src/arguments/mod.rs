@@ -1,0 +1,280 @@
+//! What can be typed after `grange`: the grammar, and nothing of what it does.
+
+mod dev;
+mod node;
+mod value;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use grange_types::{AccountId, Amount};
+
+pub(crate) use dev::{Dev, DevAction, Tour};
+pub(crate) use node::{Prices, Up};
+pub(crate) use value::duration;
+
+/// The people's cloud: rent computers from each other, deploy to them, pay by the second.
+#[derive(Debug, Parser)]
+#[command(name = "grange", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Global {
+    /// The node to ask, such as http://127.0.0.1:8081; else the local one, else the first of the dev cloud
+    #[arg(long, global = true, value_name = "URL", env = "GRANGE_NODE", hide_env_values = true)]
+    pub(crate) node: Option<String>,
+    /// The file that holds the node's token; else the one that nodes.json names
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Print JSON for scripts; a failure is one JSON object on stderr
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// The commands, in the order of the help.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a node in the foreground; the first time makes its folder
+    Up(Box<Up>),
+    /// Run a whole cloud of independent operators on this machine
+    Dev(Dev),
+    /// Write a project that can be deployed as it is
+    Init {
+        /// What kind of project
+        #[arg(long, value_enum, default_value_t = Template::Site)]
+        template: Template,
+        /// The folder, made if it is not there
+        #[arg(value_name = "DIR", default_value = ".")]
+        folder: PathBuf,
+    },
+    /// Read a compose file and say every mistake in it
+    Validate(App),
+    /// Show where an app would run and the most it would cost
+    Plan(App),
+    /// Deploy an app, or change the one of its name
+    Deploy(App),
+    /// List replicas: where they run and how they are
+    Ps {
+        /// Only this deployment
+        name: Option<String>,
+    },
+    /// Print what the services of a deployment wrote
+    Logs {
+        /// The deployment
+        name: String,
+        /// Wait for more at the end
+        #[arg(short, long)]
+        follow: bool,
+        /// Only this service
+        #[arg(long)]
+        service: Option<String>,
+        /// Only lines whose id is greater
+        #[arg(long, value_name = "ID")]
+        after: Option<u64>,
+    },
+    /// Show how the node and its ledger fare
+    Status,
+    /// End a deployment; the rest of its budget returns
+    Down {
+        /// The deployment
+        name: String,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Read a deployment's key-value data
+    Data {
+        #[command(subcommand)]
+        action: DataAction,
+    },
+    /// List the providers that the node has heard of
+    Providers,
+    /// List what is for sale, cheapest first
+    Offers,
+    /// List the peers that the node is connected to
+    Peers,
+    /// Look after money
+    Wallet {
+        #[command(subcommand)]
+        action: WalletAction,
+    },
+    /// Show the bill of a deployment, line by line
+    Usage {
+        /// The deployment
+        name: String,
+    },
+    /// Look after names
+    Name {
+        #[command(subcommand)]
+        action: NameAction,
+    },
+    /// Sell this node's capacity
+    Provider {
+        #[command(subcommand)]
+        action: ProviderAction,
+    },
+    /// Look into the ledger
+    Ledger {
+        #[command(subcommand)]
+        action: LedgerAction,
+    },
+    /// Look after keys and the API token
+    Key {
+        #[command(subcommand)]
+        action: KeyAction,
+    },
+    /// Make a network, or show which one this is
+    Network {
+        #[command(subcommand)]
+        action: NetworkAction,
+    },
+    /// Make a string by which another machine joins
+    Invite {
+        /// For how long it lets machines join, such as 30m, 1h or 2d
+        #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
+        valid_for: u64,
+    },
+    /// Check this machine, and say what would help
+    Doctor {
+        /// The folder of the node to check; else the one of `grange up`
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Run a dev cloud, deploy an app to it and show what happens, with the time each step takes
+    Tour(Tour),
+    /// Turn a wasm component into native code; nodes run this
+    #[command(hide = true)]
+    CompileComponent {
+        /// The component
+        input: PathBuf,
+        /// Where the native code goes
+        output: PathBuf,
+    },
+}
+
+/// An app to read.
+#[derive(Debug, Args)]
+pub(crate) struct App {
+    /// A compose file, or a folder that holds compose.yaml, compose.yml or docker-compose.yml
+    #[arg(value_name = "FILE|DIR", default_value = ".")]
+    pub(crate) path: PathBuf,
+}
+
+/// What `init` can write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Template {
+    /// A static site
+    Site,
+    /// A service in JavaScript
+    Js,
+}
+
+/// What can be done with data.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataAction {
+    /// Print all key-value data of a deployment, one JSON object a line
+    Export {
+        /// The deployment
+        name: String,
+        /// Only this service
+        #[arg(long)]
+        service: Option<String>,
+    },
+}
+
+/// What can be done with money.
+#[derive(Debug, Subcommand)]
+pub(crate) enum WalletAction {
+    /// Show what there is
+    Balance,
+    /// Send money; returns once it is final
+    Send {
+        /// The account that gets it
+        #[arg(value_name = "ACCOUNT")]
+        to: AccountId,
+        /// How much, in credits
+        amount: Amount,
+        /// A word to the receiver
+        #[arg(long, default_value = "", hide_default_value = true)]
+        memo: String,
+    },
+    /// Show what came and went, newest first
+    History {
+        /// At most so many entries
+        #[arg(long, default_value_t = grange_api::Call::HISTORY, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+}
+
+/// What can be done with names.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NameAction {
+    /// List the names that the account holds
+    List,
+    /// Take a name for a deployment
+    Claim {
+        /// The name: lower-case letters, digits and dashes
+        name: String,
+        /// The deployment that it shall lead to
+        deployment: String,
+    },
+    /// Give a name back
+    Release {
+        /// The name
+        name: String,
+    },
+}
+
+/// What a provider can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProviderAction {
+    /// Set prices in credits; what is not given stays. Without any, show them
+    Price(Prices),
+    /// Take no new work; what runs goes on
+    Pause,
+    /// Take new work again
+    Resume,
+}
+
+/// What can be asked of the ledger.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LedgerAction {
+    /// Show the last final block
+    Height,
+    /// Show what the ledger says of an account
+    Account {
+        /// The account
+        #[arg(value_name = "ACCOUNT")]
+        id: AccountId,
+    },
+}
+
+/// What can be done with keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyAction {
+    /// Show what may sign for the account
+    Show,
+    /// Replace the API token; the old one is refused at once
+    RotateToken,
+}
+
+/// What can be done with networks.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NetworkAction {
+    /// Make the folder of a node that founds a network; `grange up` starts it
+    Create(Box<Up>),
+    /// Show which network this is, and who orders its ledger
+    Show,
+}

@@ -1,0 +1,80 @@
+//! Values whose form is checked while arguments are read.
+
+use std::net::SocketAddr;
+
+use grange_types::Region;
+
+/// Why a text is no value of its argument.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ValueError {
+    #[error("a time is a whole number and a unit, such as 45s, 30m, 1h or 2d")]
+    Duration,
+    #[error("a time is at least a second and at most {days} days", days = MOST_SECONDS / 86_400)]
+    DurationRange,
+    #[error("an address is an IP address and a port, such as 127.0.0.1:8081")]
+    Address,
+    #[error("the API is for this machine alone: a loopback address such as 127.0.0.1:8081")]
+    NotLoopback,
+}
+
+const MOST_SECONDS: u64 = 30 * 86_400;
+
+/// A length of time in seconds, from a text such as `1h`.
+pub(crate) fn duration(text: &str) -> Result<u64, ValueError> {
+    let unit = text.chars().last().ok_or(ValueError::Duration)?;
+    let scale = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(ValueError::Duration),
+    };
+    let digits = &text[..text.len() - 1];
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(ValueError::Duration);
+    }
+    let number: u64 = digits.parse().map_err(|_| ValueError::DurationRange)?;
+    match number.checked_mul(scale) {
+        Some(seconds) if (1..=MOST_SECONDS).contains(&seconds) => Ok(seconds),
+        _ => Err(ValueError::DurationRange),
+    }
+}
+
+/// A region.
+pub(crate) fn region(text: &str) -> Result<Region, grange_types::price::RegionError> {
+    Region::try_from(text.to_owned())
+}
+
+/// An address that only this machine reaches.
+pub(crate) fn loopback(text: &str) -> Result<SocketAddr, ValueError> {
+    let address: SocketAddr = text.parse().map_err(|_| ValueError::Address)?;
+    if address.ip().is_loopback() { Ok(address) } else { Err(ValueError::NotLoopback) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_a_number_and_a_unit() {
+        let check = |text: &str, expected: Result<u64, ValueError>| assert_eq!(duration(text), expected, "{text}");
+        check("45s", Ok(45));
+        check("30m", Ok(1_800));
+        check("1h", Ok(3_600));
+        check("2d", Ok(172_800));
+        check("0s", Err(ValueError::DurationRange));
+        check("31d", Err(ValueError::DurationRange));
+        check("99999999999999999999h", Err(ValueError::DurationRange));
+        for bad in ["", "h", "1", "1.5h", "-1h", "1h30m", " 1h", "1é"] {
+            check(bad, Err(ValueError::Duration));
+        }
+    }
+
+    #[test]
+    fn an_api_address_is_loopback() {
+        assert!(loopback("127.0.0.1:80").is_ok());
+        assert!(loopback("[::1]:80").is_ok());
+        assert_eq!(loopback("0.0.0.0:80"), Err(ValueError::NotLoopback));
+        assert_eq!(loopback("localhost:80"), Err(ValueError::Address));
+    }
+}

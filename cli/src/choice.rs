@@ -1,0 +1,194 @@
+//! Which node a command asks, and with which token.
+//!
+//! # Rules
+//! - `--node` or `GRANGE_NODE` names it; its token is in the file that `--token-file` names, else in the one that
+//!   `nodes.json` has for that node.
+//! - Without: the node of `grange up` that answers, else the first of a dev cloud.
+//! - Where the first of a dev cloud is dead, a command that only reads asks the next one and says so. A command that
+//!   acts does not: it would spend another operator's money.
+
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+use grange_api::{Problem, ProblemCode};
+
+use crate::arguments::Global;
+use crate::client::Client;
+use crate::failure::internal;
+use crate::folders;
+use crate::output::Output;
+use crate::registry::{self, Entry, Kind};
+
+/// How long a node of this machine may take to accept a connection.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Whether a command changes something for the node's account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Read,
+    Act,
+}
+
+/// The client of the node that a command asks.
+pub(crate) fn client(global: &Global, output: Output, operation: &str, purpose: Purpose) -> Result<Client, Problem> {
+    let known = registry::read(&folders::registry()?).map_err(|error| {
+        let remedy = "remove the file; `grange up` and `grange dev` write it anew";
+        internal(operation, "nodes.json", &error).with_remedy(remedy)
+    })?;
+    let named = global.node.as_deref().filter(|node| !node.is_empty());
+    let (api, token_file) = match named {
+        Some(node) => {
+            let api = address(node, operation)?;
+            let entry = known.iter().find(|entry| entry.api == api);
+            (api, entry.map(|entry| entry.token_file.clone()))
+        }
+        None => {
+            let entry = first_that_answers(&known, output, operation, purpose)?;
+            (entry.api.clone(), Some(entry.token_file.clone()))
+        }
+    };
+    let token_file = global.token_file.clone().or(token_file).filter(|file| file.is_file());
+    if token_file.is_none() && !answers(&api) {
+        // Whoever asks a node that is not there needs no token first.
+        return Err(Problem::new(ProblemCode::NoNode, operation, api, "no node answers there"));
+    }
+    let Some(token_file) = token_file.or(global.token_file.clone()) else {
+        let message = "nodes.json has no token for this node";
+        let problem = Problem::new(ProblemCode::Unauthorized, operation, api, message);
+        return Err(problem.with_remedy("name the file that holds its token with --token-file"));
+    };
+    let token = token(&token_file, operation)?;
+    Ok(Client::new(api, token, token_file))
+}
+
+/// The form in which `nodes.json` keeps a node's API.
+fn address(node: &str, operation: &str) -> Result<String, Problem> {
+    let rest = node.strip_prefix("http://").unwrap_or(node).trim_end_matches('/');
+    let rest = rest.replace("localhost:", "127.0.0.1:");
+    if rest.parse::<SocketAddr>().is_err() {
+        let message = "a node is named by the URL of its API, such as http://127.0.0.1:8081";
+        return Err(Problem::new(ProblemCode::Usage, operation, node, message)
+            .with_remedy("`grange dev status` and nodes.json list the nodes there are"));
+    }
+    Ok(format!("http://{rest}"))
+}
+
+fn token(file: &Path, operation: &str) -> Result<String, Problem> {
+    let name = || file.display().to_string();
+    let text = fs::read_to_string(file).map_err(|error| {
+        Problem::new(ProblemCode::Unauthorized, operation, name(), format!("cannot read the token: {error}"))
+    })?;
+    let token = text.trim();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Problem::new(ProblemCode::Unauthorized, operation, name(), "the file holds no token"));
+    }
+    Ok(token.to_owned())
+}
+
+fn first_that_answers<'a>(
+    known: &'a [Entry],
+    output: Output,
+    operation: &str,
+    purpose: Purpose,
+) -> Result<&'a Entry, Problem> {
+    let mut dead: Option<&Entry> = None;
+    for entry in preferred(known) {
+        if !answers(&entry.api) {
+            // Only the first of a dev cloud is somebody's own.
+            dead = dead.or(Some(entry).filter(|entry| entry.kind == Kind::Dev && entry.data.is_dir()));
+            continue;
+        }
+        let stands_in = entry.kind == Kind::Dev && entry.index != Some(0);
+        if stands_in && purpose == Purpose::Act {
+            continue;
+        }
+        if stands_in {
+            let (index, display) = (entry.index.unwrap_or_default(), &entry.display);
+            output.progress(&format!("the first dev node does not answer; asking node {index} ({display})"));
+        }
+        return Ok(entry);
+    }
+    let problem = match dead {
+        Some(entry) => {
+            let message = "no node answers; the dev cloud's first one is not running";
+            Problem::new(ProblemCode::NoNode, operation, entry.api.clone(), message)
+                .with_remedy("start one with `grange up`, or the whole cloud again with `grange dev`")
+        }
+        None => Problem::new(ProblemCode::NoNode, operation, "", "no node answers"),
+    };
+    Err(problem)
+}
+
+/// Nodes of `up` first; then the first of each dev cloud; then the others.
+fn preferred(known: &[Entry]) -> Vec<&Entry> {
+    let mut order: Vec<&Entry> = known.iter().collect();
+    // The sort is stable: within each kind the file's order stays.
+    order.sort_by_key(|entry| match (entry.kind, entry.index) {
+        (Kind::Up, _) => (0, 0),
+        (Kind::Dev, index) => (1, index.unwrap_or(u32::MAX)),
+    });
+    order
+}
+
+/// Whether something accepts connections at an API's address.
+pub(crate) fn answers(api: &str) -> bool {
+    let address = api.strip_prefix("http://").and_then(|address| address.parse::<SocketAddr>().ok());
+    address.is_some_and(|address| TcpStream::connect_timeout(&address, PATIENCE).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    fn entry(api: &str, kind: Kind, index: Option<u32>) -> Entry {
+        let (token_file, data) = ("/nowhere/token".into(), "/".into());
+        Entry { api: api.into(), token_file, data, kind, index, peer: String::new(), display: String::new() }
+    }
+
+    /// A node that answers, and the address of one that does not.
+    fn ends() -> (TcpListener, String, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let live = format!("http://{}", listener.local_addr().unwrap());
+        // Port 1 belongs to a service that no machine of ours runs.
+        (listener, live, "http://127.0.0.1:1".into())
+    }
+
+    #[test]
+    fn the_local_daemon_comes_before_the_first_dev_node() {
+        let (_listener, live, dead) = ends();
+        let output = Output::new(true);
+        let known = [entry(&live, Kind::Dev, Some(0)), entry(&live, Kind::Up, None)];
+        let chosen = first_that_answers(&known, output, "status", Purpose::Act).unwrap();
+        assert_eq!(chosen.kind, Kind::Up);
+        let known = [entry(&dead, Kind::Up, None), entry(&live, Kind::Dev, Some(1)), entry(&live, Kind::Dev, Some(0))];
+        let chosen = first_that_answers(&known, output, "status", Purpose::Act).unwrap();
+        assert_eq!((chosen.kind, chosen.index), (Kind::Dev, Some(0)));
+    }
+
+    #[test]
+    fn another_operators_node_is_read_from_but_never_acts_instead() {
+        let (_listener, live, dead) = ends();
+        let output = Output::new(true);
+        let known = [entry(&dead, Kind::Dev, Some(0)), entry(&live, Kind::Dev, Some(1))];
+        assert_eq!(first_that_answers(&known, output, "ps", Purpose::Read).unwrap().index, Some(1));
+        let problem = first_that_answers(&known, output, "deploy", Purpose::Act).unwrap_err();
+        assert_eq!((problem.code, problem.exit), (ProblemCode::NoNode, 1));
+        let none = first_that_answers(&[], output, "deploy", Purpose::Act).unwrap_err();
+        for problem in [problem, none] {
+            assert!(problem.remedy.contains("`grange up`") && problem.remedy.contains("`grange dev`"));
+        }
+    }
+
+    #[test]
+    fn a_node_is_named_by_its_api() {
+        for good in ["http://127.0.0.1:80", "http://127.0.0.1:80/", "127.0.0.1:80", "http://localhost:80"] {
+            assert_eq!(address(good, "ps").unwrap(), "http://127.0.0.1:80");
+        }
+        for bad in ["https://127.0.0.1:80", "127.0.0.1", "http://example.org:80", "ada"] {
+            assert_eq!(address(bad, "ps").unwrap_err().code, ProblemCode::Usage);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What the commands do that ask a node: one file a family, each a call of the API and how its answer is shown.
+
+pub(crate) mod answer;
+pub(crate) mod deploy;
+pub(crate) mod doctor;
+pub(crate) mod init;
+mod keys;
+mod ledger;
+mod logs;
+mod market;
+mod money;
+mod names;
+mod replicas;
+
+use clap::CommandFactory;
+use grange_api::{Call, InviteRequest};
+use grange_types::PeerId;
+
+use crate::arguments::{Arguments, Command, DataAction, Global, NetworkAction};
+use crate::choice::{self, Purpose};
+use crate::client::Client;
+use crate::dev;
+use crate::failure::{Failure, Outcome};
+use crate::output::Output;
+use crate::{tour, up};
+
+/// What a command works with.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) global: &'a Global,
+    pub(crate) output: Output,
+}
+
+impl Context<'_> {
+    /// The node to ask, for a command that changes nothing.
+    pub(crate) fn reader(&self, operation: &str) -> Result<Client, Failure> {
+        Ok(choice::client(self.global, self.output, operation, Purpose::Read)?)
+    }
+
+    /// The node to ask, for a command that acts for its account.
+    pub(crate) fn actor(&self, operation: &str) -> Result<Client, Failure> {
+        Ok(choice::client(self.global, self.output, operation, Purpose::Act)?)
+    }
+}
+
+/// Carries out a command.
+pub(crate) fn run(context: Context<'_>, command: &Command) -> Outcome {
+    let output = context.output;
+    match command {
+        Command::Up(arguments) => up::run(arguments, output),
+        Command::Dev(arguments) => dev::run(arguments, output),
+        Command::Init { template, folder } => init::run(*template, folder, output),
+        Command::Validate(app) => deploy::validate(context, &app.path),
+        Command::Plan(app) => deploy::plan(context, &app.path),
+        Command::Deploy(app) => deploy::run(context, &app.path),
+        Command::Ps { name } => replicas::ps(context, name.as_deref()),
+        Command::Logs { name, follow, service, after } => {
+            logs::run(context, &logs::Wanted { name, service: service.as_deref(), follow: *follow, after: *after })
+        }
+        Command::Status => replicas::status(context),
+        Command::Down { name, yes } => replicas::down(context, name, *yes),
+        Command::Data { action: DataAction::Export { name, service } } => {
+            logs::export(context, name, service.as_deref())
+        }
+        Command::Providers => market::providers(context),
+        Command::Offers => market::offers(context),
+        Command::Peers => replicas::peers(context),
+        Command::Wallet { action } => money::wallet(context, action),
+        Command::Usage { name } => money::usage(context, name),
+        Command::Name { action } => names::run(context, action),
+        Command::Provider { action } => market::provider(context, action),
+        Command::Ledger { action } => ledger::run(context, action),
+        Command::Key { action } => keys::run(context, action),
+        Command::Network { action: NetworkAction::Create(arguments) } => up::create(arguments, output),
+        Command::Network { action: NetworkAction::Show } => ledger::network(context),
+        Command::Invite { valid_for } => invite(context, *valid_for),
+        Command::Doctor { data } => doctor::run(context, data.as_deref()),
+        Command::Completions { shell } => completions(*shell, output),
+        Command::Tour(arguments) => tour::run(arguments, output),
+        // Has an exit code of its own and never comes here.
+        Command::CompileComponent { .. } => Ok(()),
+    }
+}
+
+fn invite(context: Context<'_>, valid_for: u64) -> Outcome {
+    let call = Call::Invite(InviteRequest { valid_for });
+    let invite: grange_api::Invite = context.actor("invite")?.ask(&call)?;
+    context
+        .output
+        .progress(&format!("holds until {}; on the other machine: grange up --join INVITATION", invite.expires));
+    context.output.show(&invite, |invite| invite.invite.clone())
+}
+
+fn completions(shell: clap_complete::Shell, output: Output) -> Outcome {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "grange", &mut script);
+    let script = String::from_utf8_lossy(&script);
+    if output.is_json() {
+        return output.data(&serde_json::json!({ "shell": shell.to_string(), "script": script }));
+    }
+    output.line(script.trim_end())
+}
+
+/// A peer for people: its name, else the first digits of its id.
+pub(crate) fn called(display: &str, peer: Option<PeerId>) -> String {
+    match (display, peer) {
+        ("", Some(peer)) => peer.short(),
+        ("", None) => "-".to_owned(),
+        (display, _) => display.to_owned(),
+    }
+}

@@ -1,0 +1,76 @@
+//! `wallet` and `usage`: what there is, what came and went, what was used.
+
+use grange_api::{Call, Direction, HistoryEntry, Submitted, TransferRequest, Usage, Wallet};
+
+use super::Context;
+use crate::arguments::WalletAction;
+use crate::failure::Outcome;
+use crate::table::Table;
+
+/// Looks after the account's money.
+pub(super) fn wallet(context: Context<'_>, action: &WalletAction) -> Outcome {
+    match action {
+        WalletAction::Balance => {
+            let wallet: Wallet = context.reader("wallet balance")?.ask(&Call::Wallet)?;
+            context.output.show(&wallet, |wallet| {
+                let Wallet { account, available, pending } = wallet;
+                format!("account    {account}\navailable  {available}\npending    {pending}")
+            })
+        }
+        WalletAction::Send { to, amount, memo } => {
+            let request = TransferRequest { to: *to, amount: *amount, memo: memo.clone() };
+            let sent: Submitted = context.actor("wallet send")?.ask(&Call::Transfer(request))?;
+            context.output.show(&sent, |sent| {
+                format!("{amount} credits are sent; transaction {} is final in block {}", sent.transaction, sent.height)
+            })
+        }
+        WalletAction::History { limit } => {
+            let call = Call::WalletHistory { limit: *limit };
+            let entries: Vec<HistoryEntry> = context.reader("wallet history")?.ask(&call)?;
+            context.output.tabulate(&entries, |entries| history(entries), "nothing came or went")
+        }
+    }
+}
+
+fn history(entries: &[HistoryEntry]) -> Table {
+    let mut table = Table::new(&[">block", "at", "kind", ">amount", "other side", "memo"]);
+    for entry in entries {
+        let sign = match entry.direction {
+            Direction::In => "+",
+            Direction::Out => "-",
+        };
+        table.row([
+            entry.height.to_string(),
+            entry.at.to_string(),
+            entry.kind.to_string(),
+            format!("{sign}{}", entry.amount),
+            entry.counterparty.map_or_else(|| "-".to_owned(), |account| account.short()),
+            entry.memo.clone(),
+        ]);
+    }
+    table
+}
+
+/// Shows a bill.
+pub(super) fn usage(context: Context<'_>, name: &str) -> Outcome {
+    let usage: Usage = context.reader("usage")?.ask(&Call::Usage { name: name.to_owned() })?;
+    if context.output.is_json() {
+        return context.output.data(&usage);
+    }
+    let mut table = Table::new(&["service", "lease", "provider", "counted", ">quantity", ">price", ">amount"]);
+    for row in &usage.lines {
+        table.row([
+            row.service.clone(),
+            row.lease.short(),
+            row.provider.short(),
+            row.sku.to_string(),
+            row.quantity.clone(),
+            row.price.to_string(),
+            row.amount.to_string(),
+        ]);
+    }
+    if !table.is_empty() {
+        context.output.table(&table)?;
+    }
+    context.output.line(&format!("total {} credits, of which {} are paid out", usage.total, usage.settled))
+}

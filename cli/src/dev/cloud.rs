@@ -1,0 +1,298 @@
+//! A dev cloud on disk: one folder for each node, made once.
+//!
+//! # Layout
+//! `node-I/` is the folder of node I, with its `log` and its `pid`; `cloud.json` says how many there are and is written
+//! last, so that a cloud which was half made is made again; `held` is locked while nodes are started; `supervisor` names
+//! the process in whose foreground the cloud runs.
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use grange_api::market::STANDARD_NEED;
+use grange_api::{NodeRole, PriceSettings, Problem, ProblemCode};
+use grange_types::{Amount, Kind, PeerId, Prices, Region, SecretKey};
+use serde::{Deserialize, Serialize};
+
+use crate::failure::internal;
+use crate::machine;
+use crate::node_process::{Contact, Folder, Settings, dev_genesis, founder};
+use crate::ports::{NoPort, Ports, Transport};
+use crate::process::Identity;
+use crate::registry::{Entry, Kind as Starter};
+use crate::up::{BASE_PRICES, HELD_FILE, secret_key, settings_problem};
+
+/// The operators, by index, and how many tenths of the base price each takes.
+const OPERATORS: [(&str, u128); 16] = [
+    ("ada", 10),
+    ("bob", 8),
+    ("cleo", 12),
+    ("dan", 9),
+    ("eva", 11),
+    ("finn", 7),
+    ("gia", 13),
+    ("hugo", 14),
+    ("ines", 15),
+    ("jan", 16),
+    ("kim", 17),
+    ("leo", 18),
+    ("mia", 19),
+    ("noa", 20),
+    ("otto", 21),
+    ("pia", 22),
+];
+
+/// A cloud that is there.
+#[derive(Debug)]
+pub(crate) struct Cloud {
+    pub(crate) folder: PathBuf,
+    pub(crate) nodes: Vec<Node>,
+}
+
+/// One of its nodes.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(crate) index: u32,
+    pub(crate) peer: PeerId,
+    pub(crate) folder: Folder,
+    pub(crate) settings: Settings,
+}
+
+/// The content of `cloud.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Marker {
+    nodes: u32,
+}
+
+impl Node {
+    pub(crate) fn pid_file(&self) -> PathBuf {
+        self.folder.at("pid")
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.folder.at("log")
+    }
+
+    /// Its process, while it is alive.
+    pub(crate) fn process(&self) -> Option<Identity> {
+        Identity::read_alive(&self.pid_file())
+    }
+
+    pub(crate) fn api(&self) -> String {
+        format!("http://{}", self.settings.api)
+    }
+
+    pub(crate) fn gateway(&self) -> String {
+        format!("http://{}", self.settings.gateway)
+    }
+
+    /// What its standard hour costs, as the configuration says.
+    pub(crate) fn price(&self) -> Amount {
+        Prices::from(self.settings.prices).per_hour(&STANDARD_NEED)
+    }
+
+    pub(crate) fn entry(&self) -> Entry {
+        Entry {
+            api: self.api(),
+            token_file: self.folder.token(),
+            data: self.folder.0.clone(),
+            kind: Starter::Dev,
+            index: Some(self.index),
+            peer: self.peer.to_string(),
+            display: self.settings.display.clone(),
+        }
+    }
+}
+
+impl Cloud {
+    /// The cloud in a folder, if one was made there.
+    pub(crate) fn open(folder: &Path) -> Result<Option<Self>, Problem> {
+        let text = match fs::read(marker(folder)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(broken(folder, &error)),
+        };
+        let marker: Marker = serde_json::from_slice(&text).map_err(|error| broken(folder, &error))?;
+        let nodes = (0..marker.nodes).map(|index| node(folder, index)).collect::<Result<_, _>>()?;
+        Ok(Some(Self { folder: folder.to_path_buf(), nodes }))
+    }
+
+    /// Makes a cloud. The caller holds the folder's lock.
+    pub(crate) fn create(folder: &Path, count: u32, lan: bool) -> Result<Self, Problem> {
+        let path = |index: u32| Folder(folder.join(format!("node-{index}")));
+        // What a making that was cut short left behind has no ledger yet.
+        for index in 0..count {
+            if let Err(error) = fs::remove_dir_all(path(index).0)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                return Err(broken(folder, &error));
+            }
+        }
+        let keys = (0..count).map(|_| secret_key("dev")).collect::<Result<Vec<_>, _>>()?;
+        let settings = settings(folder, &keys, lan)?;
+        let founders: Vec<_> =
+            keys.iter().zip(&settings).map(|(key, settings)| founder(key.public().peer(), settings)).collect();
+        let genesis = dev_genesis("dev", machine::now(), &founders);
+        for ((key, settings), index) in keys.iter().zip(&settings).zip(0..) {
+            let created = path(index).create(settings, &genesis, key);
+            created.map_err(|error| settings_problem(&error, "dev"))?;
+        }
+        let text = serde_json::to_string(&Marker { nodes: count }).map_err(|error| broken(folder, &error))?;
+        fs::write(marker(folder), text).map_err(|error| broken(folder, &error))?;
+        let made = Self::open(folder)?;
+        made.ok_or_else(|| {
+            Problem::new(ProblemCode::Internal, "dev", folder.display().to_string(), "the cloud vanished")
+        })
+    }
+
+    /// The process in whose foreground it runs, while that is alive.
+    pub(crate) fn supervisor(folder: &Path) -> Option<Identity> {
+        Identity::read_alive(&supervisor_file(folder))
+    }
+
+    /// The processes of its nodes that are alive.
+    pub(crate) fn processes(&self) -> Vec<Identity> {
+        self.nodes.iter().filter_map(Node::process).collect()
+    }
+
+    /// Removes all that a cloud keeps, and its folder if nothing else is in it.
+    pub(crate) fn remove(self) -> Result<(), Problem> {
+        let failed = |error: io::Error| broken(&self.folder, &error);
+        // Without its marker it is a cloud that was half made, whatever happens next.
+        fs::remove_file(marker(&self.folder)).map_err(failed)?;
+        for node in &self.nodes {
+            fs::remove_dir_all(&node.folder.0).map_err(failed)?;
+        }
+        for file in [supervisor_file(&self.folder), self.folder.join(HELD_FILE)] {
+            let _ = fs::remove_file(file);
+        }
+        // Fails when somebody keeps something of his own there, which is as it should be.
+        let _ = fs::remove_dir(&self.folder);
+        Ok(())
+    }
+}
+
+/// The file that names the process in whose foreground a cloud runs.
+pub(crate) fn supervisor_file(folder: &Path) -> PathBuf {
+    folder.join("supervisor")
+}
+
+fn marker(folder: &Path) -> PathBuf {
+    folder.join("cloud.json")
+}
+
+fn broken(folder: &Path, error: &dyn std::error::Error) -> Problem {
+    internal("dev", folder.display().to_string(), error)
+        .with_remedy("make the folder writable, or begin anew with `grange dev reset`")
+}
+
+fn node(cloud: &Path, index: u32) -> Result<Node, Problem> {
+    let folder = Folder(cloud.join(format!("node-{index}")));
+    let read = || Ok((folder.read_settings()?, folder.read_key()?.public().peer()));
+    let (settings, peer) = read().map_err(|error| settings_problem(&error, "dev"))?;
+    Ok(Node { index, peer, folder, settings })
+}
+
+/// What each node is told. All ports are chosen here, once.
+fn settings(folder: &Path, keys: &[SecretKey], lan: bool) -> Result<Vec<Settings>, Problem> {
+    let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let outside = if lan { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { here };
+    let failed = |error: NoPort| internal("dev", "ports", &error);
+    let seed = keys.first().map_or([0; 2], |key| [key.public().0[0], key.public().0[1]]);
+    let mut ports = Ports::new(u16::from_le_bytes(seed));
+    let region = Region::try_from("local".to_owned()).map_err(|error| internal("dev", "region", &error))?;
+    let capacity = machine::share(folder, u32::try_from(keys.len()).unwrap_or(u32::MAX));
+    let mut all = Vec::new();
+    for (_, (display, tenths)) in keys.iter().zip(OPERATORS) {
+        let relay = if lan { Some(ports.free(outside, Transport::Tcp).map_err(failed)?) } else { None };
+        let mut roles = vec![NodeRole::Validator, NodeRole::Provider, NodeRole::Gateway, NodeRole::Steward];
+        roles.extend(relay.map(|_| NodeRole::Relay));
+        all.push(Settings {
+            display: display.to_owned(),
+            region: region.clone(),
+            roles,
+            api: ports.free(here, Transport::Tcp).map_err(failed)?,
+            gateway: ports.free(here, Transport::Tcp).map_err(failed)?,
+            listen: ports.free(outside, Transport::Udp).map_err(failed)?,
+            relay,
+            relays: Vec::new(),
+            // They know each other's addresses; on the local network they are only found if they may be reached.
+            mdns: lan,
+            bootstrap: Vec::new(),
+            kinds: vec![Kind::Site, Kind::Wasm],
+            capacity,
+            prices: scaled(BASE_PRICES, tenths),
+        });
+    }
+    let contact = |(key, settings): (&SecretKey, &Settings)| Contact {
+        peer: key.public().peer(),
+        addresses: vec![SocketAddr::new(here, settings.listen.port())],
+        relays: Vec::new(),
+    };
+    let contacts: Vec<Contact> = keys.iter().zip(&all).map(contact).collect();
+    for (index, settings) in all.iter_mut().enumerate() {
+        let others = contacts.iter().enumerate().filter(|(other, _)| *other != index);
+        settings.bootstrap = others.map(|(_, contact)| contact.clone()).collect();
+    }
+    Ok(all)
+}
+
+fn scaled(base: PriceSettings, tenths: u128) -> PriceSettings {
+    let scale = |price: Amount| price.scaled(tenths, 10);
+    PriceSettings {
+        cpu_hour: scale(base.cpu_hour),
+        memory_gib_hour: scale(base.memory_gib_hour),
+        disk_gib_hour: scale(base.disk_gib_hour),
+        request_million: scale(base.request_million),
+        egress_gib: scale(base.egress_gib),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_cloud_is_made_once_and_found_again() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("dev");
+        assert!(Cloud::open(&folder).unwrap().is_none());
+        // A making that was cut short.
+        fs::create_dir_all(folder.join("node-0")).unwrap();
+        fs::write(folder.join("node-0/node.json"), "half").unwrap();
+        let made = Cloud::create(&folder, 4, false).unwrap();
+        let found = Cloud::open(&folder).unwrap().unwrap();
+        assert_eq!(made.nodes.len(), 4);
+        let peers: BTreeSet<PeerId> = found.nodes.iter().map(|node| node.peer).collect();
+        let ports: BTreeSet<u16> = found
+            .nodes
+            .iter()
+            .flat_map(|node| [node.settings.api, node.settings.gateway, node.settings.listen])
+            .map(|address| address.port())
+            .collect();
+        let prices: BTreeSet<Amount> = found.nodes.iter().map(Node::price).collect();
+        assert_eq!((peers.len(), ports.len(), prices.len()), (4, 12, 4));
+        for (made, found) in made.nodes.iter().zip(&found.nodes) {
+            assert_eq!((made.peer, &made.settings), (found.peer, &found.settings));
+            assert_eq!(found.settings.bootstrap.len(), 3);
+            assert!(found.settings.bootstrap.iter().all(|contact| contact.peer != found.peer));
+            assert!(found.process().is_none());
+        }
+        let networks: BTreeSet<_> =
+            found.nodes.iter().map(|node| node.folder.read_genesis().unwrap().network_id()).collect();
+        assert_eq!(networks.len(), 1);
+        fs::write(folder.join("mine"), "kept").unwrap();
+        found.remove().unwrap();
+        assert!(Cloud::open(&folder).unwrap().is_none());
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn every_operator_has_its_own_name_and_price() {
+        let names: BTreeSet<&str> = OPERATORS.iter().map(|(name, _)| *name).collect();
+        let prices: BTreeSet<u128> = OPERATORS.iter().map(|(_, tenths)| *tenths).collect();
+        assert_eq!((names.len(), prices.len()), (OPERATORS.len(), OPERATORS.len()));
+    }
+}

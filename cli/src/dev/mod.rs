@@ -1,0 +1,214 @@
+//! `grange dev`: a cloud of independent operators on one machine, each node a process of its own.
+
+mod cloud;
+mod report;
+mod start;
+mod supervise;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use grange_api::{Problem, ProblemCode};
+
+use crate::arguments::{Dev, DevAction};
+use crate::failure::{Outcome, internal};
+use crate::folders;
+use crate::output::Output;
+use crate::process::{self, Identity};
+use crate::registry;
+use crate::up::Held;
+
+pub(crate) use cloud::Cloud;
+pub(crate) use report::nodes as show_nodes;
+pub(crate) use supervise::{Ending, Stopping, supervise};
+
+use cloud::Node;
+use start::{Started, Tie, wait_ready};
+
+/// How many nodes a new cloud has where nothing is said: the least in which one may fail.
+const NODES: u32 = 4;
+/// How long nodes may take to stop by themselves.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long a single node that is started again is waited for once its API answers: it may depend on others that are
+/// still down.
+const ALONE: Duration = Duration::from_secs(5);
+
+/// Carries out what was typed after `grange dev`.
+pub(crate) fn run(arguments: &Dev, output: Output) -> Outcome {
+    let folder = folder(arguments.data.as_deref())?;
+    match &arguments.action {
+        None if arguments.detach => detach(arguments, &folder, output),
+        None => {
+            let wanted = Wanted { nodes: arguments.nodes, lan: arguments.lan };
+            supervise(&folder, wanted, output, report::foreground)
+        }
+        Some(DevAction::Stop) => stop(&folder, output),
+        Some(DevAction::Start { index }) => start_one(&folder, *index, output),
+        Some(DevAction::Status) => report::status(&folder, output),
+        Some(DevAction::Reset { yes }) => reset(&folder, *yes, output),
+    }
+}
+
+/// The folder of the cloud, absolute.
+pub(crate) fn folder(given: Option<&Path>) -> Result<PathBuf, Problem> {
+    match given {
+        Some(folder) => folders::absolute(folder),
+        None => folders::dev(),
+    }
+}
+
+/// What a cloud should be like.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wanted {
+    /// How many nodes.
+    pub(crate) nodes: Option<u32>,
+    /// Whether other machines may reach it.
+    pub(crate) lan: bool,
+}
+
+/// A cloud whose nodes all have a process.
+pub(crate) struct Running {
+    pub(crate) cloud: Cloud,
+    /// Those that had none before.
+    pub(crate) started: Vec<Started>,
+    /// Whether the cloud was made just now.
+    pub(crate) is_new: bool,
+}
+
+/// Makes or opens a cloud and starts those of its nodes that do not run.
+pub(crate) fn bring_up(folder: &Path, wanted: Wanted, tie: Tie) -> Result<Running, Problem> {
+    let held = Held::wait(folder, "dev")?;
+    let (cloud, is_new) = match Cloud::open(folder)? {
+        Some(cloud) => (cloud, false),
+        None => (Cloud::create(folder, wanted.nodes.unwrap_or(NODES), wanted.lan)?, true),
+    };
+    let count = cloud.nodes.len();
+    if let Some(wanted) = wanted.nodes
+        && wanted as usize != count
+    {
+        let message = format!("this dev cloud has {count} nodes, not {wanted}");
+        return Err(Problem::new(ProblemCode::Conflict, "dev", folder.display().to_string(), message)
+            .with_remedy("remove it with `grange dev reset`, or make another one with --data"));
+    }
+    let mut started = Vec::new();
+    for node in &cloud.nodes {
+        if node.process().is_none() {
+            started.push(start::start(node, tie)?);
+        }
+    }
+    drop(held);
+    let entries: Vec<_> = cloud.nodes.iter().map(Node::entry).collect();
+    registry::add(&folders::registry()?, &entries).map_err(|error| internal("dev", "nodes.json", &error))?;
+    Ok(Running { cloud, started, is_new })
+}
+
+/// Stops what was started when the rest of the start failed.
+fn stop_started(started: &[Started]) {
+    let processes: Vec<Identity> = started.iter().filter_map(|started| started.node.process()).collect();
+    // The failure that led here is the one to tell.
+    let _ = process::stop(&processes, GRACE);
+}
+
+fn detach(arguments: &Dev, folder: &Path, output: Output) -> Outcome {
+    let wanted = Wanted { nodes: arguments.nodes, lan: arguments.lan };
+    let began = Instant::now();
+    let mut running = bring_up(folder, wanted, Tie::Detached)?;
+    report::progress(&running, output);
+    if let Err(problem) = wait_ready(&running.cloud.nodes, &mut running.started, None, output) {
+        stop_started(&running.started);
+        return Err(problem.into());
+    }
+    output.progress(&format!("ready after {:.2} s; `grange dev stop` stops it", began.elapsed().as_secs_f64()));
+    report::nodes(&running.cloud, output)
+}
+
+/// Stops all processes of a cloud, first the one in whose foreground it runs.
+pub(crate) fn stop(folder: &Path, output: Output) -> Outcome {
+    let supervisor: Vec<Identity> = Cloud::supervisor(folder).into_iter().collect();
+    let failed = |error: process::Unkillable| internal("dev stop", folder.display().to_string(), &error);
+    process::stop(&supervisor, GRACE + Duration::from_secs(1)).map_err(failed)?;
+    let stopped = match folder.is_dir() {
+        false => 0,
+        true => {
+            let _held = Held::wait(folder, "dev stop")?;
+            let processes = Cloud::open(folder)?.map_or_else(Vec::new, |cloud| cloud.processes());
+            process::stop(&processes, GRACE).map_err(failed)?;
+            processes.len()
+        }
+    };
+    let ended = serde_json::json!({ "stopped": stopped + supervisor.len() });
+    output.show(&ended, |_| match stopped + supervisor.len() {
+        0 => "nothing was running".to_owned(),
+        _ => "the dev cloud is stopped; `grange dev` starts it again".to_owned(),
+    })
+}
+
+fn start_one(folder: &Path, index: u32, output: Output) -> Outcome {
+    let cloud = existing(folder, "dev start")?;
+    let Some(node) = cloud.nodes.get(index as usize) else {
+        let message = format!("there are nodes 0 to {}", cloud.nodes.len().saturating_sub(1));
+        return Err(Problem::new(ProblemCode::NotFound, "dev start", index.to_string(), message)
+            .with_remedy("see `grange dev status`")
+            .into());
+    };
+    let held = Held::wait(folder, "dev start")?;
+    let mut started = match node.process() {
+        Some(_) => Vec::new(),
+        None => vec![start::start(node, Tie::Detached)?],
+    };
+    drop(held);
+    registry::add(&folders::registry()?, &[node.entry()]).map_err(|error| internal("dev", "nodes.json", &error))?;
+    let ready = start::wait_answers(node, &mut started, ALONE)?;
+    if let Err(reason) = &ready {
+        output.progress(&format!("node {index} runs and is not ready yet: {reason}"));
+    }
+    let row = report::Row::of(node);
+    output.show(&row, |row| format!("node {index} ({}) runs as process {}", row.display, row.pid.unwrap_or_default()))
+}
+
+/// The cloud that has to be there.
+fn existing(folder: &Path, operation: &str) -> Result<Cloud, Problem> {
+    Cloud::open(folder)?.ok_or_else(|| {
+        Problem::new(ProblemCode::NotFound, operation, folder.display().to_string(), "there is no dev cloud here")
+            .with_remedy("make one with `grange dev`")
+    })
+}
+
+fn reset(folder: &Path, yes: bool, output: Output) -> Outcome {
+    let Some(cloud) = Cloud::open(folder)? else {
+        return output.show(&serde_json::json!({ "removed": false }), |_| "there is no dev cloud to remove".to_owned());
+    };
+    let count = cloud.nodes.len();
+    let question =
+        format!("remove the dev cloud of {count} nodes in {}, with its money and all data?", folder.display());
+    if !yes && !confirmed("dev reset", &folder.display().to_string(), &question)? {
+        return output.show(&serde_json::json!({ "removed": false }), |_| "nothing was removed".to_owned());
+    }
+    stop_quietly(folder)?;
+    let _held = Held::wait(folder, "dev reset")?;
+    cloud.remove()?;
+    registry::remove(&folders::registry()?, folder).map_err(|error| internal("dev reset", "nodes.json", &error))?;
+    output.show(&serde_json::json!({ "removed": true }), |_| "the dev cloud is removed".to_owned())
+}
+
+fn stop_quietly(folder: &Path) -> Result<(), Problem> {
+    let failed = |error: process::Unkillable| internal("dev reset", folder.display().to_string(), &error);
+    let supervisor: Vec<Identity> = Cloud::supervisor(folder).into_iter().collect();
+    process::stop(&supervisor, GRACE + Duration::from_secs(1)).map_err(failed)?;
+    let processes = Cloud::open(folder)?.map_or_else(Vec::new, |cloud| cloud.processes());
+    process::stop(&processes, GRACE).map_err(failed)
+}
+
+/// Asks the person at the terminal; refuses where there is none.
+pub(crate) fn confirmed(operation: &str, thing: &str, question: &str) -> Result<bool, Problem> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        let problem = Problem::new(ProblemCode::Usage, operation, thing, "there is no terminal to ask at");
+        return Err(problem.with_remedy("say --yes to do it without being asked"));
+    }
+    let failed = |error: io::Error| internal(operation, "terminal", &error);
+    write!(io::stderr(), "{question} [y/N] ").map_err(failed)?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).map_err(failed)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

@@ -1,0 +1,122 @@
+//! What is said of a dev cloud: its nodes as a table or as JSON.
+
+use std::path::{Path, PathBuf};
+
+use grange_types::{Amount, PeerId};
+use serde::Serialize;
+
+use super::cloud::{Cloud, Node};
+use super::supervise::{Ending, Stopping};
+use super::{Running, existing, start};
+use crate::failure::{Failure, Outcome};
+use crate::output::Output;
+use crate::table::Table;
+
+/// A node, as scripts see it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) index: u32,
+    pub(crate) peer: PeerId,
+    /// Its process; `null` when it does not run.
+    pub(crate) pid: Option<i32>,
+    pub(crate) api: String,
+    pub(crate) token_file: PathBuf,
+    pub(crate) gateway: String,
+    pub(crate) data: PathBuf,
+    /// The operator's name for people.
+    pub(crate) display: String,
+    /// What its standard hour costs at first.
+    pub(crate) price: Amount,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<State>,
+}
+
+/// How a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Ready,
+    Running,
+    Stopped,
+}
+
+#[derive(Debug, Serialize)]
+struct Nodes {
+    nodes: Vec<Row>,
+}
+
+impl Row {
+    pub(crate) fn of(node: &Node) -> Self {
+        Self {
+            index: node.index,
+            peer: node.peer,
+            pid: node.process().map(|process| process.pid),
+            api: node.api(),
+            token_file: node.folder.token(),
+            gateway: node.gateway(),
+            data: node.folder.0.clone(),
+            display: node.settings.display.clone(),
+            price: node.price(),
+            state: None,
+        }
+    }
+}
+
+/// Says what is being started.
+pub(crate) fn progress(running: &Running, output: Output) {
+    let count = running.cloud.nodes.len();
+    let folder = running.cloud.folder.display();
+    match (running.is_new, running.started.len()) {
+        (true, _) => output.progress(&format!("starting a new cloud of {count} operators in {folder}")),
+        (false, 0) => output.progress(&format!("the cloud of {count} operators in {folder} is running")),
+        (false, started) => {
+            output.progress(&format!("resuming the cloud of {count} operators in {folder}: starting {started}"));
+        }
+    }
+}
+
+/// The nodes, as `dev` prints them once they are ready.
+pub(crate) fn nodes(cloud: &Cloud, output: Output) -> Outcome {
+    let nodes = Nodes { nodes: cloud.nodes.iter().map(Row::of).collect() };
+    if output.is_json() { output.data(&nodes) } else { output.table(&table(&nodes.nodes)) }
+}
+
+/// What `dev` in the foreground says once all nodes are ready, before it waits.
+pub(crate) fn foreground(cloud: &Cloud, output: Output, _stopping: &Stopping) -> Result<Ending, Failure> {
+    nodes(cloud, output)?;
+    output.progress("Ctrl-C stops it; its ledger, money and data stay");
+    Ok(Ending::WhenStopped)
+}
+
+/// `dev status`.
+pub(crate) fn status(folder: &Path, output: Output) -> Outcome {
+    let cloud = existing(folder, "dev status")?;
+    let agent = crate::client::agent();
+    let row = |node: &Node| {
+        let row = Row::of(node);
+        let state = match row.pid {
+            None => State::Stopped,
+            Some(_) if start::readiness(&agent, node).is_ok() => State::Ready,
+            Some(_) => State::Running,
+        };
+        Row { state: Some(state), ..row }
+    };
+    let nodes = Nodes { nodes: cloud.nodes.iter().map(row).collect() };
+    if output.is_json() { output.data(&nodes) } else { output.table(&table(&nodes.nodes)) }
+}
+
+/// The nodes under each other.
+pub(crate) fn table(rows: &[Row]) -> Table {
+    let mut table = Table::new(&[">#", "operator", ">price/hour", "api", "gateway", "state"]);
+    for row in rows {
+        let state = match (row.state, row.pid) {
+            (Some(State::Ready), Some(pid)) => format!("ready, process {pid}"),
+            (Some(State::Running), Some(pid)) => format!("not ready, process {pid}"),
+            (None, Some(pid)) => format!("process {pid}"),
+            (_, _) => "stopped".to_owned(),
+        };
+        let price = row.price.to_string();
+        table.row([row.index.to_string(), row.display.clone(), price, row.api.clone(), row.gateway.clone(), state]);
+    }
+    table
+}

@@ -1,0 +1,149 @@
+//! `grange tour`: the main job, from nothing to a served app that is metered and paid for, with the time each step takes.
+//!
+//! Its own thread asks and prints; the cloud is started, watched and stopped as by `grange dev` in the foreground.
+
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use grange_api::{Call, DeployDone, DeployPhase, Plan, Problem, ProblemCode, Replica, Usage};
+use serde::Serialize;
+
+use crate::arguments::Tour;
+use crate::client::Client;
+use crate::command::deploy::{ask_plan, deploy, leases, phase, plan_sentence, plan_table};
+use crate::dev::{self, Cloud, Ending, Stopping, Wanted, supervise};
+use crate::failure::{Failure, Outcome};
+use crate::output::Output;
+use crate::project::{self, Project};
+
+/// How often is said what was used and paid.
+const TELL: Duration = Duration::from_secs(3);
+
+/// What scripts see of a step.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Step<'a> {
+    Plan(&'a Plan),
+    Deployed(&'a DeployDone),
+    Usage { used: String, paid: String },
+}
+
+/// Runs the tour until somebody wishes that it ends.
+pub(crate) fn run(arguments: &Tour, output: Output) -> Outcome {
+    let folder = dev::folder(arguments.data.as_deref())?;
+    let wanted = Wanted { nodes: arguments.nodes, lan: false };
+    // A project that cannot be deployed is told before a cloud is started for it.
+    project::open(&arguments.app, "tour")?;
+    let app = arguments.app.clone();
+    let began = Instant::now();
+    supervise(&folder, wanted, output, move |cloud, output, stopping| show(cloud, &app, began, output, stopping))
+}
+
+fn show(cloud: &Cloud, app: &Path, began: Instant, output: Output, stopping: &Stopping) -> Result<Ending, Failure> {
+    let told = |phase: &DeployPhase| tell(output, phase);
+    told(&phase("cloud", began))?;
+    if !output.is_json() {
+        let need = "a tenth of a processor, 64 MiB of memory and 256 MiB of disk";
+        output.line(&format!("{} operators; each sells an hour of {need} for:", cloud.nodes.len()))?;
+    }
+    dev::show_nodes(cloud, output)?;
+    let project = project::open(app, "tour")?;
+    let client = client(cloud)?;
+
+    let began = Instant::now();
+    let plan = ask_plan(&client, &project)?;
+    told(&phase("plan", began))?;
+    show_plan(&plan, &project, output)?;
+
+    let done = deploy(&client, &project, output, &mut { told })?;
+    show_deployed(&client, &done, output)?;
+    meter(&client, &done, output, stopping)
+}
+
+/// A client of the first operator, whose app it is.
+fn client(cloud: &Cloud) -> Result<Client, Failure> {
+    let Some(node) = cloud.nodes.first() else {
+        return Err(Problem::new(ProblemCode::Internal, "tour", "cloud", "the cloud has no nodes").into());
+    };
+    let file: PathBuf = node.folder.token();
+    let token = std::fs::read_to_string(&file).map_err(|error| {
+        let message = format!("cannot read the token: {error}");
+        Problem::new(ProblemCode::Unauthorized, "tour", file.display().to_string(), message)
+    })?;
+    Ok(Client::new(node.api(), token.trim().to_owned(), file))
+}
+
+fn show_plan(plan: &Plan, project: &Project, output: Output) -> Outcome {
+    if output.is_json() {
+        return output.data(&Step::Plan(plan));
+    }
+    output.table(&plan_table(plan))?;
+    output.line(&plan_sentence(plan, project))
+}
+
+fn show_deployed(client: &Client, done: &DeployDone, output: Output) -> Outcome {
+    if output.is_json() {
+        return output.data(&Step::Deployed(done));
+    }
+    if !done.changed {
+        output.line(&format!("{} was already deployed; it runs as the file says", done.deployment))?;
+    }
+    output.line("the leases:")?;
+    output.table(&leases(done))?;
+    for url in &done.urls {
+        output.line(url)?;
+        output.line(&format!("  {}", curl(url)))?;
+    }
+    output.line("what a service keeps in its key-value store is on its provider only: if that is lost, it starts empty elsewhere")?;
+    let replicas: Vec<Replica> = client.ask(&Call::Deployment { name: done.deployment.clone() })?;
+    for replica in replicas.iter().filter(|replica| !replica.note.is_empty()) {
+        output.line(&format!("{}.{}: {}", replica.service, replica.replica, replica.note))?;
+    }
+    output.line("Ctrl-C stops the cloud; the same command resumes it with its ledger, deployment and data")
+}
+
+/// A command that fetches a URL on any machine, whatever its resolver thinks of names below `localhost`.
+fn curl(url: &str) -> String {
+    let host = url.strip_prefix("http://").and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    let port = host.rsplit_once(':').map_or("80", |(_, port)| port);
+    let path = url.strip_prefix("http://").and_then(|rest| rest.split_once('/')).map_or("", |(_, path)| path);
+    format!("curl -H 'Host: {host}' http://127.0.0.1:{port}/{path}")
+}
+
+/// Says what was used and paid, for as long as the process lives.
+fn meter(client: &Client, done: &DeployDone, output: Output, stopping: &Stopping) -> Result<Ending, Failure> {
+    let call = Call::Usage { name: done.deployment.clone() };
+    let began = Instant::now();
+    loop {
+        match client.ask::<Usage>(&call) {
+            Ok(usage) if output.is_json() => {
+                output.data(&Step::Usage { used: usage.total.to_string(), paid: usage.settled.to_string() })?;
+            }
+            Ok(usage) => {
+                let seconds = began.elapsed().as_secs();
+                output.line(&format!("{seconds:>5} s  used {} credits, paid {}", usage.total, usage.settled))?;
+            }
+            Err(_) if stopping.is_true() => return Ok(Ending::WhenStopped),
+            // The node may be down for a while; the cloud says so itself.
+            Err(problem) => output.progress(&format!("the bill is not known now: {}", problem.message)),
+        }
+        thread::sleep(TELL);
+    }
+}
+
+fn tell(output: Output, phase: &DeployPhase) -> Outcome {
+    if output.is_json() { output.data(phase) } else { output.line(&format!("{:<10}{:>7} ms", phase.phase, phase.ms)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_curl_needs_no_resolver() {
+        let expected = "curl -H 'Host: shop.localhost:8080' http://127.0.0.1:8080/";
+        assert_eq!(curl("http://shop.localhost:8080/"), expected);
+        assert_eq!(curl("http://shop.localhost/api"), "curl -H 'Host: shop.localhost' http://127.0.0.1:80/api");
+    }
+}

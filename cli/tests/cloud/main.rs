@@ -1,0 +1,8 @@
+//! Whole clouds of real processes, as a user starts them: the main job, and the faults it stands.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bad_input;
+mod faults;
+mod main_job;
+mod support;
