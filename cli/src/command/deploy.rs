@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use grange_api::{Call, DeployDone, DeployPhase, Line, Plan, Problem, ProblemCode};
-use grange_types::ByteCount;
+use grange_types::{Amount, ByteCount};
 use serde::Serialize;
 
 use super::{Context, answer, called};
@@ -84,8 +84,12 @@ pub(crate) fn plan_table(plan: &Plan) -> Table {
 
 /// What a plan comes to.
 pub(crate) fn plan_sentence(plan: &Plan, project: &Project) -> String {
+    let most: Amount = plan.services.iter().map(|service| service.max_cost).sum();
     let until = plan.runs_until.map_or_else(String::new, |until| format!(", which lasts until {until} at the least"));
-    format!("together at most {} credits an hour; the budget is {}{until}", plan.total_per_hour, project.app.budget)
+    format!(
+        "together {} credits an hour while nobody asks for it, and never more than {most}; the budget is {}{until}",
+        plan.total_per_hour, project.app.budget
+    )
 }
 
 /// Deploys a project.

@@ -144,7 +144,7 @@ fn owner_and_provider_in_one_may_die() {
     assert_eq!(cloud.json(&["usage", "own"])["total"], "0", "own capacity is free");
     cloud.kill(0);
     let served = || (1..4).any(|node| cloud.get(node, "own", "/entries").0 == 200);
-    until("a steward has it run elsewhere", Duration::from_secs(20), served);
+    until("a steward has it run elsewhere", Duration::from_secs(15), served);
 }
 
 #[test]
