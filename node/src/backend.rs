@@ -21,7 +21,7 @@ use crate::ingress::Ingress;
 use crate::papers::{self, PaperRequest};
 use crate::pump::{Calls, PumpState, Waiting};
 use crate::settings::{Contact, Folder};
-use crate::workloads::Workloads;
+use crate::workloads::{Workloads, chain};
 
 /// What calls are answered from.
 pub(crate) struct Api {
@@ -57,6 +57,11 @@ impl Backend for Api {
                     self.check(&manifest).await?;
                     Ok(self.lines(principal, Call::Deploy { manifest }).await)
                 }
+                call @ (Call::SetPrices(_) | Call::Pause(_)) => {
+                    let answer = self.ask(principal, call).await?;
+                    self.remember(&answer)?;
+                    Ok(answer)
+                }
                 call => self.ask(principal, call).await,
             }
         })
@@ -90,6 +95,19 @@ impl Api {
             Ok(reply) => reply.map(Answer::Json),
             Err(_) => Err(Problem::new(ProblemCode::NotReady, operation, "node", "the node is shutting down")),
         }
+    }
+
+    /// Writes what a provider was told into its configuration, so that the next start knows it.
+    fn remember(&self, answer: &Answer) -> Result<(), Problem> {
+        let Answer::Json(Reply::Provider(told)) = answer else { return Ok(()) };
+        let written = self.folder.read_settings().and_then(|mut settings| {
+            (settings.prices, settings.paused) = (told.prices, told.paused);
+            self.folder.write_settings(&settings)
+        });
+        written.map_err(|error| {
+            let text = format!("it is so now, but the next start will not know it: {}", chain(&error));
+            Problem::new(ProblemCode::Internal, "provider", "node.json", text)
+        })
     }
 
     /// Asks the peer and streams its lines.
@@ -250,9 +268,7 @@ fn missing(service: &str, blob: BlobId) -> Problem {
 }
 
 fn unfit(service: &str, error: &SandboxError) -> Problem {
-    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-    let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-    Problem::new(ProblemCode::ComponentInvalid, "deploy", service, text).with_remedy(error.remedy())
+    Problem::new(ProblemCode::ComponentInvalid, "deploy", service, chain(error)).with_remedy(error.remedy())
 }
 
 fn disk(operation: &str, thing: &str, error: &DiskError) -> Problem {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use grange_api::{Line, Problem, Reply as Answer};
 use grange_disk::DiskError;
-use grange_gateway::Target;
+use grange_gateway::{Target, VisitError};
 use grange_net::{Net, NetEvent, Protocol, Reply, Topic};
-use grange_peer::{Action, CallId, Channel, Event, Peer, RequestId};
+use grange_peer::{Action, CallId, Channel, Event, Peer, RequestId, Visit};
 use grange_types::{BlobId, DeploymentId, PeerId, Wire};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -248,9 +248,12 @@ impl Pump {
     fn visit(&self, target: Target, host: String, path: String, within: Duration) {
         let (ingress, events) = (Arc::clone(&self.ingress), self.events.clone());
         tokio::spawn(async move {
-            let answer = grange_gateway::visit(&*ingress, &target, &host, &path, within).await;
-            let answer = answer.map(|status| status.as_u16()).map_err(|error| chain(&error));
-            let _ = events.send(Event::Visited { lease: target.lease, answer }).await;
+            let visit = match grange_gateway::visit(&*ingress, &target, &host, &path, within).await {
+                Ok(status) => Visit::Answered(status.as_u16()),
+                Err(VisitError::Late { .. }) => Visit::Late,
+                Err(error) => Visit::Failed { reason: chain(&error) },
+            };
+            let _ = events.send(Event::Visited { lease: target.lease, visit }).await;
         });
     }
 

@@ -205,6 +205,7 @@ fn config(
         kinds: settings.kinds.clone(),
         isolation: Isolation::Wasm,
         prices: settings.prices.into(),
+        paused: settings.paused,
         gateway_port: settings.gateway.port(),
         // Sheets are numbered by time, so that a restart needs no memory of the last one.
         sequence: clock.now().0,

@@ -39,8 +39,11 @@ pub struct Settings {
     pub kinds: Vec<Kind>,
     /// What it sells.
     pub capacity: ResourceSet,
-    /// For how much, until `grange provider price` says otherwise.
+    /// For how much; `grange provider price` writes it here.
     pub prices: PriceSettings,
+    /// Whether it takes no new work; `grange provider pause` writes it here.
+    #[serde(default)]
+    pub paused: bool,
 }
 
 /// Where a peer can be dialled.
@@ -183,16 +186,21 @@ fn read(path: &Path) -> Result<Vec<u8>, SettingsError> {
 }
 
 fn write(path: &Path, content: &[u8]) -> Result<(), SettingsError> {
-    fs::write(path, content).map_err(|source| SettingsError::Write { path: path.to_path_buf(), source })
+    replace(path, content, 0o644)
 }
 
-/// Writes a file that only its owner can read, replacing what was there in one step.
+/// Writes a file that only its owner can read.
 pub(crate) fn write_secret(path: &Path, text: &str) -> Result<(), SettingsError> {
+    replace(path, text.as_bytes(), 0o600)
+}
+
+/// Replaces what was there in one step: whoever reads finds the old or the new, also after a power cut.
+fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), SettingsError> {
     let failed = |source| SettingsError::Write { path: path.to_path_buf(), source };
     let beside = path.with_extension("new");
     let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside).map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)?;
+    let mut file = options.write(true).create(true).truncate(true).mode(mode).open(&beside).map_err(failed)?;
+    file.write_all(content).map_err(failed)?;
     file.sync_all().map_err(failed)?;
     fs::rename(&beside, path).map_err(failed)
 }

@@ -84,6 +84,7 @@ fn found(root: &Path, count: u8) -> Vec<Folder> {
                 request_million: price("0.2"),
                 egress_gib: price("0.01"),
             },
+            paused: false,
         };
         let folder = Folder(root.join(format!("node-{index}")));
         folder.create(&settings, &genesis, key).unwrap();

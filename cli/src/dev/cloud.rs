@@ -223,6 +223,7 @@ fn settings(folder: &Path, keys: &[SecretKey], lan: bool) -> Result<Vec<Settings
             kinds: vec![Kind::Site, Kind::Wasm],
             capacity,
             prices: scaled(BASE_PRICES, tenths),
+            paused: false,
         });
     }
     let contact = |(key, settings): (&SecretKey, &Settings)| Contact {

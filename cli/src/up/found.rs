@@ -133,6 +133,7 @@ fn fresh(folder: &Folder, arguments: &Up, operation: &str) -> Result<Settings, P
         kinds: vec![Kind::Site, Kind::Wasm],
         capacity: machine::half(&folder.0),
         prices: BASE_PRICES,
+        paused: false,
     })
 }
 

@@ -64,3 +64,23 @@ fn one_node_is_a_whole_cloud() {
     assert_eq!(status["ready"], true);
     assert_eq!(status["peer"], cloud.nodes[0].peer.as_str());
 }
+
+#[test]
+fn a_provider_keeps_its_price_and_its_pause_over_a_restart() {
+    let mut cloud = Cloud::start(2);
+    cloud.json_of(1, &["provider", "price", "--cpu-hour", "0.0625"]);
+    cloud.json_of(1, &["provider", "pause"]);
+    let offers = |cloud: &Cloud| cloud.json(&["offers"]).as_array().unwrap().len();
+    until("its offer is gone", Duration::from_secs(10), || offers(&cloud) == 1);
+    cloud.kill(1);
+    cloud.revive(1);
+    until("it is told again", Duration::from_secs(20), || {
+        cloud.json(&["providers"]).as_array().unwrap().iter().any(|it| it["paused"] == true && it["connected"] == true)
+    });
+    assert_eq!(offers(&cloud), 1, "it is still paused");
+    cloud.json_of(1, &["provider", "resume"]);
+    until("its offer is back", Duration::from_secs(10), || offers(&cloud) == 2);
+    let all = cloud.json(&["offers"]);
+    let dear = |offer: &serde_json::Value| offer["prices"]["cpu_hour"] == "0.0625";
+    assert!(all.as_array().unwrap().iter().any(dear), "{all}");
+}

@@ -63,6 +63,8 @@ pub struct Config {
     pub isolation: Isolation,
     /// For how much.
     pub prices: Prices,
+    /// Whether it takes no new work.
+    pub paused: bool,
     /// The port of its HTTP gateway, for the URLs it prints.
     pub gateway_port: u16,
     /// The number of the last price sheet it issued.

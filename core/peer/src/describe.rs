@@ -228,7 +228,8 @@ fn state(
     }
     let reason = seen.and_then(|seen| seen.reason.clone()).unwrap_or_default();
     match seen.and_then(|seen| seen.health) {
-        Some(Health::Alive) => (ReplicaState::Running, String::new()),
+        Some(Health::Alive) if reason.is_empty() => (ReplicaState::Running, reason),
+        Some(Health::Alive) => (ReplicaState::Unhealthy, reason),
         Some(Health::Starting) | None => (ReplicaState::Starting, reason),
         Some(Health::Suspect) => (ReplicaState::Unhealthy, reason),
         Some(Health::Dead) => (ReplicaState::Replacing, reason),

@@ -67,8 +67,8 @@ pub enum Event {
     Visited {
         /// Its lease.
         lease: LeaseId,
-        /// The HTTP status it answered with, or why there was no answer.
-        answer: Result<u16, String>,
+        /// What came of it.
+        visit: Visit,
     },
     /// What our own gateway counted for a lease since it last said so.
     Counted {
@@ -90,6 +90,20 @@ pub enum Event {
     },
     /// Nothing; the time that [`crate::Peer::poll_timeout`] named has come.
     Tick,
+}
+
+/// What came of a visit to a replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Visit {
+    /// It answered with this HTTP status.
+    Answered(u16),
+    /// Its node took the request, and no answer came in the time there was.
+    Late,
+    /// Its node cannot be reached, does not run it, or broke off.
+    Failed {
+        /// How.
+        reason: String,
+    },
 }
 
 /// News of a workload.

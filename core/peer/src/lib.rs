@@ -45,7 +45,7 @@ mod sync;
 
 pub use action::{Action, RequestId, Work};
 pub use config::{Config, Recovery, Roles};
-pub use event::{CallId, Event, WorkEvent};
+pub use event::{CallId, Event, Visit, WorkEvent};
 pub use history::{Entry, History, Movement};
 pub use message::{
     Ask, AskReply, Batch, Channel, Counted, Head, MarketMessage, Probe, ProbeReply, SyncReply, SyncRequest,

@@ -21,6 +21,7 @@ use grange_types::{
 use crate::action::Action;
 use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose, REQUEST_WITHIN};
 use crate::deploy::{need_of, quote_request};
+use crate::event::Visit;
 use crate::library::{Library, is_payer};
 use crate::message::{Ask, Channel, Counted, MarketMessage, Probe, ProbeReply};
 use crate::shelf::Shelf;
@@ -241,10 +242,30 @@ impl Payer {
     }
 
     /// A replica answered a visit, or did not.
-    pub(crate) fn visited(&mut self, now: Time, lease: LeaseId, answer: Result<u16, String>) {
+    pub(crate) fn visited(&mut self, now: Time, lease: LeaseId, visit: Visit) {
         let Some(metered) = self.metered.get_mut(&lease) else { return };
-        let verdict = answer.and_then(|status| metered.accept(now, status));
-        self.judge(now, lease, verdict);
+        match visit {
+            Visit::Answered(status) => {
+                let verdict = metered.accept(now, status);
+                self.judge(now, lease, verdict);
+            }
+            Visit::Late if metered.health.is_none() => self.silent(now, lease),
+            Visit::Late => {
+                let verdict = metered.accept(now, 504);
+                self.judge(now, lease, verdict);
+            }
+            Visit::Failed { reason } => self.judge(now, lease, Err(reason)),
+        }
+    }
+
+    /// A replica whose node took the request but which says nothing. It may be its own program that never ends: that is
+    /// not paid for, and no reason to have the same program not end elsewhere.
+    fn silent(&mut self, now: Time, lease: LeaseId) {
+        let Some(metered) = self.metered.get_mut(&lease) else { return };
+        metered.probing = false;
+        metered.reason = Some(format!("it did not answer within {VISIT_WITHIN} ms; silence is not paid"));
+        metered.meter.probe(now, false);
+        self.watch.handle(now, Seen::Probe { lease, ok: true });
     }
 
     /// Takes down whether a replica serves, by the latest probe.

@@ -99,7 +99,10 @@ impl Peer {
         let timeouts = Timeouts::default();
         let consensus = Consensus::new(ConsensusConfig { network, key: config.key.clone(), timeouts });
         let mut ctx = Context::new(config.key.clone(), network, config.gateway_port, config.seed);
-        let desk = config.roles.provider.then(|| Desk::new(desk_setup(&mut ctx, &ledger, &config)));
+        let mut desk = config.roles.provider.then(|| Desk::new(desk_setup(&mut ctx, &ledger, &config)));
+        if let Some(desk) = &mut desk {
+            desk.pause(config.paused);
+        }
         let entry = NodeEntry {
             peer: ctx.me,
             operator: ctx.account,
@@ -162,7 +165,7 @@ impl Peer {
             Event::Work { lease, event } => {
                 self.seller.work(self.ctx.now, lease, event);
             }
-            Event::Visited { lease, answer } => self.payer.visited(self.ctx.now, lease, answer),
+            Event::Visited { lease, visit } => self.payer.visited(self.ctx.now, lease, visit),
             Event::Counted { lease, requests, egress } => self.count(Counted { lease, requests, egress }),
             Event::Call { id, account, call } => self.call(id, account, *call),
             Event::Tick => {}

@@ -12,19 +12,25 @@ use http::{Request, StatusCode};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::frame::{FrameError, StreamAnswer, StreamHeader, read_frame, write_frame};
-use crate::ingress::{Connector, Target};
+use crate::ingress::{BoxedStream, Connector, Target};
 use crate::limits;
 use crate::provider::{FAILURE, ServeFailure};
 
 /// Why a visit found nobody.
 #[derive(Debug, thiserror::Error)]
 pub enum VisitError {
-    /// It took longer than it may.
+    /// Its node took the request, and no answer came in time.
     #[error("it did not answer within {} ms", .within.as_millis())]
     Late {
+        /// How long was waited.
+        within: Duration,
+    },
+    /// Its node did not take the request in time.
+    #[error("its node did not take the request within {} ms", .within.as_millis())]
+    NotTaken {
         /// How long was waited.
         within: Duration,
     },
@@ -58,31 +64,37 @@ pub async fn visit(
     path: &str,
     within: Duration,
 ) -> Result<StatusCode, VisitError> {
-    let asked = timeout(within, ask(connector, target, host, path));
-    asked.await.unwrap_or(Err(VisitError::Late { within }))
-}
-
-async fn ask(connector: &dyn Connector, target: &Target, host: &str, path: &str) -> Result<StatusCode, VisitError> {
     let request = Request::get(path)
         .header(HOST, host)
         .header(USER_AGENT, "grange-visit")
         .body(Empty::<Bytes>::new())
         .map_err(|source| VisitError::Path { path: path.to_owned(), source })?;
+    let deadline = Instant::now() + within;
+    let opened = timeout_at(deadline, open(connector, target)).await;
+    let stream = opened.unwrap_or(Err(VisitError::NotTaken { within }))?;
+    timeout_at(deadline, ask(stream, request)).await.unwrap_or(Err(VisitError::Late { within }))
+}
+
+/// A stream whose other end has said that it runs the replica.
+async fn open(connector: &dyn Connector, target: &Target) -> Result<BoxedStream, VisitError> {
     let mut stream = connector.connect(target).await.map_err(VisitError::Connect)?;
     let header = StreamHeader { lease: target.lease, generation: target.generation };
     write_frame(&mut stream, &header).await?;
-    if read_frame::<StreamAnswer>(&mut stream).await? == StreamAnswer::NotRunning {
-        return Err(VisitError::NotRunning);
+    match read_frame(&mut stream).await? {
+        StreamAnswer::Accepted => Ok(stream),
+        StreamAnswer::NotRunning => Err(VisitError::NotRunning),
     }
+}
+
+async fn ask(stream: BoxedStream, request: Request<Empty<Bytes>>) -> Result<StatusCode, VisitError> {
     let (mut sender, connection) = http1::Builder::new()
         .max_headers(limits::HEADERS)
         .max_buf_size(limits::BUFFER_BYTES)
         .handshake(TokioIo::new(stream))
         .await?;
-    let exchange = sender.send_request(request);
     // The connection ends first only when it breaks; then the request says why.
     let response = tokio::select! {
-        response = exchange => response?,
+        response = sender.send_request(request) => response?,
         Err(error) = connection => return Err(error.into()),
     };
     match response.headers().get(FAILURE).map(ServeFailure::from_word) {

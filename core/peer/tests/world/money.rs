@@ -78,6 +78,21 @@ fn a_provider_that_stops_serving_is_not_paid_past_its_last_receipt() {
 }
 
 #[test]
+fn silence_is_not_paid_and_is_no_reason_to_move() {
+    let mut world = World::new(4);
+    world.settle();
+    let done = world.deploy(0, manifest("shop", "10")).unwrap();
+    let (id, provider) = (done.leases[0].lease, world.index_of(done.leases[0].provider));
+    world.run_for(Millis::seconds(30));
+    world.hosts[provider].villain = Villain::Silent;
+    let served = world.now.since(lease(&world, id).start);
+    world.run_for(Millis::seconds(40));
+    let view = world.peer(0).ledger().view();
+    assert_eq!(view.open_lease_of(done.id, 0).unwrap().id, id, "it stays where it is");
+    assert!(lease(&world, id).counters.served <= Millis(served.0 + 1_000));
+}
+
+#[test]
 fn a_lease_renews_itself_until_the_budget_is_used() {
     let parameters =
         Parameters { lease_length: Millis::minutes(2), min_lease: Millis::seconds(20), ..Parameters::dev() };

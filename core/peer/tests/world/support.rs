@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use grange_api::{Call, Line, Problem, Reply};
 use grange_ledger::{Genesis, GenesisAccount, NodeEntry, Parameters, Validator};
-use grange_peer::{Action, CallId, Channel, Config, Event, Peer, Recovery, RequestId, Roles, SyncReply, WorkEvent};
+use grange_peer::{
+    Action, CallId, Channel, Config, Event, Peer, Recovery, RequestId, Roles, SyncReply, Visit, WorkEvent,
+};
 use grange_types::manifest::Placement;
 use grange_types::{
     Amount, BlobId, ByteCount, Counters, Height, Isolation, Kind, LeaseId, Manifest, Millis, PeerId, Prices, PublicKey,
@@ -27,6 +29,8 @@ pub(crate) enum Villain {
     Reports(u64),
     /// It says that its workloads serve, and answers no request.
     Pretends,
+    /// It takes requests and never answers.
+    Silent,
     /// Its workloads answer with this status.
     Answers(u16),
 }
@@ -168,6 +172,7 @@ impl World {
                 kinds: vec![Kind::Site, Kind::Wasm],
                 isolation: Isolation::Wasm,
                 prices: prices(index),
+                paused: false,
                 gateway_port: 8_000,
                 sequence: 1,
                 seed: index as u64,
@@ -414,8 +419,12 @@ impl World {
         let runs = target.running.get(&lease).is_some_and(|run| run.serving && run.generation == generation);
         let answers = target.peer.is_some() && target.villain != Villain::Pretends;
         let status = if let Villain::Answers(status) = target.villain { status } else { 200 };
-        let answer = if runs && answers { Ok(status) } else { Err("it does not answer".to_owned()) };
-        self.deliver(from, Millis(2 * LATENCY.0), Event::Visited { lease, answer });
+        let visit = match target.villain {
+            Villain::Silent => Visit::Late,
+            _ if runs && answers => Visit::Answered(status),
+            _ => Visit::Failed { reason: "it does not answer".to_owned() },
+        };
+        self.deliver(from, Millis(2 * LATENCY.0), Event::Visited { lease, visit });
     }
 
     /// Requests through a gateway reach the replica of a lease; both sides count them.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::world::{Node, World, full, get, named, piped, replica, target, text, within};
-use grange_gateway::{Body, Deadlines, Resolved, ServeFailure};
+use crate::world::{Node, Wires, World, full, get, named, piped, replica, target, text, within};
+use grange_gateway::{Body, Deadlines, Resolved, ServeFailure, VisitError};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tokio::sync::Semaphore;
@@ -326,4 +326,34 @@ async fn more_requests_than_streams_wait_for_one_another() {
     assert!(asking.join_all().await.iter().all(|answer| answer == "ok"));
     assert_eq!(MOST.load(Ordering::SeqCst), limit);
     assert!(world.shared.opened() <= limit);
+}
+
+#[tokio::test]
+async fn a_visit_tells_answers_from_silence_and_both_from_absence() {
+    let world = World::new().await;
+    let look = async |number: u8| {
+        let wires = Wires(Arc::clone(&world.shared));
+        let within = Duration::from_millis(200);
+        grange_gateway::visit(&wires, &target(number, 1), "app.localhost", "/health", within).await
+    };
+    world.shared.run(
+        target(1, 1),
+        replica(|request: Request<Body>| async move {
+            let asked = (request.uri().path() == "/health") && request.headers()["host"] == "app.localhost";
+            Ok(Response::builder().status(if asked { 204 } else { 400 }).body(full("")).unwrap())
+        }),
+    );
+    assert_eq!(look(1).await.unwrap(), StatusCode::NO_CONTENT);
+    world.shared.run(target(2, 1), replica(|_| async { Err(ServeFailure::Crashed) }));
+    assert_eq!(look(2).await.unwrap(), StatusCode::BAD_GATEWAY, "it runs, and answers badly");
+    world.shared.run(target(3, 1), replica(|_| std::future::pending()));
+    assert!(matches!(look(3).await, Err(VisitError::Late { .. })));
+    assert!(matches!(look(4).await, Err(VisitError::NotRunning)));
+    world.shared.node(target(5, 1), Node::Dead);
+    assert!(matches!(look(5).await, Err(VisitError::Connect(_))));
+    world.shared.node(target(6, 1), Node::Stuck);
+    assert!(matches!(look(6).await, Err(VisitError::NotTaken { .. })));
+    world.shared.node(target(7, 1), Node::Breaking);
+    assert!(matches!(look(7).await, Err(VisitError::Broken(_) | VisitError::Frame(_))));
+    assert_eq!(world.shared.usage(target(1, 1)), (0, 0), "a visit is not on the bill");
 }
