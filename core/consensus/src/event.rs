@@ -71,7 +71,8 @@ pub enum Event {
         /// Who decides the height after it.
         validators: ValidatorSet,
     },
-    /// A transaction waits: start the next height now rather than after the pause.
+    /// A transaction waits: start the next height now rather than after the pause. Forgotten with every decision, which may
+    /// have taken it in: who has one left says so again.
     Work,
     /// From now on an empty block follows its parent after this time.
     Pace {

@@ -178,11 +178,11 @@ impl Host {
     }
 
     /// Lets out what was held back: first the flush, then messages, then decisions.
+    ///
+    /// Only what others hear of us must not be forgotten. A decision rests on its certificate, which is stored with its
+    /// block: the flush before it would be one more wait for nothing.
     pub(crate) fn settle(&mut self) {
-        if self.outbox.is_empty() && self.last.is_empty() {
-            return;
-        }
-        if core::mem::take(&mut self.dirty) {
+        if !self.outbox.is_empty() && core::mem::take(&mut self.dirty) {
             self.actions.push_back(Action::WalFlush);
         }
         for Parcel { to, bytes, .. } in core::mem::take(&mut self.outbox) {

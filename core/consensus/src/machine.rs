@@ -102,6 +102,7 @@ impl Consensus {
             Event::Validated { height, block, valid } => self.validated(height, block, valid),
             Event::Committed { height, validators } => {
                 if height == self.host.height && matches!(self.phase, Phase::Decided(_)) {
+                    self.work = false;
                     self.host.turn_to(height.next(), validators);
                     self.claims.settle(height.next());
                     self.stand();
@@ -109,6 +110,7 @@ impl Consensus {
             }
             Event::Caught { height, validators } => {
                 if height >= self.host.height && self.phase != Phase::Idle {
+                    self.work = false;
                     self.host.turn_to(height.next(), validators);
                     self.claims.progress(self.host.now, height.next(), &self.host.timeouts);
                     self.stand();
@@ -258,8 +260,9 @@ impl Consensus {
         let Host { now, height, .. } = self.host;
         self.core = None;
         self.tell_observers();
+        // Also who votes no more has no use for what it said at the height before.
+        self.host.push(Action::WalReset { height });
         if self.is_validator() {
-            self.host.push(Action::WalReset { height });
             self.phase = Phase::Waiting(now.after(self.interval));
         } else {
             self.phase = Phase::Observing;

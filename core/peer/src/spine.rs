@@ -29,6 +29,8 @@ const PACE_IDLE: Millis = Millis(5_000);
 const SNAPSHOT_EVERY: u64 = 2_000;
 /// Validated blocks kept until one is decided: the rounds of one height.
 const PREPARED: usize = 8;
+/// A transaction that lacks another is tried in so many blocks of ours.
+const TRIES: u32 = 3;
 /// A waiting transaction is checked again when so many blocks have passed it over.
 const PASSED_OVER: u64 = 3;
 
@@ -43,6 +45,8 @@ pub(crate) struct Spine {
     outcomes: VecDeque<(Purpose, Outcome)>,
     /// Peers whose messages show that they are further than we are.
     pub(crate) ahead: VecDeque<(PeerId, Height)>,
+    /// How often in a row transactions that wait were refused a place in our blocks.
+    refused: BTreeMap<TxId, u32>,
     pace: Millis,
     /// When the last block was committed here, by our own clock.
     pub(crate) moved: Time,
@@ -60,6 +64,7 @@ impl Spine {
             committed: VecDeque::new(),
             outcomes: VecDeque::new(),
             ahead: VecDeque::new(),
+            refused: BTreeMap::new(),
             pace: Millis(0),
             moved: Time(0),
         }
@@ -134,12 +139,14 @@ impl Spine {
         let validators = self.validators();
         let pass_on = !validators.contains(from);
         let mut fresh = Vec::new();
+        let mut news = false;
         for transaction in batch.transactions {
             let Ok(id) = transaction.open(ctx.network, self.ledger.time()) else { continue };
             if self.mempool.contains(&id) {
                 continue;
             }
             self.keep(ctx, id, &transaction);
+            news = true;
             if pass_on {
                 fresh.push(transaction);
             }
@@ -147,7 +154,9 @@ impl Spine {
         if !fresh.is_empty() {
             self.spread(ctx, Batch { transactions: fresh }, from);
         }
-        self.tell(ctx, Said::Work);
+        if news {
+            self.tell(ctx, Said::Work);
+        }
     }
 
     /// Gives transactions to every linked validator but the one they came from.
@@ -214,14 +223,20 @@ impl Spine {
         }
     }
 
-    /// What does not apply is not tried again for every block. What may apply once another transaction is there stays,
-    /// and so does our own, whose sender is told the reason.
+    /// What does not apply is not tried again for every block, and calls for no further blocks. What may apply once
+    /// another transaction is there is tried a few times; our own stays until its sender is told the reason.
     fn drop_refused(&mut self, prepared: &Prepared) {
+        let mut refused = BTreeMap::new();
         for (id, rejection) in &prepared.refused {
-            if rejection.kind() != RejectionKind::NotFound && !self.waiting.contains_key(id) {
+            let times = self.refused.get(id).map_or(1, |times| times + 1);
+            let hopeless = rejection.kind() != RejectionKind::NotFound || times >= TRIES;
+            if hopeless && !self.waiting.contains_key(id) {
                 self.mempool.remove(id);
+            } else {
+                refused.insert(*id, times);
             }
         }
+        self.refused = refused;
     }
 
     fn validate(&mut self, ctx: &Context, bytes: &[u8]) -> bool {
