@@ -5,7 +5,7 @@ use core::str::FromStr;
 
 use data_encoding::BASE32_NOPAD;
 use grange_ledger::{Genesis, GenesisAccount, NodeEntry, Parameters, Validator};
-use grange_types::{Amount, DecodeError, PeerId, PublicKey, Region, Time, Wire};
+use grange_types::{Amount, BlobId, DecodeError, PeerId, PublicKey, Region, Time, Wire};
 use serde::{Deserialize, Serialize};
 
 use crate::settings::Contact;
@@ -62,15 +62,26 @@ pub struct Invitation {
 /// Why a text is no invitation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvitationError {
-    /// It does not begin like one, or has other characters.
+    /// It does not begin like one.
     #[error("an invitation is one string that begins with {PREFIX}; `grange invite` prints one")]
     Syntax,
-    /// Its content is damaged.
+    /// It is not what was printed: cut, or with a letter that is another.
     #[error("the invitation is damaged; copy it whole")]
-    Damaged(#[source] DecodeError),
+    Damaged,
+    /// It is what was printed, by a program that this one does not understand.
+    #[error("the invitation is from another version of grange")]
+    Version(#[source] DecodeError),
 }
 
 const PREFIX: &str = "grange1";
+/// So many bytes of the content's hash stand behind it. One wrong letter would otherwise make the genesis of a network
+/// that nobody is in, and whoever joins would wait for ever.
+const CHECK_BYTES: usize = 4;
+
+fn check_of(content: &[u8]) -> [u8; CHECK_BYTES] {
+    let BlobId([first, second, third, fourth, ..]) = BlobId::of(content);
+    [first, second, third, fourth]
+}
 
 impl Wire for Invitation {
     const NAME: &'static str = "invitation";
@@ -80,7 +91,9 @@ impl Wire for Invitation {
 
 impl fmt::Display for Invitation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{PREFIX}{}", BASE32_NOPAD.encode(&self.encode()).to_ascii_lowercase())
+        let mut bytes = self.encode();
+        bytes.extend(check_of(&bytes));
+        write!(f, "{PREFIX}{}", BASE32_NOPAD.encode(&bytes).to_ascii_lowercase())
     }
 }
 
@@ -89,8 +102,12 @@ impl FromStr for Invitation {
 
     fn from_str(text: &str) -> Result<Self, InvitationError> {
         let body = text.trim().strip_prefix(PREFIX).ok_or(InvitationError::Syntax)?;
-        let bytes = BASE32_NOPAD.decode(body.to_ascii_uppercase().as_bytes()).map_err(|_| InvitationError::Syntax)?;
-        Self::decode(&bytes).map_err(InvitationError::Damaged)
+        let bytes = BASE32_NOPAD.decode(body.to_ascii_uppercase().as_bytes()).map_err(|_| InvitationError::Damaged)?;
+        let (content, check) = bytes.split_last_chunk().ok_or(InvitationError::Damaged)?;
+        if *check != check_of(content) {
+            return Err(InvitationError::Damaged);
+        }
+        Self::decode(content).map_err(InvitationError::Version)
     }
 }
 
@@ -120,10 +137,13 @@ mod tests {
     fn a_damaged_invitation_is_refused() {
         let text = invitation().to_string();
         assert_eq!("hello".parse::<Invitation>(), Err(InvitationError::Syntax));
-        assert_eq!("grange1!".parse::<Invitation>(), Err(InvitationError::Syntax));
-        assert!(matches!(
-            text[..text.len() - 8].parse::<Invitation>(),
-            Err(InvitationError::Damaged(_) | InvitationError::Syntax)
-        ));
+        for broken in ["grange1", "grange1!", &text[..text.len() - 8], &text[..text.len() - 1]] {
+            assert_eq!(broken.parse::<Invitation>(), Err(InvitationError::Damaged), "{broken}");
+        }
+        for place in PREFIX.len()..text.len() {
+            let other = if text[place..].starts_with('a') { "b" } else { "a" };
+            let wrong = format!("{}{other}{}", &text[..place], &text[place + 1..]);
+            assert_eq!(wrong.parse::<Invitation>(), Err(InvitationError::Damaged), "letter {place}");
+        }
     }
 }

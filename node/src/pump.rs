@@ -9,7 +9,7 @@ use grange_disk::DiskError;
 use grange_gateway::{Target, VisitError};
 use grange_net::{Net, NetEvent, Protocol, Reply, Topic};
 use grange_peer::{Action, CallId, Channel, Event, Peer, RequestId, Visit};
-use grange_types::{BlobId, DeploymentId, PeerId, Wire};
+use grange_types::{BlobId, DeploymentId, Millis, PeerId, Time, Wire};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +21,8 @@ use crate::workloads::{Workloads, chain};
 
 /// Everybody who trades listens to one topic; regions get their own when there are many.
 const OFFERS: &str = "offers";
+/// How often others get to read how the peer is.
+const STATE_EVERY: Millis = Millis(100);
 
 /// Where a call's answer goes.
 pub(crate) enum Waiting {
@@ -80,6 +82,7 @@ pub(crate) struct Pump {
     pub(crate) requests: BTreeMap<RequestId, Reply>,
     pub(crate) next_request: u64,
     pub(crate) routes: u64,
+    pub(crate) next_state: Time,
 }
 
 /// What others may read of the peer without asking it.
@@ -189,9 +192,18 @@ impl Pump {
             self.routes = self.peer.routes_version();
             self.ingress.publish(self.peer.routes());
         }
-        let state = PumpState { reason: self.peer.reason(), metrics: self.peer.metrics() };
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        self.tell_state();
         Ok(())
+    }
+
+    /// Lets others read how the peer is; a tenth of a second old is new enough for them.
+    fn tell_state(&mut self) {
+        let now = self.clock.now();
+        if now >= self.next_state {
+            self.next_state = now.after(STATE_EVERY);
+            let state = PumpState { reason: self.peer.reason(), metrics: self.peer.metrics() };
+            *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        }
     }
 
     fn carry_out_one(&mut self, action: Action) -> Result<(), PumpError> {

@@ -146,6 +146,7 @@ pub async fn run(options: Options, ready: impl FnOnce(Ready) + Send) -> Result<(
         requests: std::collections::BTreeMap::new(),
         next_request: 0,
         routes: 0,
+        next_state: grange_types::Time(0),
     };
     pump.peer.start(clock.now(), recovery);
     ready(Ready { peer: net.peer_id(), api: settings.api, gateway: settings.gateway, token_file: folder.token() });

@@ -158,6 +158,13 @@ impl Ledger {
         Ok(id)
     }
 
+    /// Whether a transaction that passed [`Ledger::check`] before would still apply if it were the next one, at `now`.
+    /// No signature is verified again.
+    pub fn recheck(&self, id: TxId, transaction: &Signed<Transaction>, now: Time) -> Result<(), Rejection> {
+        let mut execution = Execution::begin(&self.state, self.network, self.time, self.after_head(now));
+        execution.apply(Trial { id, transaction, unverified: None })
+    }
+
     /// Makes a block of those candidates that apply, in their order, within the limits of a block.
     ///
     /// Candidates have passed [`Ledger::check`]: no signature is verified again. `time` is the proposer's clock;

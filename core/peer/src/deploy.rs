@@ -25,7 +25,9 @@ use crate::shelf::Shelf;
 const CANDIDATES: usize = 8;
 /// How long the whole may take, with a cold compilation.
 const DEPLOY_WITHIN: Millis = Millis::seconds(120);
-/// Between questions whether a replica serves by now.
+/// Between the first questions whether a replica serves by now: what is compiled already serves within milliseconds.
+const PROBE_FIRST: Millis = Millis(4);
+/// Between the later ones.
 const PROBE_EVERY: Millis = Millis(40);
 /// Stewards of a deployment beside its owner's node.
 const STEWARDS: usize = 2;
@@ -162,6 +164,7 @@ struct Deploying {
     phase: Phase,
     since: Time,
     next_probe: Time,
+    patience: Millis,
     deadline: Time,
 }
 
@@ -251,6 +254,7 @@ impl Deploys {
             Phase::Finalize if deploying.unsettled == 0 => {
                 deploying.enter(ctx, call, Phase::Start);
                 deploying.next_probe = ctx.now;
+                deploying.patience = PROBE_FIRST;
                 self.probe(ctx, call);
             }
             Phase::Start if deploying.next_wave() => {
@@ -287,7 +291,8 @@ impl Deploys {
 
     fn probe(&mut self, ctx: &mut Context, call: CallId) {
         let Some(deploying) = self.under_way.get_mut(&call) else { return };
-        deploying.next_probe = ctx.now.after(PROBE_EVERY);
+        deploying.next_probe = ctx.now.after(deploying.patience);
+        deploying.patience = Millis(deploying.patience.0 * 2).min(PROBE_EVERY);
         for plan in deploying.slots.iter_mut().filter(|plan| !plan.serving && !plan.probing) {
             let (Some(lease), Some(provider)) = (plan.lease, plan.provider()) else { continue };
             plan.probing = true;
@@ -402,6 +407,7 @@ fn prepare(
         phase: Phase::Quote,
         since: ctx.now,
         next_probe: ctx.now,
+        patience: PROBE_FIRST,
         deadline: ctx.now.after(DEPLOY_WITHIN),
     })))
 }

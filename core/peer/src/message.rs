@@ -29,6 +29,22 @@ pub struct Batch {
     pub transactions: Vec<Signed<Transaction>>,
 }
 
+impl Batch {
+    /// How many of these transactions one batch may hold, from the first on; at least one.
+    #[must_use]
+    pub fn fitting(transactions: &[Signed<Transaction>]) -> usize {
+        // The count takes a few bytes more.
+        let mut room = Self::LIMIT - 8;
+        let fits = |transaction: &&Signed<Transaction>| {
+            let size = transaction.encode().len();
+            let fits = size <= room;
+            room = room.saturating_sub(size);
+            fits
+        };
+        transactions.iter().take_while(fits).count().max(1)
+    }
+}
+
 impl Wire for Batch {
     const NAME: &'static str = "batch";
     const LIMIT: usize = 4 * limits::TRANSACTION_BYTES;

@@ -401,6 +401,7 @@ impl Peer {
     /// Whoever looks around by himself does so now, if it is time.
     fn tick(&mut self) {
         let Self { ctx, spine, library, shelf, seller, payer, deploys, .. } = self;
+        spine.let_out(ctx);
         spine.tell(ctx, Said::Tick);
         deploys.tick(ctx);
         payer.tick(ctx, &spine.ledger, library, shelf, self.roles.steward);

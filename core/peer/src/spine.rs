@@ -29,6 +29,10 @@ const PACE_IDLE: Millis = Millis(5_000);
 const SNAPSHOT_EVERY: u64 = 2_000;
 /// Validated blocks kept until one is decided: the rounds of one height.
 const PREPARED: usize = 8;
+/// Between two batches of transactions to the other validators: much less than a block takes.
+const BATCH_EVERY: Millis = Millis(4);
+/// Transactions that are sent before that.
+const BATCH: usize = 128;
 /// A transaction that lacks another is tried in so many blocks of ours.
 const TRIES: u32 = 3;
 /// A waiting transaction is checked again when so many blocks have passed it over.
@@ -41,6 +45,9 @@ pub(crate) struct Spine {
     mempool: Mempool,
     prepared: BTreeMap<BlockId, Prepared>,
     waiting: BTreeMap<TxId, (Purpose, Height)>,
+    /// Transactions of our users that the other validators do not have yet.
+    outgoing: Vec<Signed<Transaction>>,
+    next_batch: Time,
     committed: VecDeque<Vec<Change>>,
     outcomes: VecDeque<(Purpose, Outcome)>,
     /// Peers whose messages show that they are further than we are.
@@ -61,6 +68,8 @@ impl Spine {
             mempool: Mempool::new(),
             prepared: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            outgoing: Vec::new(),
+            next_batch: Time(0),
             committed: VecDeque::new(),
             outcomes: VecDeque::new(),
             ahead: VecDeque::new(),
@@ -101,7 +110,8 @@ impl Spine {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        self.consensus.poll_timeout()
+        let batch = (!self.outgoing.is_empty()).then_some(self.next_batch);
+        self.consensus.poll_timeout().into_iter().chain(batch).min()
     }
 
     /// What was committed since the last call.
@@ -127,10 +137,25 @@ impl Spine {
             Ok(id) => {
                 self.waiting.insert(id, (purpose, self.ledger.height()));
                 self.keep(ctx, id, &transaction);
-                self.spread(ctx, Batch { transactions: vec![transaction] }, ctx.me);
+                self.outgoing.push(transaction);
+                self.let_out(ctx);
                 self.tell(ctx, Said::Work);
             }
             Err(rejection) => self.outcomes.push_back((purpose, Err(rejection))),
+        }
+    }
+
+    /// Sends what users submitted to the other validators: at once when it is quiet, else many together.
+    pub(crate) fn let_out(&mut self, ctx: &mut Context) {
+        let due = ctx.now >= self.next_batch || self.outgoing.len() >= BATCH;
+        if due && !self.outgoing.is_empty() {
+            self.next_batch = ctx.now.after(BATCH_EVERY);
+            let mut transactions = core::mem::take(&mut self.outgoing);
+            while !transactions.is_empty() {
+                let rest = transactions.split_off(Batch::fitting(&transactions));
+                self.spread(ctx, Batch { transactions }, ctx.me);
+                transactions = rest;
+            }
         }
     }
 
@@ -161,9 +186,10 @@ impl Spine {
 
     /// Gives transactions to every linked validator but the one they came from.
     fn spread(&self, ctx: &mut Context, batch: Batch, from: PeerId) {
-        for peer in self.validators().iter().map(|validator| validator.peer) {
-            if peer != from && ctx.linked.contains(&peer) {
-                ctx.send(peer, Channel::Transactions, &batch);
+        let bytes = batch.encode();
+        for to in self.validators().iter().map(|validator| validator.peer) {
+            if to != from && to != ctx.me && ctx.linked.contains(&to) {
+                ctx.push(Action::Send { to, channel: Channel::Transactions, bytes: bytes.clone() });
             }
         }
     }
@@ -311,11 +337,11 @@ impl Spine {
         for id in stale {
             let Some((purpose, _)) = self.waiting.remove(&id) else { continue };
             let verdict = match self.mempool.get(&id) {
-                Some(transaction) => self.ledger.check(transaction, ctx.now),
+                Some(transaction) => self.ledger.recheck(id, transaction, ctx.now),
                 None => Err(Rejection::Busy { limit: grange_types::limits::MEMPOOL_TRANSACTIONS }),
             };
             match verdict {
-                Ok(_) => drop(self.waiting.insert(id, (purpose, committed.height))),
+                Ok(()) => drop(self.waiting.insert(id, (purpose, committed.height))),
                 Err(rejection) => {
                     self.mempool.remove(&id);
                     self.outcomes.push_back((purpose, Err(rejection)));
