@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test install clean
+.PHONY: help setup build run test acceptance install clean
 
 CARGO ?= cargo
 BIN := $(HOME)/.local/bin
@@ -22,6 +22,9 @@ run: build ## a cloud of four operators on this machine, with the guestbook on i
 
 test: setup ## the whole gate
 	@bash .ci/gate
+
+acceptance: setup ## every command of docs/acceptance.md, and what is not done yet
+	@$(CARGO) xtask acceptance
 
 install: build ## put grange into ~/.local/bin
 	@install -Dm755 target/release/grange $(BIN)/grange && echo "installed $(BIN)/grange"

@@ -1,5 +1,6 @@
-//! Check and print what the workspace promises: tidy and the OpenAPI.
+//! Check and print what the workspace promises: tidy, the OpenAPI and the acceptance page.
 
+mod acceptance;
 mod tidy;
 
 use std::path::Path;
@@ -10,8 +11,9 @@ fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some("tidy") => tidy(root),
         Some("openapi") => openapi(root),
+        Some("acceptance") => acceptance(root),
         _ => {
-            eprintln!("usage: cargo xtask tidy | openapi");
+            eprintln!("usage: cargo xtask tidy | openapi | acceptance");
             ExitCode::from(2)
         }
     }
@@ -30,12 +32,23 @@ fn tidy(root: &Path) -> ExitCode {
             eprintln!("tidy: {} to mend", findings.len());
             ExitCode::FAILURE
         }
-        Err(error) => {
-            let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
-            eprintln!("tidy: {}", causes.map(ToString::to_string).collect::<Vec<_>>().join(": "));
-            ExitCode::FAILURE
-        }
+        Err(error) => failed("tidy", &error),
     }
+}
+
+fn acceptance(root: &Path) -> ExitCode {
+    match acceptance::run(root) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => failed("acceptance", &error),
+    }
+}
+
+/// An error and its causes on one line.
+fn failed(what: &str, error: &dyn std::error::Error) -> ExitCode {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    eprintln!("{what}: {}", causes.map(ToString::to_string).collect::<Vec<_>>().join(": "));
+    ExitCode::FAILURE
 }
 
 fn openapi(root: &Path) -> ExitCode {

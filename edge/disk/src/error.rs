@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use grange_types::{BlobId, ByteCount, DecodeError};
+use grange_types::{BlobId, ByteCount};
 
 /// Why an operation on the disk failed.
 #[derive(Debug, thiserror::Error)]
@@ -38,14 +38,6 @@ pub enum DiskError {
         /// The file.
         path: PathBuf,
     },
-    /// A record that passed its checksum cannot be read: it was written by another version.
-    #[error("cannot decode a record of {}", .path.display())]
-    Decode {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: DecodeError,
-    },
     /// A block that does not follow the last one.
     #[error("block {given} does not follow block {last}")]
     Gap {
@@ -67,16 +59,6 @@ pub enum DiskError {
     TooLarge {
         /// The limit.
         limit: ByteCount,
-    },
-    /// The metadata database refused.
-    #[error("cannot {operation} the metadata in {}", .path.display())]
-    Meta {
-        /// What was tried.
-        operation: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The database's reason.
-        source: Box<redb::Error>,
     },
 }
 

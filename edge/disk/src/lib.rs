@@ -1,4 +1,4 @@
-//! Keep journals, the chain, snapshots, metadata (redb) and blobs on disk.
+//! Keep journals, the chain, snapshots and blobs on disk.
 //!
 //! # Rules
 //! - Upon `append` + `flush`: what returned is on the disk (`fdatasync`), in order, or an error halts the caller.
@@ -8,13 +8,12 @@
 //! - A blob is stored under the BLAKE3 of its content and nothing else; a reader never sees half of one.
 //!
 //! Everything here blocks; the caller chooses the thread. Limits come from [`grange_types::limits`]. Left out:
-//! shards of erasure-coded objects, which come with the object store.
+//! shards of erasure-coded objects and small records under keys, which come with those who need them.
 
 mod blobs;
 mod chain;
 mod error;
 mod journal;
-mod meta;
 mod snapshots;
 mod wal;
 
@@ -22,6 +21,5 @@ pub use blobs::{BlobWriter, Blobs};
 pub use chain::{Chain, StoredBlock};
 pub use error::DiskError;
 pub use journal::Tail;
-pub use meta::{Meta, Table};
 pub use snapshots::Snapshots;
 pub use wal::{Logged, Wal};

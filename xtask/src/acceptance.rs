@@ -1,0 +1,185 @@
+//! Runs every command of `docs/acceptance.md`, each once, and says what the page says of it.
+//!
+//! A command `cargo test -p CRATE [--lib | --test FILE] [FILTER ...]` is run by the test program that one build of the
+//! whole workspace made: one cargo for each crate would build most dependencies anew, with other features.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use cargo_metadata::{Message, TargetKind};
+
+/// Why the page could not be gone through.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AcceptanceError {
+    /// The page cannot be read.
+    #[error("cannot read {}", .path.display())]
+    Read {
+        /// Where it should be.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Cargo cannot be run.
+    #[error("cannot run cargo")]
+    Cargo(#[source] std::io::Error),
+    /// The tests cannot be built.
+    #[error("the tests do not build; `make test` says why")]
+    Build,
+}
+
+/// One line of the page.
+#[derive(Debug, PartialEq, Eq)]
+struct Row<'a> {
+    promise: &'a str,
+    commands: Vec<&'a str>,
+    state: &'a str,
+}
+
+/// A test program: (package, name of the test file; empty for the library's own tests).
+type Programs = BTreeMap<(String, String), (PathBuf, PathBuf)>;
+
+/// Runs everything; whether every command passed and every line is done.
+pub(crate) fn run(root: &Path) -> Result<bool, AcceptanceError> {
+    let path = root.join("docs/acceptance.md");
+    let page = std::fs::read_to_string(&path).map_err(|source| AcceptanceError::Read { path, source })?;
+    let programs = build(root)?;
+    let mut ran: BTreeMap<&str, bool> = BTreeMap::new();
+    let (mut failed, mut open) = (0, 0);
+    for row in rows(&page) {
+        let mut passed = true;
+        for command in &row.commands {
+            if !ran.contains_key(command) {
+                let began = Instant::now();
+                let ok = execute(root, command, &programs);
+                println!("{} {command} ({} s)", if ok { "ok    " } else { "FAILED" }, began.elapsed().as_secs());
+                ran.insert(command, ok);
+            }
+            passed &= ran[command];
+        }
+        failed += usize::from(!passed);
+        if row.state != "done" {
+            open += 1;
+            println!("open   {}: {}", row.promise, row.state);
+        }
+    }
+    println!("acceptance: {} commands, {failed} lines failed, {open} lines are not done", ran.len());
+    Ok(failed == 0 && open == 0)
+}
+
+/// The rows of all tables: promise, commands in backticks, state.
+fn rows(page: &str) -> Vec<Row<'_>> {
+    page.lines().filter_map(row).collect()
+}
+
+fn row(line: &str) -> Option<Row<'_>> {
+    let cells: Vec<&str> = line.strip_prefix('|')?.strip_suffix('|')?.split('|').map(str::trim).collect();
+    let [promise, commands, state] = cells[..] else { return None };
+    let heading = promise == "promise" || promise.starts_with("---");
+    let commands = commands.split('`').skip(1).step_by(2).collect();
+    (!heading).then_some(Row { promise, commands, state })
+}
+
+/// Builds every test of the workspace.
+fn build(root: &Path) -> Result<Programs, AcceptanceError> {
+    println!("building the tests");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["test", "--workspace", "--locked", "--no-run", "--quiet", "--message-format=json"])
+        .current_dir(root)
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(AcceptanceError::Cargo)?;
+    if !output.status.success() {
+        return Err(AcceptanceError::Build);
+    }
+    let mut programs = Programs::new();
+    for message in Message::parse_stream(output.stdout.as_slice()) {
+        let Ok(Message::CompilerArtifact(artifact)) = message else { continue };
+        let Some(program) = artifact.executable.filter(|_| artifact.profile.test) else { continue };
+        let folder = artifact.manifest_path.parent().map(|folder| folder.to_path_buf()).unwrap_or_default();
+        let is_file = artifact.target.kind.contains(&TargetKind::Test);
+        let name = if is_file { artifact.target.name } else { String::new() };
+        let package = package(root, folder.as_std_path());
+        programs.insert((package, name), (program.into_std_path_buf(), folder.into_std_path_buf()));
+    }
+    Ok(programs)
+}
+
+/// The name of the package in a folder, by its manifest.
+fn package(root: &Path, folder: &Path) -> String {
+    let manifest = std::fs::read_to_string(root.join(folder).join("Cargo.toml")).unwrap_or_default();
+    let name = manifest.lines().find_map(|line| line.strip_prefix("name = \""));
+    name.and_then(|rest| rest.strip_suffix('"')).unwrap_or_default().to_owned()
+}
+
+/// Runs one command; what it prints is shown when it fails.
+fn execute(root: &Path, command: &str, programs: &Programs) -> bool {
+    let mut process = test_program(command, programs).unwrap_or_else(|| {
+        let mut shell = Command::new("bash");
+        shell.args(["-euo", "pipefail", "-c", command]).current_dir(root);
+        shell
+    });
+    match process.stdin(Stdio::null()).output() {
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stdout);
+            // A filter that matches no test shows nothing.
+            let ok = output.status.success() && (!said.contains("running 0 tests") || said.contains(" ... ok"));
+            if !ok {
+                eprintln!("{said}\n{}", String::from_utf8_lossy(&output.stderr));
+            }
+            ok
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            false
+        }
+    }
+}
+
+/// The program behind `cargo test -p CRATE ...`, if it is that and there is one.
+fn test_program(command: &str, programs: &Programs) -> Option<Command> {
+    let mut words = command.strip_prefix("cargo test -p ")?.split_whitespace();
+    let package = words.next()?.to_owned();
+    let mut file = None;
+    let mut filters = Vec::new();
+    while let Some(word) = words.next() {
+        match word {
+            "--test" => file = words.next().map(str::to_owned),
+            "--lib" | "--bins" => file = Some(String::new()),
+            filter => filters.push(filter),
+        }
+    }
+    // A crate's whole tests are several programs: cargo runs those.
+    let (program, folder) = programs.get(&(package, file?))?;
+    let mut process = Command::new(program);
+    process.args(filters).current_dir(folder).env("CARGO_MANIFEST_DIR", folder);
+    Some(process)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_read_as_promises_commands_and_states() {
+        let page = "# A\n| promise | command | state |\n|---|---|---|\n| it runs | `a b`, `c` | done |\n| it flies | | open |\n";
+        let expected = [
+            Row { promise: "it runs", commands: vec!["a b", "c"], state: "done" },
+            Row { promise: "it flies", commands: vec![], state: "open" },
+        ];
+        assert_eq!(rows(page), expected);
+    }
+
+    #[test]
+    fn a_test_is_run_by_its_program() {
+        let key = ("grange".to_owned(), "cloud".to_owned());
+        let programs = Programs::from([(key, (PathBuf::from("/t/cloud"), PathBuf::from("/cli")))]);
+        let process = test_program("cargo test -p grange --test cloud all_may one_", &programs).unwrap();
+        assert_eq!(process.get_program(), "/t/cloud");
+        assert_eq!(process.get_args().collect::<Vec<_>>(), ["all_may", "one_"]);
+        assert!(test_program("cargo test -p grange --test dev", &programs).is_none());
+        assert!(test_program("make test", &programs).is_none());
+    }
+}
