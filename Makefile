@@ -10,7 +10,7 @@ BIN := $(HOME)/.local/bin
 help: ## say what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: ## install what the build needs, and nothing else
+setup: ## install what the build and its tests need
 	@bash .ci/setup
 
 build: setup ## build the release binary

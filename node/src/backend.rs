@@ -187,7 +187,11 @@ impl Api {
         let entry = |status: grange_net::PeerStatus| PeerEntry {
             peer: status.peer,
             display: status.peer.short(),
-            address: status.address.addresses.first().map(ToString::to_string),
+            // Of a peer behind a relay no address of its own says how it is reached.
+            address: match status.path {
+                Some(PathKind::Relayed) => status.address.relays.first().cloned(),
+                _ => status.address.addresses.first().map(ToString::to_string),
+            },
             relayed: status.path == Some(PathKind::Relayed),
             round_trip_ms: status.rtt.map(|rtt| rtt.as_millis() as u64),
             height: None,

@@ -83,6 +83,17 @@ fn check_of(content: &[u8]) -> [u8; CHECK_BYTES] {
     [first, second, third, fourth]
 }
 
+impl Invitation {
+    /// Whether another machine can reach any of the contacts.
+    #[must_use]
+    pub fn leaves_this_machine(&self) -> bool {
+        let reached = |contact: &Contact| {
+            !contact.relays.is_empty() || contact.addresses.iter().any(|address| !address.ip().is_loopback())
+        };
+        self.contacts.iter().any(reached)
+    }
+}
+
 impl Wire for Invitation {
     const NAME: &'static str = "invitation";
     /// A genesis that travels in a string has few accounts; larger networks are joined by their genesis file.

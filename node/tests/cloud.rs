@@ -275,3 +275,32 @@ async fn four_nodes_agree_serve_and_pay() {
         node.stop().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_switched_off_stay_off() {
+    let root = tempfile::tempdir().unwrap();
+    let folders = found(root.path(), 2);
+    let mut settings = folders[1].read_settings().unwrap();
+    settings.roles = vec![NodeRole::Validator];
+    folders[1].write_settings(&settings).unwrap();
+    let (full, bare) = (start(&folders[0]).await, start(&folders[1]).await);
+    for node in [&full, &bare] {
+        node.until_ready().await;
+    }
+    assert_eq!(bare.json("GET", "/v1/status", vec![]).await["roles"], serde_json::json!(["validator"]));
+    assert!(std::net::TcpStream::connect(bare.ready.gateway).is_err(), "it serves no names");
+    assert!(std::net::TcpStream::connect(full.ready.gateway).is_ok());
+    until("the one offer is known", async || {
+        bare.json("GET", "/v1/offers", vec![]).await.as_array().unwrap().len() == 1
+    })
+    .await;
+    let (status, body) = bare.call("POST", "/v1/provider/pause", b"{\"paused\":true}".to_vec()).await;
+    let body = String::from_utf8_lossy(&body).into_owned();
+    assert!(status >= 400 && body.contains("does not sell"), "{status} {body}");
+    // It deploys all the same, on whoever sells.
+    let done = deploy(&bare, "guest").await;
+    assert_eq!(done["leases"][0]["provider"], full.ready.peer.to_string());
+    for node in [full, bare] {
+        node.stop().await;
+    }
+}

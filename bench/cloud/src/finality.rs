@@ -9,8 +9,7 @@
 //! # The limit
 //! [`FLUSHES`] follow each other between submission and answer, whoever proposes; `strace -f -e fdatasync` shows them:
 //! the proposer's before its proposal; that of the others before their prevotes; everybody's before the precommits; and
-//! at the node that was asked one before the decision is let out, one of the chain, and two of the log's reset, which
-//! stands before the answer. Loopback's round trips take tens of microseconds and are left out.
+//! at the node that was asked one of the chain. Loopback's round trips take tens of microseconds and are left out.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -25,7 +24,7 @@ use crate::stats::{Sample, micros, millis, per};
 use crate::{Fault, disk};
 
 /// Flushes in a row between a submission and its answer.
-const FLUSHES: u32 = 7;
+const FLUSHES: u32 = 4;
 /// Transfers before the clock starts.
 const WARM: usize = 20;
 /// The most that median and 99th percentile may be, in milliseconds, with all four nodes and with three.
@@ -85,7 +84,7 @@ fn limit(report: &mut Report, cloud: &Cloud, median: Option<Duration>) -> Result
         report.tell("p50_over_limit_four_at_once", per(millis(median), millis(together * FLUSHES)));
     }
     report
-        .note(format!("limit = {FLUSHES} flushes in a row: 3 for votes, 1 before the decision, 1 chain, 2 log reset"));
+        .note(format!("limit = {FLUSHES} flushes in a row: 3 for votes, 1 of the chain"));
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! `init`: a project that deploys as it is written.
 
+use std::borrow::Cow;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -21,27 +22,29 @@ struct Written {
     files: Vec<PathBuf>,
 }
 
-const COMPOSE: &str = include_str!("../../template/site/compose.yaml");
-const PAGE: &str = include_str!("../../template/site/index.html");
-/// What stands for the project's name in the templates.
+/// A file of a template: where it goes, and what is in it.
+type File = (&'static str, &'static [u8]);
+
+/// The file that makes a folder a project. It is written last: one that stopped half-way can be written again.
+const COMPOSE: &str = "compose.yaml";
+const SITE: [File; 2] = [
+    ("public/index.html", include_bytes!("../../template/site/index.html")),
+    (COMPOSE, include_bytes!("../../template/site/compose.yaml")),
+];
+/// The script stands in the compose file, as the environment that the engine reads.
+const JS: [File; 2] = [
+    ("js-engine.wasm", include_bytes!("../../../examples/js-engine/js-engine.wasm")),
+    (COMPOSE, include_bytes!("../../template/js/compose.yaml")),
+];
+/// What stands for the project's name in the texts of a template.
 const NAME: &str = "@NAME@";
 
 /// Writes a project.
 pub(crate) fn run(template: Template, folder: &Path, output: Output) -> Outcome {
-    match template {
-        Template::Site => site(folder, output),
-        Template::Js => Err(Problem::new(
-            ProblemCode::Unsupported,
-            "init",
-            "js",
-            "this version has no JavaScript runtime to deploy",
-        )
-        .with_remedy("use --template site, or a wasm component from any language that makes one")
-        .into()),
-    }
-}
-
-fn site(folder: &Path, output: Output) -> Outcome {
+    let (what, template) = match template {
+        Template::Site => ("site", SITE),
+        Template::Js => ("service", JS),
+    };
     let there = project::NAMES.iter().map(|name| folder.join(name)).find(|file| file.exists());
     if let Some(file) = there {
         let message = "the folder already has a project";
@@ -50,14 +53,13 @@ fn site(folder: &Path, output: Output) -> Outcome {
             .into());
     }
     let name = name(&folders::absolute(folder)?);
-    let page = folder.join("public/index.html");
     let mut files = Vec::new();
-    if write(&page, &PAGE.replace(NAME, &name))? {
-        files.push(page);
+    for (path, content) in template {
+        let path = folder.join(path);
+        if write(&path, &named(content, &name))? {
+            files.push(path);
+        }
     }
-    let compose = folder.join("compose.yaml");
-    write(&compose, &COMPOSE.replace(NAME, &name))?;
-    files.push(compose);
     let deploy = if folder == Path::new(".") {
         "grange deploy".to_owned()
     } else {
@@ -65,12 +67,20 @@ fn site(folder: &Path, output: Output) -> Outcome {
     };
     output.show(&Written { name, files }, |written| {
         let files: Vec<String> = written.files.iter().map(|file| format!("  {}", file.display())).collect();
-        format!("the site {} is written:\n{}\ndeploy it with `{deploy}`", written.name, files.join("\n"))
+        format!("the {what} {} is written:\n{}\ndeploy it with `{deploy}`", written.name, files.join("\n"))
     })
 }
 
+/// A template's file for a project of this name; one that is no text has no name in it.
+fn named<'a>(content: &'a [u8], name: &str) -> Cow<'a, [u8]> {
+    match std::str::from_utf8(content) {
+        Ok(text) => Cow::Owned(text.replace(NAME, name).into_bytes()),
+        Err(_) => Cow::Borrowed(content),
+    }
+}
+
 /// Writes a new file; leaves one that is there as it is.
-fn write(path: &Path, text: &str) -> Result<bool, Problem> {
+fn write(path: &Path, content: &[u8]) -> Result<bool, Problem> {
     let failed = |error: io::Error| {
         internal("init", path.display().to_string(), &error).with_remedy("name a folder that you may write")
     };
@@ -78,7 +88,7 @@ fn write(path: &Path, text: &str) -> Result<bool, Problem> {
         fs::create_dir_all(folder).map_err(failed)?;
     }
     match OpenOptions::new().write(true).create_new(true).open(path) {
-        Ok(mut file) => file.write_all(text.as_bytes()).map(|()| true).map_err(failed),
+        Ok(mut file) => file.write_all(content).map(|()| true).map_err(failed),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(failed(error)),
     }
@@ -98,16 +108,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_site_is_written_once_and_can_be_packed() {
-        let parent = tempfile::tempdir().unwrap();
-        let folder = parent.path().join("My Site!");
-        run(Template::Site, &folder, Output::new(true)).unwrap();
-        let project = project::open(&folder, "validate").unwrap();
-        assert_eq!(project.app.name, "my-site");
-        assert!(project.warnings.is_empty(), "{:?}", project.warnings);
-        let failure = run(Template::Site, &folder, Output::new(true)).unwrap_err();
-        let crate::failure::Failure::Problem(problem) = failure else { panic!("no problem") };
-        assert_eq!((problem.code, problem.exit), (ProblemCode::Conflict, 5));
+    fn a_project_is_written_once_and_can_be_packed() {
+        for template in [Template::Site, Template::Js] {
+            let parent = tempfile::tempdir().unwrap();
+            let folder = parent.path().join("My Project!");
+            run(template, &folder, Output::new(true)).unwrap();
+            let project = project::open(&folder, "validate").unwrap();
+            assert_eq!(project.app.name, "my-project");
+            assert!(project.warnings.is_empty(), "{:?}", project.warnings);
+            let failure = run(template, &folder, Output::new(true)).unwrap_err();
+            let crate::failure::Failure::Problem(problem) = failure else { panic!("no problem") };
+            assert_eq!((problem.code, problem.exit), (ProblemCode::Conflict, 5));
+        }
+    }
+
+    #[test]
+    fn the_engine_is_written_as_it_is_and_what_is_there_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = folder.path().join("js-engine.wasm");
+        run(Template::Js, folder.path(), Output::new(true)).unwrap();
+        assert!(fs::read(&engine).unwrap() == JS[0].1);
+        fs::remove_file(folder.path().join(COMPOSE)).unwrap();
+        fs::write(&engine, "my own").unwrap();
+        run(Template::Js, folder.path(), Output::new(true)).unwrap();
+        assert_eq!(fs::read_to_string(&engine).unwrap(), "my own");
     }
 
     #[test]
@@ -116,14 +140,5 @@ mod tests {
             assert_eq!(name(Path::new(folder)), expected);
         }
         assert_eq!(name(Path::new(&"x".repeat(200))).len(), limits::NAME_BYTES);
-    }
-
-    #[test]
-    fn what_cannot_be_deployed_is_not_written() {
-        let folder = tempfile::tempdir().unwrap();
-        let failure = run(Template::Js, folder.path(), Output::new(true)).unwrap_err();
-        let crate::failure::Failure::Problem(problem) = failure else { panic!("no problem") };
-        assert_eq!(problem.code, ProblemCode::Unsupported);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -14,6 +14,7 @@ mod replicas;
 
 use clap::CommandFactory;
 use grange_api::{Call, InviteRequest};
+use grange_node::Invitation;
 use grange_types::PeerId;
 
 use crate::arguments::{Arguments, Command, DataAction, Global, NetworkAction};
@@ -88,6 +89,10 @@ fn invite(context: Context<'_>, valid_for: u64) -> Outcome {
     context
         .output
         .progress(&format!("holds until {}; on the other machine: grange up --join INVITATION", invite.expires));
+    if invite.invite.parse::<Invitation>().is_ok_and(|invitation| !invitation.leaves_this_machine()) {
+        let advice = "start the node with `grange up --listen 0.0.0.0:PORT`, or with `--relay ADDRESS:PORT`";
+        context.output.notice(&format!("only this machine reaches the addresses in it; {advice}"));
+    }
     context.output.show(&invite, |invite| invite.invite.clone())
 }
 

@@ -16,6 +16,7 @@ async fn peers_meet_through_an_embedded_relay() {
     until("the relay of b", || !b.net.addresses().relays.is_empty()).await;
     let relayed = b.net.addresses();
     assert_eq!(relayed.relays, [format!("{url}/")]);
+    assert_eq!(third.net.addresses().relays, relayed.relays, "who offers a relay says so at once");
 
     // A knows nothing of B but the relay, and uses no relay of its own.
     let only_relay = PeerAddress { peer: b.id(), addresses: Vec::new(), relays: relayed.relays };
@@ -30,6 +31,26 @@ async fn peers_meet_through_an_embedded_relay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_a_peer_takes_late_is_told_on() {
+    let mut offering = config(1);
+    offering.relay = Some(RelayOffer::new(([127, 0, 0, 1], 0).into()));
+    let third = Node::start(offering).await;
+    // A has room for one link, so that it hears of B from the third alone.
+    let mut full = config(3);
+    full.bootstrap = vec![third.net.addresses()];
+    full.limits.links = 1;
+    let mut a = Node::start(full).await;
+    a.wait_connected(third.id()).await;
+    // B is linked long before it is connected to its relay.
+    let mut hidden = config(2);
+    hidden.bootstrap = vec![third.net.addresses()];
+    hidden.relays = vec![third.net.relay_url().unwrap().to_owned()];
+    let b = Node::start(hidden).await;
+    let hears = || a.net.peers().iter().any(|status| status.peer == b.id() && !status.address.relays.is_empty());
+    until("a hears of b's relay", hears).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_relay_lets_in_so_many_and_no_more() {
     let mut offering = config(1);
     let mut offer = RelayOffer::new(([127, 0, 0, 1], 0).into());
@@ -38,7 +59,7 @@ async fn a_relay_lets_in_so_many_and_no_more() {
     offering.relay = Some(offer);
     let third = Node::start(offering).await;
     let url = third.net.relay_url().unwrap().to_owned();
-    until("the own relay", || !third.net.addresses().relays.is_empty()).await;
+    until("the own relay", || third.net.shared().endpoint.addr().relay_urls().next().is_some()).await;
     let mut late = config(2);
     late.relays = vec![url];
     let b = Node::start(late).await;
