@@ -113,8 +113,8 @@ impl Pump {
         self.carry_out()?;
         loop {
             let wait = self.peer.poll_timeout().map_or(Duration::from_secs(1), |time| self.clock.until(time));
+            // No order among them: peers that talk without end must not keep users waiting, nor the other way round.
             let event = tokio::select! {
-                biased;
                 () = shutdown.cancelled() => return Ok(()),
                 event = net_events.recv() => match event {
                     Some(event) => self.translate(event),
