@@ -9,9 +9,8 @@ use grange_gateway::{
     BoxedStream, Connector, ReplicaLookup, Resolved, Resolver, RouteEntry, Target, UsageSink, serve_peer_stream,
 };
 use grange_net::{Net, Protocol};
-use grange_peer::{Event, Route, RouteTable, Routed};
+use grange_peer::{Route, RouteTable, Routed};
 use grange_types::{LeaseId, PeerId};
-use tokio::sync::mpsc;
 
 /// Bytes that may wait between a gateway and a replica of the same node.
 const LOCAL_BUFFER: usize = 64 << 10;
@@ -79,14 +78,6 @@ impl Ingress {
     /// What was counted since the last call.
     pub(crate) fn drain(&self) -> BTreeMap<LeaseId, (u64, u64)> {
         std::mem::take(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Tells the peer what was counted.
-    pub(crate) async fn report(&self, events: &mpsc::Sender<Event>) {
-        for (lease, (requests, egress)) in self.drain() {
-            // The pump ends only with the process.
-            let _ = events.send(Event::Counted { lease, requests, egress }).await;
-        }
     }
 }
 

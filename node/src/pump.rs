@@ -122,14 +122,22 @@ impl Pump {
                 },
                 event = events.recv() => event,
                 _ = count.tick() => {
-                    self.ingress.report(&self.events).await;
+                    self.count();
                     None
                 }
                 () = tokio::time::sleep(wait) => Some(Event::Tick),
             };
-            let Some(event) = event else { continue };
-            self.peer.handle(self.clock.now(), event);
+            if let Some(event) = event {
+                self.peer.handle(self.clock.now(), event);
+            }
             self.carry_out()?;
+        }
+    }
+
+    /// Tells the peer what our gateway counted; itself, since it is the only one who empties its own inbox.
+    fn count(&mut self) {
+        for (lease, (requests, egress)) in self.ingress.drain() {
+            self.peer.handle(self.clock.now(), Event::Counted { lease, requests, egress });
         }
     }
 
@@ -234,7 +242,6 @@ impl Pump {
                 }
             }
             Action::Fetch { deployment, blobs, from } => self.fetch(deployment, blobs, from),
-            Action::Prepare { work, from } => self.workloads.prepare(*work, from),
             Action::Start { work, from } => self.workloads.start(*work, from),
             Action::Visit { lease, generation, provider, name, path, within } => {
                 let target = Target { provider, lease, generation };

@@ -112,19 +112,6 @@ impl Workloads {
         }
     }
 
-    /// Fetches and compiles ahead of a lease.
-    pub(crate) fn prepare(self: &Arc<Self>, work: Work, from: Vec<PeerId>) {
-        let this = Arc::clone(self);
-        tokio::spawn(async move {
-            let spec = spec(work);
-            if this.fetch(&spec.workload, &from).await
-                && let Err(error) = this.sandboxes.prepare(&spec).await
-            {
-                tracing::debug!(error = &error as &dyn std::error::Error, "workload.prepare_failed");
-            }
-        });
-    }
-
     /// Checks that a workload of our own user's can run at all; compiles it into the cache on the way.
     pub(crate) async fn check(&self, spec: &WorkSpec) -> Result<(), SandboxError> {
         self.sandboxes.prepare(spec).await

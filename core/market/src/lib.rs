@@ -31,7 +31,7 @@ pub mod till;
 pub mod watch;
 
 pub use desk::{Desk, DeskSetup, OpenError};
-pub use index::OfferIndex;
+pub use index::{MATCHES, OfferIndex};
 pub use meter::{AdoptError, Meter};
 pub use offer::{Constraint, Match, Need, NoOffer, Offer, OfferError, Trust};
 pub use placement::{Due, Held, Pick, SlotNeed, due, place};

@@ -90,13 +90,6 @@ pub enum Action {
         /// Who may have them, best first.
         from: Vec<PeerId>,
     },
-    /// Fetch what a workload needs and compile it, so that a later start is quick. No answer.
-    Prepare {
-        /// What.
-        work: Box<Work>,
-        /// Who has the blobs.
-        from: Vec<PeerId>,
-    },
     /// Run a workload; answered by [`crate::Event::Work`].
     Start {
         /// What.

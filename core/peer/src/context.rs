@@ -38,6 +38,10 @@ pub(crate) enum Purpose {
     Register,
     /// A lease of ours that is to end.
     Close(LeaseId),
+    /// A deployment whose making failed.
+    Undo(DeploymentId),
+    /// Money for a deployment whose budget was raised.
+    Fund(CallId),
 }
 
 /// A transaction to submit on behalf of our own account.

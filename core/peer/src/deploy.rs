@@ -7,14 +7,16 @@ use std::collections::BTreeMap;
 
 use grange_api::{DeployDone, DeployPhase, LeaseEntry, Line, Problem, ProblemCode};
 use grange_ledger::{Action as Deed, Delegate, Deployment, Ledger, Transaction, Verb};
-use grange_market::{Match, Need, NoOffer, QuoteRequest};
+use grange_market::{MATCHES, Match, Need, NoOffer, QuoteRequest};
 use grange_types::manifest::On;
 use grange_types::{
     AccountId, Amount, BlobId, DeploymentId, Isolation, LeaseId, Manifest, Millis, PeerId, Quote, Service, Signed,
     SlotSpec, Time,
 };
 
-use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose, REQUEST_WITHIN, Submission};
+use crate::bids::{Bids, Verdict};
+use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose, Submission};
+use crate::describe;
 use crate::event::CallId;
 use crate::library::Library;
 use crate::message::{Ask, Channel, Probe, ProbeReply};
@@ -73,9 +75,10 @@ pub(crate) struct SlotPlan {
     number: u32,
     generation: u64,
     replaces: Option<LeaseId>,
-    asked: usize,
-    quote: Option<Signed<Quote>>,
+    bids: Option<Bids>,
     lease: Option<LeaseId>,
+    /// Who has it now, when that is not whose quote won.
+    moved: Option<PeerId>,
     serving: bool,
     probing: bool,
     reason: Option<String>,
@@ -89,14 +92,20 @@ pub(crate) fn plan(shelf: &Shelf, owner: AccountId, manifest: &Manifest, now: Ti
         for replica in 0..service.replicas {
             let need = Need { distinct_from: used.clone(), ..need_of(owner, service) };
             // More replicas than operators share; placement prefers distinct ones as long as there are any.
-            let found = shelf.index.find(&need, CANDIDATES, now);
+            let found = shelf.index.find(&need, MATCHES, now);
             let matches = match found {
-                Err(_) if !used.is_empty() => shelf.index.find(&need_of(owner, service), CANDIDATES, now)?,
+                Err(_) if !used.is_empty() => shelf.index.find(&need_of(owner, service), MATCHES, now)?,
                 other => other?,
             };
             let market = Need { on: On::Market, ..need_of(owner, service) };
             let fallback = shelf.index.find(&market, CANDIDATES, now).unwrap_or_default();
-            let dearest = matches.iter().chain(&fallback).map(|found| found.max_rate).max().unwrap_or(Amount::ZERO);
+            let dearest = matches
+                .iter()
+                .take(CANDIDATES)
+                .chain(&fallback)
+                .map(|found| found.max_rate)
+                .max()
+                .unwrap_or(Amount::ZERO);
             used.extend(matches.first().map(|found| found.operator));
             let spec = SlotSpec {
                 service: name.clone(),
@@ -120,17 +129,21 @@ impl SlotPlan {
             number: 0,
             generation: 1,
             replaces: None,
-            asked: 0,
-            quote: None,
+            bids: None,
             lease: None,
+            moved: None,
             serving: false,
             probing: false,
             reason: None,
         }
     }
 
+    fn quote(&self) -> Option<&Signed<Quote>> {
+        self.bids.as_ref().and_then(Bids::quote)
+    }
+
     fn provider(&self) -> Option<PeerId> {
-        self.quote.as_ref().map(|quote| quote.body.terms.provider)
+        self.moved.or_else(|| self.quote().map(|quote| quote.body.terms.provider))
     }
 }
 
@@ -158,6 +171,8 @@ struct Deploying {
     id: DeploymentId,
     /// The deed that opens or updates the deployment; gone once handed to the spine.
     opening: Option<Signed<Transaction>>,
+    /// What a raised budget adds to a deployment that is there already.
+    added: Amount,
     fresh: bool,
     slots: Vec<SlotPlan>,
     unsettled: usize,
@@ -175,8 +190,12 @@ pub(crate) struct Deploys {
 
 impl Deploys {
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        let next = |deploy: &Deploying| if deploy.phase == Phase::Start { deploy.next_probe } else { deploy.deadline };
-        self.under_way.values().map(next).min()
+        let next = |deploy: &Deploying| match deploy.phase {
+            Phase::Quote => deploy.slots.iter().filter_map(|plan| plan.bids.as_ref()?.poll_timeout()).min(),
+            Phase::Finalize => None,
+            Phase::Start => Some(deploy.next_probe),
+        };
+        self.under_way.values().map(|deploy| next(deploy).map_or(deploy.deadline, |at| at.min(deploy.deadline))).min()
     }
 
     /// Begins.
@@ -194,32 +213,12 @@ impl Deploys {
             Ok(Prepared::Deploy(mut deploying)) => {
                 phase(ctx, call, "match", Millis(0));
                 deploying.since = ctx.now;
-                let pending: Vec<u32> = deploying.pending();
+                deploying.ask(ctx, call);
                 self.under_way.insert(call, *deploying);
-                for slot in pending {
-                    self.ask_next(ctx, call, slot);
-                }
                 self.advance(ctx, ledger, call);
             }
             Err(problem) => ctx.line(call, Line::Problem(*problem), true),
         }
-    }
-
-    fn ask_next(&mut self, ctx: &mut Context, call: CallId, slot: u32) {
-        let Some(deploying) = self.under_way.get_mut(&call) else { return };
-        let (id, manifest) = (deploying.id, deploying.manifest);
-        let Some(plan) = deploying.slots.iter_mut().find(|plan| plan.number == slot) else { return };
-        let Some(found) = plan.matches.get(plan.asked).cloned() else {
-            let reason = plan.reason.clone().unwrap_or_else(|| "no provider is left to ask".into());
-            let text = format!("no provider took {}: {reason}", plan.spec.service);
-            let problem = Problem::new(ProblemCode::NoOffer, "deploy", deploying.name.clone(), text);
-            return self.fail(ctx, call, problem);
-        };
-        plan.asked += 1;
-        let Some(service) = deploying.services.services.get(&plan.spec.service) else { return };
-        let request = quote_request(id, slot, plan.generation, service, &plan.spec, found.own);
-        let ask = Ask::Quote { request, manifest, sources: vec![ctx.me] };
-        ctx.ask(found.provider, Channel::Market, &ask, REQUEST_WITHIN, Asked::DeployQuote { call, slot });
     }
 
     /// A provider answered our request for a quote, or did not.
@@ -227,27 +226,28 @@ impl Deploys {
         &mut self,
         ctx: &mut Context,
         ledger: &Ledger,
-        (call, slot): (CallId, u32),
+        (call, slot, from): (CallId, u32, PeerId),
         answer: Result<Signed<Quote>, String>,
     ) {
         let Some(deploying) = self.under_way.get_mut(&call) else { return };
         let Some(plan) = deploying.slots.iter_mut().find(|plan| plan.number == slot) else { return };
-        match answer {
-            Ok(quote) if quote.body.slot == slot && quote.body.deployment == deploying.id => plan.quote = Some(quote),
-            Ok(_) => plan.reason = Some("its quote is for something else".into()),
-            Err(reason) => plan.reason = Some(reason),
+        let Some(bids) = &mut plan.bids else { return };
+        match bids.answered(ctx, &Asked::DeployQuote { call, slot }, from, answer) {
+            Verdict::Won(_) => self.advance(ctx, ledger, call),
+            Verdict::Open => {}
+            Verdict::Lost { reason } => {
+                let text = format!("no provider took {}: {reason}", plan.spec.service);
+                let problem = Problem::new(ProblemCode::NoOffer, "deploy", deploying.name.clone(), text);
+                self.fail(ctx, ledger, call, problem);
+            }
         }
-        if plan.quote.is_none() {
-            return self.ask_next(ctx, call, slot);
-        }
-        self.advance(ctx, ledger, call);
     }
 
-    /// Goes on to the next phase when this one is done.
+    /// Goes on to the next phase, and the next, as long as there is nothing to wait for.
     fn advance(&mut self, ctx: &mut Context, ledger: &Ledger, call: CallId) {
         let Some(deploying) = self.under_way.get_mut(&call) else { return };
         match deploying.phase {
-            Phase::Quote if deploying.slots.iter().all(|plan| plan.quote.is_some() || !plan.is_pending()) => {
+            Phase::Quote if deploying.slots.iter().all(|plan| plan.quote().is_some() || !plan.is_pending()) => {
                 deploying.enter(ctx, call, Phase::Finalize);
                 deploying.submit(ctx, ledger, call);
             }
@@ -256,6 +256,8 @@ impl Deploys {
                 deploying.next_probe = ctx.now;
                 deploying.patience = PROBE_FIRST;
                 self.probe(ctx, call);
+                // Nothing may have had to start.
+                self.advance(ctx, ledger, call);
             }
             Phase::Start if deploying.next_wave() => {
                 deploying.enter(ctx, call, Phase::Finalize);
@@ -281,10 +283,7 @@ impl Deploys {
             }
             Err(rejection) => {
                 let problem = rejected("deploy", &deploying.name, rejection);
-                if deploying.fresh && ledger.view().deployment(deploying.id).is_some_and(Deployment::is_open) {
-                    ctx.submit(ledger, Deed::CloseDeployment { deployment: deploying.id }, Purpose::Register);
-                }
-                self.fail(ctx, call, problem);
+                self.fail(ctx, ledger, call, problem);
             }
         }
     }
@@ -323,7 +322,7 @@ impl Deploys {
     }
 
     /// Probes again, gives up on what takes too long.
-    pub(crate) fn tick(&mut self, ctx: &mut Context) {
+    pub(crate) fn tick(&mut self, ctx: &mut Context, ledger: &Ledger) {
         let late: Vec<CallId> =
             self.under_way.iter().filter(|(_, deploy)| ctx.now >= deploy.deadline).map(|(call, _)| *call).collect();
         for call in late {
@@ -334,7 +333,13 @@ impl Deploys {
                 slow.and_then(|plan| plan.reason.clone()).unwrap_or_else(|| "the ledger did not answer".into());
             let text = format!("{what} does not serve after {} s: {reason}", DEPLOY_WITHIN.0 / 1_000);
             let problem = Problem::new(ProblemCode::Timeout, "deploy", deploying.name.clone(), text);
-            self.fail(ctx, call, problem);
+            self.fail(ctx, ledger, call, problem);
+        }
+        for (call, deploying) in &mut self.under_way {
+            deploying.follow(ledger);
+            if deploying.phase == Phase::Quote {
+                deploying.hedge(ctx, *call);
+            }
         }
         let due = |deploy: &Deploying| deploy.phase == Phase::Start && ctx.now >= deploy.next_probe;
         let calls: Vec<CallId> =
@@ -344,8 +349,13 @@ impl Deploys {
         }
     }
 
-    fn fail(&mut self, ctx: &mut Context, call: CallId, problem: Problem) {
-        self.under_way.remove(&call);
+    /// Gives up. A deployment that this call made does not stay behind, open and paid.
+    fn fail(&mut self, ctx: &mut Context, ledger: &Ledger, call: CallId, problem: Problem) {
+        let deploying = self.under_way.remove(&call);
+        if let Some(Deploying { id, opening: None, fresh: true, .. }) = deploying {
+            // It may still wait for its block; the closing stands behind it.
+            ctx.submit(ledger, Deed::CloseDeployment { deployment: id }, Purpose::Undo(id));
+        }
         ctx.line(call, Line::Problem(problem), true);
     }
 }
@@ -378,7 +388,11 @@ fn prepare(
     }
     let mut slots = plan(shelf, ctx.account, &services, ctx.now)
         .map_err(|refusal| Box::new(no_offer("deploy", &name, &refusal)))?;
-    enough(ledger, &name, budget, &slots)?;
+    let spent = existing.as_ref().map_or(Amount::ZERO, |found| describe::settled(ledger, found));
+    enough(ledger, &name, budget.saturating_sub(spent), &slots)?;
+    // The budget is the most that the deployment may ever cost: what is there and what is spent count.
+    let there = existing.as_ref().map_or(budget, |found| describe::returnable(ledger, found).saturating_add(spent));
+    let added = budget.saturating_sub(there);
     let specs: Vec<SlotSpec> = slots.iter().map(|plan| plan.spec.clone()).collect();
     let providers: Vec<PeerId> =
         slots.iter().filter_map(|plan| plan.matches.first()).map(|found| found.provider).collect();
@@ -386,6 +400,7 @@ fn prepare(
     let deed = match &existing {
         Some(found) => {
             number(&mut slots, found);
+            slots.iter_mut().for_each(|plan| plan.stay(ledger));
             Deed::UpdateDeployment { deployment: found.id, manifest, slots: specs, delegates }
         }
         None => {
@@ -401,6 +416,7 @@ fn prepare(
         services,
         id,
         opening: Some(opening),
+        added,
         fresh: existing.is_none(),
         slots,
         unsettled: 0,
@@ -476,14 +492,52 @@ fn stewards(ctx: &Context, ledger: &Ledger, providers: &[PeerId], specs: &[SlotS
 }
 
 impl SlotPlan {
+    /// Puts the present provider first if it still fits: its copy of the service's data goes on there.
+    fn stay(&mut self, ledger: &Ledger) {
+        let present = self.replaces.and_then(|lease| ledger.view().lease(lease)).map(|lease| lease.terms.provider);
+        if let Some(place) = self.matches.iter().position(|found| Some(found.provider) == present) {
+            self.matches[..=place].rotate_right(1);
+        }
+        self.matches.truncate(CANDIDATES);
+    }
+
     const fn is_pending(&self) -> bool {
         !self.serving
     }
 }
 
 impl Deploying {
-    fn pending(&self) -> Vec<u32> {
-        self.slots.iter().filter(|plan| plan.is_pending()).map(|plan| plan.number).collect()
+    /// Asks for quotes for everything that has to move or start.
+    fn ask(&mut self, ctx: &mut Context, call: CallId) {
+        let (id, manifest) = (self.id, self.manifest);
+        for plan in self.slots.iter_mut().filter(|plan| plan.is_pending()) {
+            let Some(service) = self.services.services.get(&plan.spec.service) else { continue };
+            let request = quote_request(id, plan.number, plan.generation, service, &plan.spec, false);
+            plan.bids = Some(Bids::new(request, manifest, plan.matches.clone()));
+        }
+        self.hedge(ctx, call);
+    }
+
+    /// Asks further offers where the answers take their time.
+    fn hedge(&mut self, ctx: &mut Context, call: CallId) {
+        for plan in &mut self.slots {
+            if let Some(bids) = &mut plan.bids {
+                bids.tick(ctx, &Asked::DeployQuote { call, slot: plan.number });
+            }
+        }
+    }
+
+    /// A payer may have replaced what died before it ever served: the slot's present lease counts.
+    fn follow(&mut self, ledger: &Ledger) {
+        let view = ledger.view();
+        for plan in self.slots.iter_mut().filter(|plan| !plan.serving && plan.lease.is_some()) {
+            let open = view.open_lease_of(self.id, plan.number).filter(|open| Some(open.id) != plan.lease);
+            if let Some(open) = open {
+                (plan.lease, plan.generation) = (Some(open.id), open.generation);
+                plan.moved = Some(open.terms.provider);
+                plan.probing = false;
+            }
+        }
     }
 
     fn enter(&mut self, ctx: &mut Context, call: CallId, next: Phase) {
@@ -509,6 +563,11 @@ impl Deploying {
     /// Hands the deployment and the leases of what need not wait to the spine, in the order in which they build on each
     /// other.
     fn submit(&mut self, ctx: &mut Context, ledger: &Ledger, call: CallId) {
+        if !self.added.is_zero() {
+            let amount = core::mem::take(&mut self.added);
+            ctx.submit(ledger, Deed::FundDeployment { deployment: self.id, amount }, Purpose::Fund(call));
+            self.unsettled += 1;
+        }
         if let Some(transaction) = self.opening.take() {
             ctx.submissions.push_back(Submission { transaction, purpose: Purpose::Deploy(call) });
             self.unsettled += 1;
@@ -518,7 +577,7 @@ impl Deploying {
             if !plan.is_pending() || plan.lease.is_some() {
                 continue;
             }
-            let Some(quote) = plan.quote.clone() else { continue };
+            let Some(quote) = plan.quote().cloned() else { continue };
             let deed = Deed::OpenLease { quote: Box::new(quote), replaces: plan.replaces };
             plan.lease = Some(LeaseId(ctx.submit(ledger, deed, Purpose::Deploy(call)).0));
             self.unsettled += 1;
@@ -550,7 +609,7 @@ fn done(ctx: &Context, ledger: &Ledger, deployment: &Deployment, changed: bool) 
             service: slot.spec.service.clone(),
             replica: slot.spec.replica,
             provider: lease.terms.provider,
-            display: crate::describe::display(ledger, lease.terms.provider),
+            display: describe::display(ledger, lease.terms.provider),
             generation: lease.generation,
             price_per_hour: lease.terms.prices.per_hour(&lease.terms.resources),
         })
@@ -558,7 +617,7 @@ fn done(ctx: &Context, ledger: &Ledger, deployment: &Deployment, changed: bool) 
     DeployDone {
         deployment: deployment.name().unwrap_or_default().to_owned(),
         id: deployment.id,
-        urls: crate::describe::urls(ctx, deployment),
+        urls: describe::urls(ctx, deployment),
         leases: deployment.slots.iter().filter_map(entry).collect(),
         changed,
     }

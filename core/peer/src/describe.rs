@@ -253,6 +253,12 @@ pub(crate) fn usage(ledger: &Ledger, deployment: &Deployment, payer: &Payer) -> 
     usage
 }
 
+/// What a deployment has paid so far.
+pub(crate) fn settled(ledger: &Ledger, deployment: &Deployment) -> Amount {
+    let leases = ledger.view().leases_of(deployment.id).map(|lease| lease.settled);
+    deployment.archived.saturating_add(leases.sum())
+}
+
 /// What a deployment of ours would give back if it were closed now.
 pub(crate) fn returnable(ledger: &Ledger, deployment: &Deployment) -> Amount {
     let view = ledger.view();

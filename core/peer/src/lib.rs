@@ -11,6 +11,7 @@
 //! | `sync` | fetches decided blocks from a peer that has more |
 //! | `shelf` | our price sheet, and the sheets of others |
 //! | `seller` | quotes, runs what is leased from us, keeps receipts, settles and renews |
+//! | `bids` | asks for quotes for one slot and judges them |
 //! | `payer` | for deployments we own or steward: probes, meters, signs receipts, replaces what died |
 //! | `deploy` | takes a manifest from the user to serving replicas |
 //! | `history` | what came to our account and what went |
@@ -25,6 +26,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod action;
+mod bids;
 mod calls;
 mod config;
 mod context;

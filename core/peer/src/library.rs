@@ -67,6 +67,7 @@ impl Library {
         let view = ledger.view();
         let named: BTreeSet<BlobId> = view.deployments().map(|deployment| deployment.manifest).collect();
         self.manifests.retain(|id, _| named.contains(id));
+        self.fetching.retain(|id, _| named.contains(id));
     }
 }
 

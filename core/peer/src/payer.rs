@@ -19,7 +19,8 @@ use grange_types::{
 };
 
 use crate::action::Action;
-use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose, REQUEST_WITHIN};
+use crate::bids::{Bids, Verdict};
+use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose};
 use crate::deploy::{need_of, quote_request};
 use crate::event::Visit;
 use crate::library::{Library, is_payer};
@@ -37,6 +38,8 @@ const CANDIDATES: usize = 4;
 /// How long an attempt to fill a slot may take before the next.
 const FILL_WITHIN: Millis = Millis::seconds(4);
 
+/// After so many visits without an answer, about a minute, another provider is tried.
+const SILENT: u32 = 12;
 /// How long the owner's node leaves a vacant slot alone, and how much longer each payer after it.
 const PATIENCE: Millis = Millis::seconds(5);
 const RANK_PATIENCE: Millis = Millis::seconds(3);
@@ -50,6 +53,8 @@ struct Metered {
     /// How its service is to be judged, once its manifest is here.
     health: Option<HealthCheck>,
     judged: Judged,
+    /// Visits in a row that its node took and nobody answered.
+    silent: u32,
 }
 
 /// Answers that a health check does not accept.
@@ -62,8 +67,7 @@ struct Judged {
 /// A slot that is being filled.
 struct Filling {
     replaces: Option<LeaseId>,
-    generation: u64,
-    candidates: Vec<PeerId>,
+    bids: Bids,
     until: Time,
 }
 
@@ -107,7 +111,7 @@ impl Payer {
         let taken_on = |found: &&Deployment| steward || found.owner == ctx.account;
         let ours: Vec<&Deployment> =
             view.deployments().filter(|found| found.is_open() && is_payer(ctx, found)).filter(taken_on).collect();
-        self.forget_ended(ledger);
+        self.forget_ended(ctx, ledger);
         for deployment in ours {
             if library.get(deployment.manifest).is_none() {
                 library.want(ctx, deployment);
@@ -118,13 +122,20 @@ impl Payer {
         self.watch.handle(ctx.now, Seen::Tick);
         self.replace_dead(ctx, ledger, library, shelf);
         self.filling.retain(|_, filling| filling.until > ctx.now);
+        for ((deployment, slot), filling) in &mut self.filling {
+            filling.bids.tick(ctx, &Asked::PlaceQuote { deployment: *deployment, slot: *slot });
+        }
     }
 
-    fn forget_ended(&mut self, ledger: &Ledger) {
+    fn forget_ended(&mut self, ctx: &mut Context, ledger: &Ledger) {
         let view = ledger.view();
+        let open = |id: &DeploymentId| view.deployment(*id).is_some_and(Deployment::is_open);
+        self.exhausted.retain(|id, _| open(id));
+        self.vacant_since.retain(|(id, _), _| open(id));
         let ended = |id: &LeaseId| view.lease(*id).is_none_or(|lease| !lease.is_open(view.now()));
         let gone: Vec<LeaseId> = self.metered.keys().filter(|id| ended(id)).copied().collect();
         for lease in gone {
+            self.sign_last(ctx, ledger, lease);
             self.metered.remove(&lease);
             self.watch.handle(Time(0), Seen::End { lease });
         }
@@ -171,9 +182,19 @@ impl Payer {
             reason: None,
             health: None,
             judged: Judged::default(),
+            silent: 0,
         };
         self.metered.insert(lease.id, metered);
         self.watch.handle(ctx.now, Seen::Begin { lease: lease.id });
+    }
+
+    /// Signs for what was counted until a lease ended: its provider may still hand that in.
+    fn sign_last(&mut self, ctx: &mut Context, ledger: &Ledger, id: LeaseId) {
+        let view = ledger.view();
+        let Some(lease) = view.lease(id) else { return };
+        if let Some(deployment) = view.deployment(lease.deployment) {
+            self.sign(ctx, ledger, deployment, lease);
+        }
     }
 
     fn sign(&mut self, ctx: &mut Context, ledger: &Ledger, deployment: &Deployment, lease: &Lease) {
@@ -182,7 +203,8 @@ impl Payer {
             return;
         }
         let Some(metered) = self.metered.get_mut(&lease.id) else { return };
-        let elapsed = ledger.view().now().since(lease.start);
+        let until = lease.ended.map_or(ledger.view().now(), |ended| ended.min(ledger.view().now()));
+        let elapsed = until.since(lease.start);
         if let Some(receipt) = metered.meter.receipt(ctx.now, elapsed) {
             let expires = ledger.time().max(ctx.now).after(RECEIPT_LIFE);
             metered.last = Some(Signed::seal(ctx.network, &ctx.key, expires, receipt));
@@ -246,6 +268,7 @@ impl Payer {
         let Some(metered) = self.metered.get_mut(&lease) else { return };
         match visit {
             Visit::Answered(status) => {
+                metered.silent = 0;
                 let verdict = metered.accept(now, status);
                 self.judge(now, lease, verdict);
             }
@@ -258,12 +281,17 @@ impl Payer {
         }
     }
 
-    /// A replica whose node took the request but which says nothing. It may be its own program that never ends: that is
-    /// not paid for, and no reason to have the same program not end elsewhere.
+    /// A replica whose node took the request but which says nothing. It may be its own program that never ends, which
+    /// moving does not cure: that is not paid for, and only after a long while is another provider tried.
     fn silent(&mut self, now: Time, lease: LeaseId) {
         let Some(metered) = self.metered.get_mut(&lease) else { return };
+        metered.silent = metered.silent.saturating_add(1);
+        let reason = format!("it did not answer within {VISIT_WITHIN} ms; silence is not paid");
+        if metered.silent >= SILENT {
+            return self.judge(now, lease, Err(reason));
+        }
         metered.probing = false;
-        metered.reason = Some(format!("it did not answer within {VISIT_WITHIN} ms; silence is not paid"));
+        metered.reason = Some(reason);
         metered.meter.probe(now, false);
         self.watch.handle(now, Seen::Probe { lease, ok: true });
     }
@@ -290,11 +318,12 @@ impl Payer {
         }
     }
 
-    /// A gateway counted. Whoever is of the provider's operator is not believed.
-    pub(crate) fn counted(&mut self, ledger: &Ledger, from: PeerId, counted: Counted) {
+    /// A gateway counted. Whoever is of the provider's operator is not believed, nor whoever has no name on the ledger:
+    /// keys cost nothing. Our own gateway is believed in any case.
+    pub(crate) fn counted(&mut self, ctx: &Context, ledger: &Ledger, from: PeerId, counted: Counted) {
         let Some(metered) = self.metered.get_mut(&counted.lease) else { return };
-        let operator = ledger.view().operator_of(from).unwrap_or_else(|| from.account());
-        if operator != metered.meter.terms().operator {
+        let known = ledger.view().operator_of(from).or_else(|| (from == ctx.me).then_some(ctx.account));
+        if known.is_some_and(|operator| operator != metered.meter.terms().operator) {
             metered.meter.gateway(counted.requests, ByteCount(counted.egress));
         }
     }
@@ -366,14 +395,13 @@ impl Payer {
             let key = (deployment.id, pick.slot);
             let Some(slot) = deployment.slot(pick.slot).filter(|_| !self.filling.contains_key(&key)) else { continue };
             let Ok(matches) = pick.matches else { continue };
-            let filling = Filling {
-                replaces: ledger.view().open_lease_of(deployment.id, pick.slot).map(|lease| lease.id),
-                generation: slot.generation + 1,
-                candidates: matches.iter().rev().map(|found| found.provider).collect(),
-                until: ctx.now.after(FILL_WITHIN),
-            };
-            self.filling.insert(key, filling);
-            self.ask_next(ctx, deployment, manifest, pick.slot);
+            let Some(service) = manifest.services.get(&slot.spec.service) else { continue };
+            let generation = slot.generation + 1;
+            let request = quote_request(deployment.id, pick.slot, generation, service, &slot.spec, false);
+            let mut bids = Bids::new(request, deployment.manifest, matches);
+            bids.tick(ctx, &Asked::PlaceQuote { deployment: deployment.id, slot: pick.slot });
+            let replaces = ledger.view().open_lease_of(deployment.id, pick.slot).map(|lease| lease.id);
+            self.filling.insert(key, Filling { replaces, bids, until: ctx.now.after(FILL_WITHIN) });
         }
     }
 
@@ -406,41 +434,19 @@ impl Payer {
         (needs, held)
     }
 
-    fn ask_next(&mut self, ctx: &mut Context, deployment: &Deployment, manifest: &Manifest, slot: u32) {
-        let Some(filling) = self.filling.get_mut(&(deployment.id, slot)) else { return };
-        let Some(provider) = filling.candidates.pop() else { return };
-        let Some(spec) = deployment.slot(slot).map(|slot| &slot.spec) else { return };
-        let Some(service) = manifest.services.get(&spec.service) else { return };
-        let own = provider.account() == deployment.owner;
-        let request = quote_request(deployment.id, slot, filling.generation, service, spec, own);
-        let ask = Ask::Quote { request, manifest: deployment.manifest, sources: vec![ctx.me] };
-        let asked = Asked::PlaceQuote { deployment: deployment.id, slot };
-        ctx.ask(provider, Channel::Market, &ask, REQUEST_WITHIN, asked);
-    }
-
     /// A provider answered our request for a quote for a slot, or did not.
     pub(crate) fn quoted(
         &mut self,
         ctx: &mut Context,
         ledger: &Ledger,
-        library: &Library,
-        (id, slot): (DeploymentId, u32),
-        quote: Option<Signed<Quote>>,
+        (deployment, slot): (DeploymentId, u32),
+        from: PeerId,
+        answer: Result<Signed<Quote>, String>,
     ) {
-        let view = ledger.view();
-        let Some(deployment) = view.deployment(id) else { return };
-        let Some(filling) = self.filling.get(&(id, slot)) else { return };
-        let expected = |quote: &Signed<Quote>| quote.body.slot == slot && quote.body.generation == filling.generation;
-        match quote.filter(expected) {
-            Some(quote) => {
-                let deed = Deed::OpenLease { quote: Box::new(quote), replaces: filling.replaces };
-                ctx.submit(ledger, deed, Purpose::Place(id, slot));
-            }
-            None => {
-                if let Some(manifest) = library.get(deployment.manifest) {
-                    self.ask_next(ctx, deployment, manifest, slot);
-                }
-            }
+        let Some(filling) = self.filling.get_mut(&(deployment, slot)) else { return };
+        if let Verdict::Won(quote) = filling.bids.answered(ctx, &Asked::PlaceQuote { deployment, slot }, from, answer) {
+            let deed = Deed::OpenLease { quote, replaces: filling.replaces };
+            ctx.submit(ledger, deed, Purpose::Place(deployment, slot));
         }
     }
 

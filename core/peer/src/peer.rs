@@ -30,6 +30,8 @@ use crate::sync::Sync;
 const TICK_EVERY: Millis = Millis(500);
 /// A quorum that is linked and still decides nothing for so long is a halt.
 const HALTED_AFTER: Millis = Millis::seconds(15);
+/// A node that lacks so many blocks is not up to date.
+const LAG: u64 = 10;
 /// Our registration is tried again after so long.
 const REGISTER_AGAIN: Millis = Millis::seconds(10);
 
@@ -157,7 +159,9 @@ impl Peer {
             Event::Request { id, from, channel, bytes } => self.request(id, from, channel, &bytes),
             Event::Response { id, answer } => self.response(id, answer),
             Event::Gossip { bytes } => {
-                if let Ok(message) = MarketMessage::decode(&bytes) {
+                // Who delivered it says nothing of who wrote it: only what its author signed and everybody may hear counts.
+                if let Ok(message @ (MarketMessage::Sheet(_) | MarketMessage::Delta(_))) = MarketMessage::decode(&bytes)
+                {
                     self.market(self.ctx.me, message);
                 }
             }
@@ -233,6 +237,15 @@ impl Peer {
                 quorum.connected, quorum.total, quorum.needed
             ));
         }
+        if let Some(fault) = self.spine.fault() {
+            return Some(format!(
+                "this validator is silent: {fault}; restart it, and if that does not help, remove its log"
+            ));
+        }
+        let behind = self.sync.behind(&self.spine.validators(), self.spine.ledger.height());
+        if behind > LAG {
+            return Some(format!("this node is {behind} blocks behind and catches up; running apps go on"));
+        }
         let quiet = self.ctx.now.since(self.spine.moved);
         if quiet > HALTED_AFTER {
             return Some(format!("the ledger has not moved for {} s; running apps go on", quiet.0 / 1_000));
@@ -274,8 +287,7 @@ impl Peer {
         match message {
             MarketMessage::Sheet(sheet) => shelf.take_sheet(ctx, &spine.ledger, sheet),
             MarketMessage::Delta(delta) => shelf.take_delta(ctx, &delta),
-            MarketMessage::Counted(counted) => payer.counted(&spine.ledger, from, counted),
-            // Gossip is nobody's word: it comes as our own.
+            MarketMessage::Counted(counted) => payer.counted(ctx, &spine.ledger, from, counted),
             MarketMessage::Steward(true) if ctx.linked.contains(&from) => drop(ctx.stewards.insert(from)),
             MarketMessage::Steward(_) => drop(ctx.stewards.remove(&from)),
             MarketMessage::Receipt(receipt) => {
@@ -322,10 +334,8 @@ impl Peer {
         match asked {
             Asked::Sync => sync.answered(ctx, spine, from, answer),
             Asked::Probe { lease } => payer.probed(ctx, ledger, library, lease, probed()),
-            Asked::PlaceQuote { deployment, slot } => {
-                payer.quoted(ctx, ledger, library, (deployment, slot), quoted().ok())
-            }
-            Asked::DeployQuote { call, slot } => deploys.quoted(ctx, ledger, (call, slot), quoted()),
+            Asked::PlaceQuote { deployment, slot } => payer.quoted(ctx, ledger, (deployment, slot), from, quoted()),
+            Asked::DeployQuote { call, slot } => deploys.quoted(ctx, ledger, (call, slot, from), quoted()),
             Asked::DeployProbe { call, lease } => deploys.probed(ctx, ledger, (call, lease), probed()),
             Asked::ListProbe { call, lease } => calls.probed(ctx, ledger, (call, lease), probed()),
         }
@@ -354,7 +364,7 @@ impl Peer {
         let stewards = deployment.delegates.iter().map(|delegate| delegate.account);
         for peer in core::iter::once(deployment.owner).chain(stewards).map(AccountId::peer) {
             if peer == ctx.me {
-                payer.counted(&spine.ledger, peer, counted);
+                payer.counted(ctx, &spine.ledger, peer, counted);
             } else {
                 ctx.send(peer, Channel::Market, &MarketMessage::Counted(counted));
             }
@@ -403,7 +413,7 @@ impl Peer {
         let Self { ctx, spine, library, shelf, seller, payer, deploys, .. } = self;
         spine.let_out(ctx);
         spine.tell(ctx, Said::Tick);
-        deploys.tick(ctx);
+        deploys.tick(ctx, &spine.ledger);
         payer.tick(ctx, &spine.ledger, library, shelf, self.roles.steward);
         if ctx.now < self.next_tick {
             return;
@@ -478,10 +488,10 @@ impl Peer {
         match purpose {
             Purpose::Call(id) => calls.outcome(ctx, id, outcome),
             Purpose::Down(id, deployment) => calls.closed(ctx, id, deployment, outcome),
-            Purpose::Deploy(id) => deploys.outcome(ctx, &spine.ledger, id, outcome),
+            Purpose::Deploy(id) | Purpose::Fund(id) => deploys.outcome(ctx, &spine.ledger, id, outcome),
             Purpose::Place(deployment, slot) => payer.placed(ctx, (deployment, slot), outcome),
             Purpose::Renew(lease) => seller.renewed(lease, outcome),
-            Purpose::Settle(_) | Purpose::Register | Purpose::Close(_) => {}
+            Purpose::Settle(_) | Purpose::Register | Purpose::Close(_) | Purpose::Undo(_) => {}
         }
         if let Err(rejection) = outcome {
             let (purpose, reason) = (format!("{purpose:?}"), sentence(rejection));

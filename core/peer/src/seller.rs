@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use grange_ledger::{Action as Deed, Deployment, Lease, Ledger, Rejection, Verb};
 use grange_market::till::Settled;
-use grange_market::{Desk, QuoteRequest, Till};
+use grange_market::{Desk, OpenError, QuoteRequest, Till};
 use grange_types::{Counters, LeaseId, Manifest, Millis, PeerId, Quote, Receipt, Signed, Time};
 
 use crate::action::{Action, Work};
@@ -76,8 +76,21 @@ impl Seller {
         request: &QuoteRequest,
     ) -> Result<Signed<Quote>, String> {
         let desk = self.desk.as_mut().ok_or("this node sells nothing")?;
-        // A deployment that is not on the ledger yet can only be its asker's own.
-        let owner = ledger.view().deployment(request.deployment).map_or(from.account(), |found| found.owner);
+        let owner = match ledger.view().deployment(request.deployment) {
+            Some(found) => {
+                // Else anybody could have its turn taken by a generation that never comes. A slot that is not there yet is
+                // of an update under way.
+                let next = found.slot(request.slot).map_or(1, |slot| slot.generation + 1);
+                let may = found.owner == from.account() || found.delegates_to(from.account(), Verb::Place);
+                if !may || request.generation != next {
+                    return Err("only who may place the slot's next generation is quoted for it".into());
+                }
+                found.owner
+            }
+            // A deployment that is not on the ledger yet can only be its asker's own.
+            None if request.generation == 1 => from.account(),
+            None => return Err("a deployment begins with generation 1".into()),
+        };
         // The block that opens the lease is still to come; the last one may be hours old.
         let now = ledger.time().max(ctx.now);
         let quote = desk.quote(request, owner, now).map_err(|refusal| refusal.to_string())?;
@@ -133,8 +146,12 @@ impl Seller {
             return;
         }
         if let Some(desk) = &mut self.desk {
-            // A lease we never quoted for is still a lease: the ledger checked our signature on the quote.
-            let _ = desk.opened(id, lease.deployment, lease.slot, lease.generation, &lease.terms);
+            let opened = desk.opened(id, lease.deployment, lease.slot, lease.generation, &lease.terms);
+            if let Err(OpenError::NoRoom { .. }) = opened {
+                // What was reserved lapsed and was sold to another: better no lease than two that share.
+                ctx.submit(ledger, Deed::CloseLease { lease: id }, Purpose::Close(id));
+                return;
+            }
         }
         self.till.open(ctx.now, id, lease.generation, lease.terms.clone(), paid, lease.counters);
         let Lease { generation, counters, .. } = *lease;

@@ -99,6 +99,11 @@ impl Spine {
         self.consensus.quorum()
     }
 
+    /// Why our validator says nothing, if it does not.
+    pub(crate) fn fault(&self) -> Option<String> {
+        self.consensus.fault().map(|fault| sentence(fault))
+    }
+
     pub(crate) fn mempool_len(&self) -> usize {
         self.mempool.len()
     }

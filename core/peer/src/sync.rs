@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use grange_types::{Height, PeerId, Wire};
+use grange_consensus::ValidatorSet;
+use grange_types::{Height, Millis, PeerId, Time, Wire};
 
 use crate::context::{Asked, Context};
 use crate::message::{Channel, Head, SyncReply, SyncRequest};
@@ -11,11 +12,16 @@ use crate::spine::Spine;
 /// A page of blocks may be two megabytes over a slow line.
 const PAGE_WITHIN: u64 = 10_000;
 
+/// For how long a peer that broke its word is not asked.
+const TIRED: Millis = Millis::seconds(30);
+
 /// Who has what, and whom we are asking.
 #[derive(Debug, Default)]
 pub(crate) struct Sync {
     heads: BTreeMap<PeerId, Height>,
     asking: Option<PeerId>,
+    /// Peers that did not have what they promised, and until when they are not asked.
+    tired: BTreeMap<PeerId, Time>,
 }
 
 impl Sync {
@@ -47,6 +53,21 @@ impl Sync {
         }
     }
 
+    /// How many blocks are missing here, by the word of more validators than may lie.
+    pub(crate) fn behind(&self, validators: &ValidatorSet, ours: Height) -> u64 {
+        let mut heads: Vec<(u64, u64)> = validators
+            .iter()
+            .filter_map(|validator| Some((self.heads.get(&validator.peer)?.0, validator.power)))
+            .collect();
+        heads.sort_unstable_by(|left, right| right.cmp(left));
+        let mut power = 0;
+        let enough = |(head, weight): (u64, u64)| {
+            power += weight;
+            (power * 3 > validators.total()).then_some(head)
+        };
+        heads.into_iter().find_map(enough).map_or(0, |head| head.saturating_sub(ours.0))
+    }
+
     /// Asks the peer with the longest chain for what follows ours, unless we are asking already.
     pub(crate) fn pursue(&mut self, ctx: &mut Context, spine: &mut Spine) {
         for (peer, height) in spine.ahead.drain(..).collect::<Vec<_>>() {
@@ -57,7 +78,9 @@ impl Sync {
             return;
         }
         let ours = spine.ledger.height();
-        let best = self.heads.iter().filter(|(peer, _)| ctx.linked.contains(peer)).max_by_key(|(_, height)| **height);
+        self.tired.retain(|_, until| *until > ctx.now);
+        let asked = |peer: &PeerId| ctx.linked.contains(peer) && !self.tired.contains_key(peer);
+        let best = self.heads.iter().filter(|(peer, _)| asked(peer)).max_by_key(|(_, height)| **height);
         let Some((&peer, &height)) = best else { return };
         if height > ours {
             self.asking = Some(peer);
@@ -73,8 +96,9 @@ impl Sync {
             _ => false,
         };
         if !honest || spine.ledger.height() == before {
-            // It does not have what it promised; whoever does will say so again.
+            // It does not have what it promised; others are asked first, however much it promises again.
             self.heads.remove(&from);
+            self.tired.insert(from, ctx.now.after(TIRED));
         }
     }
 }

@@ -78,7 +78,7 @@ fn a_provider_that_stops_serving_is_not_paid_past_its_last_receipt() {
 }
 
 #[test]
-fn silence_is_not_paid_and_is_no_reason_to_move() {
+fn silence_is_not_paid_and_moves_only_after_a_long_while() {
     let mut world = World::new(4);
     world.settle();
     let done = world.deploy(0, manifest("shop", "10")).unwrap();
@@ -90,6 +90,67 @@ fn silence_is_not_paid_and_is_no_reason_to_move() {
     let view = world.peer(0).ledger().view();
     assert_eq!(view.open_lease_of(done.id, 0).unwrap().id, id, "it stays where it is");
     assert!(lease(&world, id).counters.served <= Millis(served.0 + 1_000));
+    let moved = |world: &World| world.peer(0).ledger().view().open_lease_of(done.id, 0).is_some_and(|it| it.id != id);
+    world.until("another provider is tried", Millis::seconds(60), moved);
+}
+
+/// A user changes only the budget, then removes a service: nothing has to start, and the money follows the file.
+#[test]
+fn a_change_in_which_nothing_starts_is_done_at_once() {
+    let mut world = World::new(4);
+    world.settle();
+    let mut app = manifest("shop", "1");
+    let web = app.services["web"].clone();
+    app.services.insert("api".into(), grange_types::Service { route: Some("/api".into()), ..web });
+    let done = world.deploy(0, app.clone()).unwrap();
+    world.run_for(Millis::seconds(60));
+    app.budget = credits("5");
+    let begun = world.now;
+    let again = world.deploy(0, app.clone()).unwrap();
+    assert!(world.now.since(begun) < Millis::seconds(10), "it took {} ms", world.now.since(begun).0);
+    assert_eq!(again.leases, done.leases, "what runs goes on");
+    let Ok(Reply::Wallet(wallet)) = world.ask(0, Call::Wallet) else { panic!("no wallet") };
+    let paid = usage(&mut world, "shop").settled;
+    assert_eq!(wallet.pending, less(credits("5"), paid), "the budget is what the file says");
+    app.services.remove("api");
+    let removed = world.deploy(0, app).unwrap();
+    assert_eq!(removed.leases.len(), 1);
+    world.run_for(Millis::seconds(5));
+    let api = done.leases.iter().find(|entry| entry.service == "api").unwrap();
+    assert!(!world.runs(world.index_of(api.provider), api.lease), "what is not in the file any more stops");
+}
+
+/// An edit stays with its provider, although another has become cheaper: its data is there.
+#[test]
+fn an_edit_stays_where_its_data_is() {
+    let mut world = World::new(4);
+    world.settle();
+    let mut app = manifest("shop", "10");
+    let done = world.deploy(0, app.clone()).unwrap();
+    let free = grange_types::Prices { cpu_hour: credits("0.000001"), ..Default::default() };
+    world.ask(3, Call::SetPrices(free.into())).unwrap();
+    world.run_for(Millis::seconds(5));
+    app.services.get_mut("web").unwrap().environment.insert("COLOUR".into(), "blue".into());
+    let again = world.deploy(0, app).unwrap();
+    assert_eq!((again.leases[0].generation, again.leases[0].provider), (2, done.leases[0].provider));
+}
+
+/// A stranger's gossip and a stranger's count are nobody's bill.
+#[test]
+fn counts_of_strangers_and_of_gossip_are_not_believed() {
+    let honest = earned(Villain::Honest);
+    let mut world = World::new(4);
+    world.settle();
+    let done = world.deploy(0, manifest("shop", "10")).unwrap();
+    let (id, provider) = (done.leases[0].lease, world.index_of(done.leases[0].provider));
+    for _ in 0..300 {
+        world.run_for(Millis(1_000));
+        world.whisper(0, id, 1_000_000);
+    }
+    world.ask(0, Call::Down { name: "shop".into() }).unwrap();
+    world.run_for(Millis::seconds(60));
+    let earned = less(balance(&world, provider), Amount::credits(1_000));
+    assert!(earned < honest, "{earned} without any request, {honest} with six thousand");
 }
 
 #[test]

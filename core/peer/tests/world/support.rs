@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use grange_api::{Call, Line, Problem, Reply};
 use grange_ledger::{Genesis, GenesisAccount, NodeEntry, Parameters, Validator};
 use grange_peer::{
-    Action, CallId, Channel, Config, Event, Peer, Recovery, RequestId, Roles, SyncReply, Visit, WorkEvent,
+    Action, CallId, Channel, Config, Counted, Event, MarketMessage, Peer, Recovery, RequestId, Roles, SyncReply, Visit,
+    WorkEvent,
 };
 use grange_types::manifest::Placement;
 use grange_types::{
@@ -373,11 +374,13 @@ impl World {
                 host.running.insert(work.lease, running);
                 self.schedule(index, STARTS, Delivery::Served(work.lease));
             }
-            Action::Visit { lease, generation, provider, .. } => self.visit(index, lease, generation, provider),
+            Action::Visit { lease, generation, provider, within, .. } => {
+                self.visit(index, lease, generation, provider, Millis(within));
+            }
             Action::Stop { lease } => drop(host.running.remove(&lease)),
             Action::Reply { call, reply } => drop(host.replies.insert(call, *reply)),
             Action::Line { call, line, .. } => host.lines.entry(call).or_default().push(*line),
-            Action::Prepare { .. } | Action::Note { .. } => {}
+            Action::Note { .. } => {}
             Action::Halt { reason } => panic!("operator {index} halted: {reason}"),
         }
     }
@@ -414,7 +417,7 @@ impl World {
         self.deliver(index, Millis(5), Event::Fetched { deployment, manifests });
     }
 
-    fn visit(&mut self, from: usize, lease: LeaseId, generation: u64, provider: PeerId) {
+    fn visit(&mut self, from: usize, lease: LeaseId, generation: u64, provider: PeerId, within: Millis) {
         let target = &self.hosts[self.index_of(provider)];
         let runs = target.running.get(&lease).is_some_and(|run| run.serving && run.generation == generation);
         let answers = target.peer.is_some() && target.villain != Villain::Pretends;
@@ -424,7 +427,8 @@ impl World {
             _ if runs && answers => Visit::Answered(status),
             _ => Visit::Failed { reason: "it does not answer".to_owned() },
         };
-        self.deliver(from, Millis(2 * LATENCY.0), Event::Visited { lease, visit });
+        let after = if visit == Visit::Late { within } else { Millis(2 * LATENCY.0) };
+        self.deliver(from, after, Event::Visited { lease, visit });
     }
 
     /// Requests through a gateway reach the replica of a lease; both sides count them.
@@ -436,6 +440,20 @@ impl World {
             }
         }
         self.deliver(gateway, Millis(0), Event::Counted { lease, requests, egress });
+    }
+
+    /// Counts that nobody may believe: gossiped, and from a key that the ledger does not know.
+    pub(crate) fn whisper(&mut self, to: usize, lease: LeaseId, requests: u64) {
+        let bytes = MarketMessage::Counted(Counted { lease, requests, egress: 0 }).encode();
+        let from = PeerId([0x77; 32]);
+        self.deliver(to, LATENCY, Event::Gossip { bytes: bytes.clone() });
+        self.deliver(to, LATENCY, Event::Message { from, channel: Channel::Market, bytes });
+        // The provider says the same, so that a believer would pay.
+        for host in &mut self.hosts {
+            if let Some(running) = host.running.get_mut(&lease) {
+                running.requests += requests;
+            }
+        }
     }
 
     /// How many hosts run a workload for a lease.
