@@ -24,6 +24,7 @@ fn check(path: &str) {
 #[test]
 fn every_committed_component_has_the_hash_beside_it() {
     check("guestbook/guestbook.wasm");
+    check("js-engine/js-engine.wasm");
     for fixture in ["core", "echo", "fetch", "loop", "memhog"] {
         check(&format!("fixtures/{fixture}.wasm"));
     }
@@ -33,4 +34,11 @@ fn every_committed_component_has_the_hash_beside_it() {
 fn the_guestbook_is_small() {
     let size = fs::metadata(examples("guestbook/guestbook.wasm")).unwrap().len();
     assert!(size <= 300 * 1_024, "{size} bytes");
+}
+
+/// It is in the binary, and in every project that is made of it.
+#[test]
+fn the_javascript_engine_is_small() {
+    let size = fs::metadata(examples("js-engine/js-engine.wasm")).unwrap().len();
+    assert!(size <= 1_500 * 1_024, "{size} bytes");
 }

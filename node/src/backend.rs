@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock::Clock;
 use crate::found::Invitation;
 use crate::ingress::Ingress;
-use crate::papers::{self, PaperRequest};
+use crate::papers::{PaperRequest, Papers};
 use crate::pump::{Calls, PumpState, Waiting};
 use crate::settings::{Contact, Folder};
 use crate::workloads::{Workloads, chain};
@@ -50,7 +50,7 @@ impl Backend for Api {
                 Call::RotateToken => self.rotate_token(),
                 Call::Invite(request) => self.invite(request.valid_for),
                 Call::Logs { name, service, follow, after } => {
-                    self.papers(PaperRequest::Logs { name, service, follow, after: after.unwrap_or(0) })
+                    self.papers(PaperRequest::Logs { name, service, follow, after: after.unwrap_or(0), lease: None })
                 }
                 Call::ExportData { name, service } => self.papers(PaperRequest::Data { name, service }),
                 Call::Deploy { manifest } => {
@@ -129,10 +129,19 @@ impl Api {
         let (PaperRequest::Logs { name, .. } | PaperRequest::Data { name, .. }) = &request;
         if !table.names.contains_key(name) {
             let text = format!("there is no deployment named {name}");
-            return Err(Problem::new(ProblemCode::NotFound, "read", name, text));
+            let operation = if matches!(request, PaperRequest::Data { .. }) { "data export" } else { "logs" };
+            return Err(Problem::new(ProblemCode::NotFound, operation, name, text)
+                .with_remedy("list what there is with `grange ps`"));
         }
-        let sandboxes = Arc::clone(self.workloads.sandboxes());
-        let lines = papers::collect(Arc::clone(&self.net), sandboxes, table, request);
+        if let PaperRequest::Logs { service: Some(service), .. } = &request
+            && !table.names.get(name).is_some_and(|named| named.replicas.iter().any(|it| it.service == *service))
+        {
+            let text = format!("{name} has no replica of a service {service} now");
+            return Err(Problem::new(ProblemCode::NotFound, "logs", service, text));
+        }
+        let (net, ingress) = (Arc::clone(&self.net), Arc::clone(&self.ingress));
+        let papers = Papers { net, ingress, sandboxes: Arc::clone(self.workloads.sandboxes()) };
+        let lines = papers.collect(request);
         let next = |mut lines: mpsc::Receiver<Line>| async move { lines.recv().await.map(|line| (Ok(line), lines)) };
         Ok(Answer::Lines(Box::pin(stream::unfold(lines, next))))
     }
@@ -218,10 +227,12 @@ impl Api {
     }
 
     fn rotate_token(&self) -> Result<Answer, Problem> {
+        // The file and the memory change together, or two rotations at once could leave a file that opens nothing.
+        let mut ours = self.token.write().unwrap_or_else(PoisonError::into_inner);
         let token = BlobId((self.random)()).to_string();
         crate::settings::write_secret(&self.folder.token(), &token)
             .map_err(|error| Problem::new(ProblemCode::Internal, "rotate token", "token", error.to_string()))?;
-        *self.token.write().unwrap_or_else(PoisonError::into_inner) = SecretToken::new(token.clone());
+        *ours = SecretToken::new(token.clone());
         Ok(Answer::Json(Reply::Token(Token { token })))
     }
 

@@ -117,7 +117,14 @@ pub(crate) async fn serve(mut stream: PeerStream, blobs: Arc<Blobs>) -> io::Resu
         stream.write_u64_le(ABSENT).await?;
         return stream.shutdown().await;
     };
-    stream.write_u64_le(file.metadata().await?.len()).await?;
-    tokio::io::copy(&mut file, &mut stream).await?;
-    stream.shutdown().await
+    timed(stream.write_u64_le(file.metadata().await?.len())).await?;
+    let mut piece = vec![0; PIECE];
+    loop {
+        let read = file.read(&mut piece).await?;
+        if read == 0 {
+            return stream.shutdown().await;
+        }
+        // Whoever takes nothing any more holds nothing any more.
+        timed(stream.write_all(&piece[..read])).await?;
+    }
 }

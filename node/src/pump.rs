@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::exchange;
 use crate::ingress::Ingress;
+use crate::papers::Papers;
 use crate::storage::{self, Storage};
 use crate::workloads::{Workloads, chain};
 
@@ -184,8 +185,9 @@ impl Pump {
                 });
             }
             Protocol::Steward => {
-                let (table, sandboxes) = (self.ingress.table(), Arc::clone(self.workloads.sandboxes()));
-                tokio::spawn(crate::papers::serve(stream, (from, self.net.peer_id()), table, sandboxes));
+                let (net, ingress) = (Arc::clone(&self.net), Arc::clone(&self.ingress));
+                let papers = Papers { net, ingress, sandboxes: Arc::clone(self.workloads.sandboxes()) };
+                tokio::spawn(papers.serve(stream, from));
             }
             other => tracing::debug!(peer = %from, protocol = %other, "stream.unexpected"),
         }

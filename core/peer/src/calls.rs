@@ -7,7 +7,7 @@ use grange_api::{
 };
 use grange_ledger::{Action as Deed, Deployment, Ledger, Transaction};
 use grange_market::watch::Health;
-use grange_types::{AccountId, Amount, DeploymentId, LeaseId, Manifest, Signed, Wire};
+use grange_types::{AccountId, Amount, DeploymentId, LeaseId, Manifest, Signed, Time, Wire};
 
 use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose, Submission};
 use crate::deploy::{self, Deploys};
@@ -20,6 +20,9 @@ use crate::payer::{Payer, Sight};
 use crate::problem::{no_offer, rejected, undecodable, unknown_deployment};
 use crate::seller::Seller;
 use crate::shelf::Shelf;
+
+/// The last millisecond of the year 9999.
+const LAST_DATE: Time = Time(253_402_300_799_999);
 
 /// A list that waits for providers to say how their replicas are.
 struct Listing {
@@ -90,7 +93,7 @@ impl Calls {
         let (operation, thing, deed) = match call {
             Call::Transfer(request) => {
                 let deed = Deed::Transfer { to: request.to, amount: request.amount, memo: request.memo };
-                ("transfer", request.to.to_string(), deed)
+                ("wallet send", request.to.to_string(), deed)
             }
             Call::Down { name } => {
                 let Some(found) = named(&name) else { return refuse(ctx, id, unknown_deployment("down", &name)) };
@@ -102,11 +105,19 @@ impl Calls {
             }
             Call::ClaimName(request) => {
                 let Some(found) = named(&request.deployment) else {
-                    return refuse(ctx, id, unknown_deployment("claim name", &request.deployment));
+                    return refuse(ctx, id, unknown_deployment("name claim", &request.deployment));
                 };
-                ("claim name", request.name.clone(), Deed::ClaimName { name: request.name, deployment: found.id })
+                ("name claim", request.name.clone(), Deed::ClaimName { name: request.name, deployment: found.id })
             }
-            Call::ReleaseName { name } => ("release name", name.clone(), Deed::ReleaseName { name }),
+            Call::ReleaseName { name } => {
+                if named(&name).is_some_and(|found| found.names.len() == 1) {
+                    let text = "it is the only name of its deployment, which nobody could find or remove any more";
+                    let problem = Problem::new(ProblemCode::Conflict, "name release", name, text)
+                        .with_remedy("claim another name for it first, or remove it with `grange down`");
+                    return refuse(ctx, id, problem);
+                }
+                ("name release", name.clone(), Deed::ReleaseName { name })
+            }
             Call::SubmitTransaction { bytes } => return self.raw(ctx, id, &bytes),
             other => {
                 let word = format!("{:?}", other.operation());
@@ -221,6 +232,9 @@ fn plan(ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, ma
         Ok(plans) => plans,
         Err(refusal) => return refuse(ctx, id, no_offer("plan", &manifest.name, &refusal)),
     };
+    if let Err(problem) = deploy::enough(parts.ledger, "plan", &manifest.name, manifest.budget, &plans) {
+        return refuse(ctx, id, *problem);
+    }
     let planned = |plan: &deploy::SlotPlan| {
         let first = plan.matches.first()?;
         Some(PlannedService {
@@ -237,7 +251,9 @@ fn plan(ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, ma
     let dearest: Amount = services.iter().map(|service| service.max_cost).sum();
     let lasts = manifest.budget.scaled(u128::from(grange_types::Millis::HOUR.0), dearest.0);
     let runs_until = u64::try_from(lasts.0).ok().filter(|_| !dearest.is_zero());
-    let runs_until = runs_until.map(|millis| Timestamp(ctx.now.after(grange_types::Millis(millis))));
+    let runs_until = runs_until.map(|millis| ctx.now.after(grange_types::Millis(millis)));
+    // A date needs a year of four digits; what lasts longer needs no date.
+    let runs_until = runs_until.filter(|time| *time <= LAST_DATE).map(Timestamp);
     ctx.reply(id, Ok(Reply::Plan(Plan { services, total_per_hour, runs_until })));
 }
 
@@ -256,6 +272,7 @@ fn set_prices(ctx: &mut Context, parts: &mut Parts<'_>, id: CallId, prices: gran
         desk.set_prices(prices);
     }
     parts.shelf.changed_prices();
+    parts.shelf.tick(ctx, parts.ledger, parts.seller.desk.as_mut());
     settings(ctx, parts, id);
 }
 
@@ -264,6 +281,7 @@ fn pause(ctx: &mut Context, parts: &mut Parts<'_>, id: CallId, paused: bool) {
         desk.pause(paused);
     }
     parts.shelf.changed_load();
+    parts.shelf.tick(ctx, parts.ledger, parts.seller.desk.as_mut());
     settings(ctx, parts, id);
 }
 

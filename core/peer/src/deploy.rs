@@ -389,7 +389,7 @@ fn prepare(
     let mut slots = plan(shelf, ctx.account, &services, ctx.now)
         .map_err(|refusal| Box::new(no_offer("deploy", &name, &refusal)))?;
     let spent = existing.as_ref().map_or(Amount::ZERO, |found| describe::settled(ledger, found));
-    enough(ledger, &name, budget.saturating_sub(spent), &slots)?;
+    enough(ledger, "deploy", &name, budget.saturating_sub(spent), &slots)?;
     // The budget is the most that the deployment may ever cost: what is there and what is spent count.
     let there = existing.as_ref().map_or(budget, |found| describe::returnable(ledger, found).saturating_add(spent));
     let added = budget.saturating_sub(there);
@@ -429,7 +429,13 @@ fn prepare(
 }
 
 /// Whether the budget lets every slot run for the shortest lease there is.
-fn enough(ledger: &Ledger, name: &str, budget: Amount, slots: &[SlotPlan]) -> Result<(), Box<Problem>> {
+pub(crate) fn enough(
+    ledger: &Ledger,
+    operation: &str,
+    name: &str,
+    budget: Amount,
+    slots: &[SlotPlan],
+) -> Result<(), Box<Problem>> {
     let parameters = ledger.view().parameters().clone();
     let rate: Amount = slots
         .iter()
@@ -444,7 +450,7 @@ fn enough(ledger: &Ledger, name: &str, budget: Amount, slots: &[SlotPlan]) -> Re
         "a budget of {budget} does not pay the shortest lease of {} s at {rate} an hour: {needed} credits",
         parameters.min_lease.0 / 1_000
     );
-    Err(Box::new(Problem::new(ProblemCode::BudgetTooLow, "deploy", name, text)))
+    Err(Box::new(Problem::new(ProblemCode::BudgetTooLow, operation, name, text)))
 }
 
 /// Gives the slots of an update the numbers that the ledger will give them, and leaves alone what does not change.
