@@ -4,8 +4,8 @@
 //! - `--node` or `GRANGE_NODE` names it; its token is in the file that `--token-file` names, else in the one that
 //!   `nodes.json` has for that node.
 //! - Without: the node of `grange up` that answers, else the first of a dev cloud.
-//! - Where the first of a dev cloud is dead, a command that only reads asks the next one and says so. A command that
-//!   acts does not: it would spend another operator's money.
+//! - Where the first of a dev cloud is dead, a command that only reads what is the same everywhere asks the next one and
+//!   says so. A command that acts, or shows what is one's own, does not: the next node is another operator's.
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
@@ -24,7 +24,7 @@ use crate::registry::{self, Entry, Kind};
 /// How long a node of this machine may take to accept a connection.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Whether a command changes something for the node's account.
+/// Whether a command is about the node's own account, to show it or to change it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Read,

@@ -103,11 +103,13 @@ impl Papers {
                     streams.push(self.from_peer(peer, of_lease(request, lease), lines.clone()));
                 }
             }
+            if streams.is_empty() && !follow {
+                return missed;
+            }
             tokio::select! {
                 () = lines.closed() => return Vec::new(),
                 ended = streams.next(), if !streams.is_empty() => missed.extend(ended.flatten()),
                 () = tokio::time::sleep(LOOK_EVERY), if follow => {}
-                else => return missed,
             }
         }
     }

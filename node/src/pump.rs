@@ -253,7 +253,7 @@ impl Pump {
             Action::Reply { call, reply } => self.calls.reply(call, *reply),
             Action::Line { call, line, last } => self.calls.line(call, *line, last),
             Action::Note { event, purpose, reason } => tracing::info!(purpose, reason, "{event}"),
-            Action::Halt { reason } => return Err(PumpError::Ledger { reason }),
+            Action::Halt(why) => return Err(PumpError::Ledger(why)),
         }
         Ok(())
     }
@@ -306,11 +306,8 @@ pub enum PumpError {
         source: DiskError,
     },
     /// The ledger and consensus disagree.
-    #[error("the ledger cannot go on: {reason}")]
-    Ledger {
-        /// How.
-        reason: String,
-    },
+    #[error("the ledger cannot go on")]
+    Ledger(#[source] grange_peer::Halt),
 }
 
 /// Disk work on a thread that may wait.

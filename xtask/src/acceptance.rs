@@ -125,7 +125,9 @@ fn execute(root: &Path, command: &str, programs: &Programs) -> bool {
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stdout);
             // A filter that matches no test shows nothing.
-            let ok = output.status.success() && (!said.contains("running 0 tests") || said.contains(" ... ok"));
+            let shown = !said.contains("running 0 tests") || said.contains(" ... ok");
+            let skipped = String::from_utf8_lossy(&output.stderr).contains("SKIPPED");
+            let ok = output.status.success() && shown && !skipped;
             if !ok {
                 eprintln!("{said}\n{}", String::from_utf8_lossy(&output.stderr));
             }

@@ -83,8 +83,7 @@ fn limit(report: &mut Report, cloud: &Cloud, median: Option<Duration>) -> Result
         report.tell("p50_over_limit", per(millis(median), millis(alone * FLUSHES)));
         report.tell("p50_over_limit_four_at_once", per(millis(median), millis(together * FLUSHES)));
     }
-    report
-        .note(format!("limit = {FLUSHES} flushes in a row: 3 for votes, 1 of the chain"));
+    report.note(format!("limit = {FLUSHES} flushes in a row: 3 for votes, 1 of the chain"));
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use crate::failure::{Outcome, internal};
 pub(super) fn run(context: Context<'_>, action: &KeyAction) -> Outcome {
     match action {
         KeyAction::Show => {
-            let keys: KeySet = context.reader("key show")?.ask(&Call::Keys)?;
+            let keys: KeySet = context.actor("key show")?.ask(&Call::Keys)?;
             context.output.show(&keys, |keys| {
                 [vec![format!("account  {}", keys.account)], ledger::keys(&keys.keys).lines()].concat().join("\n")
             })

@@ -11,7 +11,7 @@ use crate::table::Table;
 pub(super) fn wallet(context: Context<'_>, action: &WalletAction) -> Outcome {
     match action {
         WalletAction::Balance => {
-            let wallet: Wallet = context.reader("wallet balance")?.ask(&Call::Wallet)?;
+            let wallet: Wallet = context.actor("wallet balance")?.ask(&Call::Wallet)?;
             context.output.show(&wallet, |wallet| {
                 let Wallet { account, available, pending } = wallet;
                 format!("account    {account}\navailable  {available}\npending    {pending}")
@@ -26,7 +26,7 @@ pub(super) fn wallet(context: Context<'_>, action: &WalletAction) -> Outcome {
         }
         WalletAction::History { limit } => {
             let call = Call::WalletHistory { limit: *limit };
-            let entries: Vec<HistoryEntry> = context.reader("wallet history")?.ask(&call)?;
+            let entries: Vec<HistoryEntry> = context.actor("wallet history")?.ask(&call)?;
             context.output.tabulate(&entries, |entries| history(entries), "nothing came or went")
         }
     }

@@ -11,7 +11,7 @@ use crate::table::Table;
 pub(super) fn run(context: Context<'_>, action: &NameAction) -> Outcome {
     match action {
         NameAction::List => {
-            let names: Vec<Name> = context.reader("name list")?.ask(&Call::Names)?;
+            let names: Vec<Name> = context.actor("name list")?.ask(&Call::Names)?;
             context.output.tabulate(&names, |names| table(names), "the account holds no names")
         }
         NameAction::Claim { name, deployment } => {

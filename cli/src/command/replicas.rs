@@ -15,7 +15,9 @@ pub(super) fn ps(context: Context<'_>, name: Option<&str>) -> Outcome {
         Some(name) => Call::Deployment { name: name.to_owned() },
         None => Call::Deployments,
     };
-    let replicas: Vec<Replica> = context.reader("ps")?.ask(&call)?;
+    // One name is the same from every node; a list is of one's own account, and no other may stand in for it.
+    let client = if name.is_some() { context.reader("ps")? } else { context.actor("ps")? };
+    let replicas: Vec<Replica> = client.ask(&call)?;
     context.output.tabulate(
         &replicas,
         |replicas| table(replicas),

@@ -119,7 +119,8 @@ fn detach(arguments: &Dev, folder: &Path, output: Output) -> Outcome {
         stop_started(&running.started);
         return Err(problem.into());
     }
-    output.progress(&format!("ready after {:.2} s; `grange dev stop` stops it", began.elapsed().as_secs_f64()));
+    let stop = arguments.data.as_ref().map_or_else(String::new, |data| format!(" --data {}", data.display()));
+    output.progress(&format!("ready after {:.2} s; `grange dev stop{stop}` stops it", began.elapsed().as_secs_f64()));
     report::nodes(&running.cloud, output)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::{Cloud, http, until};
 
@@ -55,6 +55,16 @@ impl Load {
     }
 }
 
+/// Credits that each operator of a dev cloud begins with, those of a test's deployment, and the units of one.
+const MONEY: u128 = 1_000_000;
+const BUDGET: u128 = 10;
+const UNIT: u128 = 1_000_000_000_000;
+
+/// An amount in units.
+fn units(amount: &serde_json::Value) -> u128 {
+    amount.as_str().unwrap().parse::<grange_types::Amount>().unwrap().0
+}
+
 fn height(cloud: &Cloud, node: usize) -> u64 {
     cloud.json_of(node, &["ledger", "height"])["height"].as_u64().unwrap()
 }
@@ -99,9 +109,11 @@ fn any_one_of_four_may_die_under_load() {
             load.stop.store(true, Ordering::Relaxed);
         });
         let reached = height(&cloud, others[0]);
+        let started = Instant::now();
         cloud.revive(victim);
         let caught_up = || height(&cloud, victim) >= reached;
         until("it catches up", Duration::from_secs(10), caught_up);
+        assert!(started.elapsed() < Duration::from_secs(10), "from its start on: {:?}", started.elapsed());
         let account = cloud.json_of(victim, &["ledger", "account", &to]);
         let sum: f64 = account["available"].as_str().unwrap().parse().unwrap();
         acknowledged += load.counts().0;
@@ -119,9 +131,18 @@ fn a_dead_provider_is_replaced_and_its_old_lease_serves_nothing() {
     assert_ne!(provider, 0, "another operator serves it");
     assert_eq!(cloud.post(0, "moved", "/entries", r#"{"name":"a","message":"before"}"#).0, 201);
 
-    cloud.kill(provider);
-    let served = || cloud.get(0, "moved", "/entries").0 == 200;
-    until("another operator serves it", Duration::from_secs(15), served);
+    let others: Vec<usize> = (0..4).filter(|node| *node != provider).collect();
+    let load = Load::default();
+    std::thread::scope(|scope| {
+        scope.spawn(|| load.transfer(&cloud, &others, &"11".repeat(32)));
+        scope.spawn(|| load.request(&cloud, &others, "moved"));
+        until("the load runs", Duration::from_secs(30), || load.goes_on((0, 0)));
+        cloud.kill(provider);
+        let served = || cloud.get(0, "moved", "/entries").0 == 200;
+        until("it is gone", Duration::from_secs(5), || !served());
+        until("another operator serves it", Duration::from_secs(15), served);
+        load.stop.store(true, Ordering::Relaxed);
+    });
     let replicas = cloud.json(&["ps", "moved"]);
     assert_eq!(replicas[0]["generation"], 2, "{replicas}");
     assert_ne!(replicas[0]["provider"], cloud.nodes[provider].peer.as_str());
@@ -129,10 +150,7 @@ fn a_dead_provider_is_replaced_and_its_old_lease_serves_nothing() {
     assert_eq!(cloud.get(0, "moved", "/entries").1, "[]", "an empty store, never a merged one");
 
     cloud.revive(provider);
-    let follows = || cloud.json_of(provider, &["ps", "moved"])[0]["generation"] == 2;
-    until("it knows of the new generation", Duration::from_secs(10), follows);
-    let (status, body) = cloud.get(provider, "moved", "/entries");
-    assert_eq!((status, body.as_str()), (200, "[]"), "its gateway leads to the new one");
+    old_lease_serves_nothing(&cloud, provider, "moved", done["leases"][0]["lease"].as_str().unwrap());
     let exported = cloud.run(&["data", "export", "moved", "--json"]);
     let exported = String::from_utf8(exported.stdout).unwrap();
     assert!(exported.contains("\"generation\":1"), "the old copy is kept: {exported}");
@@ -155,14 +173,39 @@ fn without_the_owner_the_app_goes_on_and_its_provider_is_paid() {
 
 #[test]
 fn owner_and_provider_in_one_may_die() {
-    let cloud = Cloud::start(4);
+    let mut cloud = Cloud::start(4);
     let folder = cloud.guestbook("own", ", on: own-first");
     let done = cloud.json(&["deploy", folder.to_str().unwrap()]);
     assert_eq!(done["leases"][0]["provider"], cloud.nodes[0].peer.as_str(), "own capacity first");
     assert_eq!(cloud.json(&["usage", "own"])["total"], "0", "own capacity is free");
     cloud.kill(0);
     let served = || (1..4).any(|node| cloud.get(node, "own", "/entries").0 == 200);
-    until("a steward has it run elsewhere", Duration::from_secs(15), served);
+    let load = Load::default();
+    std::thread::scope(|scope| {
+        scope.spawn(|| load.transfer(&cloud, &[1, 2, 3], &"11".repeat(32)));
+        until("a steward has it run elsewhere", Duration::from_secs(15), served);
+        load.stop.store(true, Ordering::Relaxed);
+    });
+    cloud.revive(0);
+    old_lease_serves_nothing(&cloud, 0, "own", done["leases"][0]["lease"].as_str().unwrap());
+}
+
+/// What ran for a lease that was replaced does not run any more on the node that is back, which serves the new one.
+fn old_lease_serves_nothing(cloud: &Cloud, node: usize, name: &str, old: &str) {
+    let follows = || {
+        let replicas = cloud.json_of(node, &["ps", name]);
+        replicas[0]["generation"].as_u64() > Some(1) && replicas[0]["state"] == "running"
+    };
+    until("it knows of the new generation", Duration::from_secs(15), follows);
+    let (status, body) = cloud.get(node, name, "/entries");
+    assert_eq!((status, body.as_str()), (200, "[]"), "its gateway leads to the new one");
+    let started = cloud
+        .log(node)
+        .lines()
+        .rev()
+        .take_while(|line| !line.contains("is ready"))
+        .any(|line| line.contains("workload.serving") && line.contains(old));
+    assert!(!started, "since its start it has not served {old}");
 }
 
 #[test]
@@ -196,7 +239,6 @@ fn all_may_die_and_come_back() {
     let folder = cloud.guestbook("phoenix", "");
     let done = cloud.json(&["deploy", folder.to_str().unwrap()]);
     assert_eq!(cloud.post(0, "phoenix", "/entries", r#"{"name":"a","message":"kept"}"#).0, 201);
-    let before = cloud.json(&["wallet", "balance"]);
     for node in 0..4 {
         cloud.kill(node);
     }
@@ -205,13 +247,21 @@ fn all_may_die_and_come_back() {
     until("the app is served again", Duration::from_secs(20), served);
     assert!(cloud.get(0, "phoenix", "/entries").1.contains("kept"), "with its data");
     let replicas = cloud.json(&["ps", "phoenix"]);
-    assert_eq!(replicas[0]["generation"], 1, "under the same lease: {replicas}");
     assert_eq!(replicas[0]["provider"], done["leases"][0]["provider"]);
-    let after = cloud.json(&["wallet", "balance"]);
-    assert_eq!(after["available"], before["available"]);
-    let number = |value: &serde_json::Value| value.as_str().unwrap().parse::<f64>().unwrap();
-    let settled = number(&cloud.json(&["usage", "phoenix"])["settled"]);
-    let paid = 10.0 - number(&cloud.json(&["wallet", "balance"])["pending"]);
-    assert!((paid - settled).abs() < 0.000_1, "{paid} left the budget, usage shows {settled}");
+    let provider = cloud.index_of(done["leases"][0]["provider"].as_str().unwrap());
+    assert_eq!(replicas[0]["generation"], 1, "under the same lease: {replicas}");
+    let again = cloud.json(&["deploy", folder.to_str().unwrap()]);
+    assert_eq!(again["leases"][0]["lease"], done["leases"][0]["lease"], "the very same: {again}");
+    // What left the owner's budget is what the bill says, to the last unit, and the provider has it.
+    let agree = || {
+        let paid = units(&cloud.json(&["usage", "phoenix"])["settled"]);
+        let owner = cloud.json(&["wallet", "balance"]);
+        let earner = cloud.json_of(provider, &["wallet", "balance"]);
+        paid > 0
+            && units(&owner["available"]) == (MONEY - BUDGET) * UNIT
+            && units(&owner["pending"]) == BUDGET * UNIT - paid
+            && units(&earner["available"]) == MONEY * UNIT + paid
+    };
+    until("the books agree, with something paid", Duration::from_secs(60), agree);
     assert_eq!(http("GET", &cloud.nodes[3].gateway, "phoenix", "/entries", "").0, 200);
 }

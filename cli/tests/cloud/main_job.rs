@@ -84,3 +84,59 @@ fn a_provider_keeps_its_price_and_its_pause_over_a_restart() {
     let dear = |offer: &serde_json::Value| offer["prices"]["cpu_hour"] == "0.0625";
     assert!(all.as_array().unwrap().iter().any(dear), "{all}");
 }
+
+/// Commands that no other test of a cloud uses, each with the form that scripts rely on.
+#[test]
+fn the_other_commands_answer_in_their_documented_form() {
+    let mut cloud = Cloud::start(2);
+    let folder = cloud.guestbook("book", "");
+    cloud.json(&["deploy", folder.to_str().unwrap()]);
+    let has = |value: &serde_json::Value, fields: &[&str]| {
+        for field in fields {
+            assert!(value.get(field).is_some(), "{field} is not in {value}");
+        }
+    };
+    has(&cloud.json(&["status"]), &["peer", "network", "roles", "height", "finalized_at", "peers", "ready", "reason"]);
+    has(&cloud.json(&["offers"])[0], &["provider", "region", "kinds", "isolation", "price", "trust"]);
+    has(&cloud.json(&["providers"])[0], &["provider", "paused", "connected"]);
+    has(&cloud.json(&["peers"])[0], &["peer", "relayed"]);
+    has(&cloud.json(&["ledger", "height"]), &["height", "finalized_at", "state_root"]);
+    has(&cloud.json(&["wallet", "balance"]), &["account", "available", "pending"]);
+    has(&cloud.json(&["network", "show"]), &["network", "validators"]);
+    has(&cloud.json(&["key", "show"]), &["account", "keys"]);
+    has(&cloud.json(&["invite"]), &["invite", "expires"]);
+    let plan = cloud.json(&["plan", folder.to_str().unwrap()]);
+    has(&plan, &["services", "total_per_hour"]);
+    has(&plan["services"][0], &["name", "provider", "price_per_hour", "max_cost"]);
+    let fields = ["deployment", "service", "replica", "provider", "generation", "state", "since", "url", "note"];
+    has(&cloud.json(&["ps", "book"])[0], &fields);
+    has(&cloud.json(&["usage", "book"]), &["lines", "total", "settled"]);
+    assert_eq!(cloud.json(&["wallet", "history"])[0]["kind"], "budget");
+    let lines = String::from_utf8(cloud.run(&["logs", "book", "--json"]).stdout).unwrap();
+    assert!(lines.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{lines}");
+    assert!(!cloud.run(&["completions", "bash"]).stdout.is_empty());
+    cloud.json(&["doctor"]);
+
+    cloud.json(&["name", "claim", "second", "book"]);
+    until("both names lead to it", Duration::from_secs(10), || cloud.get(1, "second", "/entries").0 == 200);
+    assert_eq!(cloud.json(&["name", "list"]).as_array().unwrap().len(), 2);
+    cloud.json(&["name", "release", "second"]);
+    until("it is free again", Duration::from_secs(10), || cloud.get(1, "second", "/entries").0 == 404);
+    assert_eq!(cloud.problem(&["name", "release", "book"])["code"], "conflict", "the only name stays");
+
+    // A log is followed over generations.
+    let mut following = cloud.command(&["logs", "-f", "book", "--json"]);
+    let mut following = following.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let compose = folder.join("compose.yaml");
+    let text = std::fs::read_to_string(&compose).unwrap();
+    std::fs::write(&compose, format!("{text}    environment: {{ COLOUR: blue }}\n")).unwrap();
+    cloud.json(&["deploy", folder.to_str().unwrap()]);
+    cloud.json(&["down", "book", "--yes"]);
+    assert!(cloud.json(&["usage", "book"])["total"].is_string(), "the bill is still there");
+    let _ = following.kill();
+    let _ = following.wait();
+    cloud.kill(0);
+    let refused = cloud.problem(&["ps"]);
+    assert_eq!(refused["code"], "no-node", "another operator's deployments are not one's own");
+    cloud.revive(0);
+}

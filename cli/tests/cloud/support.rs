@@ -125,6 +125,12 @@ impl Cloud {
         folder
     }
 
+    /// What a node wrote to its log.
+    pub(crate) fn log(&self, node: usize) -> String {
+        let path = self.root.path().join(format!("data/grange/dev/node-{node}/log"));
+        std::fs::read_to_string(path).unwrap_or_default()
+    }
+
     /// Where a provider is in the list of nodes.
     pub(crate) fn index_of(&self, peer: &str) -> usize {
         self.nodes.iter().position(|node| node.peer == peer).unwrap()
@@ -144,8 +150,7 @@ impl Drop for Cloud {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for index in 0..self.nodes.len() {
-                let log = self.root.path().join(format!("data/grange/dev/node-{index}/log"));
-                let text = std::fs::read_to_string(&log).unwrap_or_default();
+                let text = self.log(index);
                 let lines: Vec<&str> = text.lines().collect();
                 eprintln!("--- node {index}\n{}", lines[lines.len().saturating_sub(15)..].join("\n"));
             }

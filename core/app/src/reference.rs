@@ -59,6 +59,9 @@ over merged ones, earlier mappings over later ones. A key may appear once in a m
 
 One replica, a quarter of a processor, 64 MiB of memory, no disk, a budget of 10 credits, capacity of the market, any
 region. A health check asks every 30 s, waits 30 s, and gives up after 3 failures.
+
+Whoever pays for a service also asks it by itself, about once a second: for the path of its health check, else for that of
+its route. Only time in which it answers is paid for. These requests are not on the bill.
 "##;
 
 /// The reference of compose files, as Markdown.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use grange_api::{Line, Problem, Reply};
-use grange_types::{BlobId, DeploymentId, Height, LeaseId, PeerId, Resources, Workload};
+use grange_ledger::{BlockError, CommitError};
+use grange_types::{BlobId, DecodeError, DeploymentId, Height, LeaseId, PeerId, Resources, Workload};
 
 use crate::event::CallId;
 use crate::message::Channel;
@@ -143,9 +144,43 @@ pub enum Action {
         reason: String,
     },
     /// The ledger cannot go on: log why and stop taking part.
-    Halt {
+    Halt(Halt),
+}
+
+/// Why a ledger cannot go on: what was decided by all does not hold here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Halt {
+    /// Our own block could not be built.
+    #[error("block {height} could not be built")]
+    Build {
+        /// Its height.
+        height: Height,
         /// Why.
-        reason: String,
+        source: Box<BlockError>,
+    },
+    /// A decided block is not valid here.
+    #[error("block {height} was decided but is not valid here")]
+    Invalid {
+        /// Its height.
+        height: Height,
+        /// Why.
+        source: Box<BlockError>,
+    },
+    /// A decided block cannot be read.
+    #[error("block {height} was decided but cannot be read")]
+    Unreadable {
+        /// Its height.
+        height: Height,
+        /// Why.
+        source: DecodeError,
+    },
+    /// A decided block does not apply.
+    #[error("block {height} was decided but does not apply")]
+    Commit {
+        /// Its height.
+        height: Height,
+        /// Why.
+        source: CommitError,
     },
 }
 

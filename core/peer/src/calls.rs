@@ -257,8 +257,14 @@ fn plan(ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, ma
     ctx.reply(id, Ok(Reply::Plan(Plan { services, total_per_hour, runs_until })));
 }
 
+/// The bill of a deployment, also of one of ours that was removed: its name is free again, its manifest says which it was.
 fn usage(ctx: &mut Context, parts: &Parts<'_>, id: CallId, name: &str) {
-    match parts.ledger.view().deployment_named(name) {
+    let view = parts.ledger.view();
+    let was = |found: &&Deployment| {
+        found.owner == ctx.account && parts.library.get(found.manifest).is_some_and(|manifest| manifest.name == name)
+    };
+    let removed = || view.deployments().filter(was).max_by_key(|found| found.opened);
+    match view.deployment_named(name).or_else(removed) {
         Some(found) => {
             let usage = describe::usage(parts.ledger, found, parts.payer);
             ctx.reply(id, Ok(Reply::Usage(usage)));

@@ -45,7 +45,7 @@ mod shelf;
 mod spine;
 mod sync;
 
-pub use action::{Action, RequestId, Work};
+pub use action::{Action, Halt, RequestId, Work};
 pub use config::{Config, Recovery, Roles};
 pub use event::{CallId, Event, Visit, WorkEvent};
 pub use history::{Entry, History, Movement};

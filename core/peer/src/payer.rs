@@ -38,6 +38,8 @@ const CANDIDATES: usize = 4;
 /// How long an attempt to fill a slot may take before the next.
 const FILL_WITHIN: Millis = Millis::seconds(4);
 
+/// Between the visits of a payer whose turn it is not to sign.
+const VISIT_EVERY: Millis = Millis::seconds(5);
 /// After so many visits without an answer, about a minute, another provider is tried.
 const SILENT: u32 = 12;
 /// How long the owner's node leaves a vacant slot alone, and how much longer each payer after it.
@@ -53,6 +55,8 @@ struct Metered {
     /// How its service is to be judged, once its manifest is here.
     health: Option<HealthCheck>,
     judged: Judged,
+    /// When it was last asked itself.
+    visited: Time,
     /// Visits in a row that its node took and nobody answered.
     silent: u32,
 }
@@ -182,6 +186,7 @@ impl Payer {
             reason: None,
             health: None,
             judged: Judged::default(),
+            visited: Time(0),
             silent: 0,
         };
         self.metered.insert(lease.id, metered);
@@ -239,6 +244,14 @@ impl Payer {
         if !reply.serving {
             return self.judge(ctx.now, lease, Err(reply.reason.unwrap_or_else(|| "it does not serve".into())));
         }
+        let Some(metered) = self.metered.get_mut(&lease) else { return };
+        let rank = ledger.view().deployment(metered.deployment).map_or(0, |found| rank(ctx, found));
+        if rank > 0 && ctx.now.since(metered.visited) < VISIT_EVERY {
+            // Somebody before us signs. Between our own looks we go by the last one.
+            let verdict = metered.reason.clone().map_or(Ok(()), Err);
+            return self.judge(ctx.now, lease, verdict);
+        }
+        metered.visited = ctx.now;
         self.visit(ctx, ledger, library, lease);
     }
 

@@ -30,6 +30,8 @@ use crate::sync::Sync;
 const TICK_EVERY: Millis = Millis(500);
 /// A quorum that is linked and still decides nothing for so long is a halt.
 const HALTED_AFTER: Millis = Millis::seconds(15);
+/// After a start, others are waited for so long before what ran before runs again.
+const NEWS_WITHIN: Millis = Millis::seconds(3);
 /// A node that lacks so many blocks is not up to date.
 const LAG: u64 = 10;
 /// Our registration is tried again after so long.
@@ -90,6 +92,8 @@ pub struct Peer {
     calls: Calls,
     next_tick: Time,
     next_register: Time,
+    /// Until when news of others is waited for before anything of before the start runs again.
+    resume_at: Option<Time>,
     routes: u64,
 }
 
@@ -128,6 +132,7 @@ impl Peer {
             calls: Calls::default(),
             next_tick: Time(0),
             next_register: Time(0),
+            resume_at: Some(Time(u64::MAX)),
             routes: 0,
         })
     }
@@ -138,6 +143,21 @@ impl Peer {
         let current = recovery.wal_height == self.spine.ledger.height().next();
         let wal = if current { recovery.wal } else { Vec::new() };
         self.spine.start(&mut self.ctx, wal);
+        // Others may have decided meanwhile that what we ran runs elsewhere. One who decides alone has missed nothing.
+        let alone = self.spine.validators().len() <= 1;
+        self.resume_at = Some(if alone { now } else { now.after(NEWS_WITHIN) });
+        self.settle();
+        self.resume();
+    }
+
+    /// Takes up what the ledger says that we run and serve, once we know what the others know, or nobody tells us.
+    fn resume(&mut self) {
+        let Some(until) = self.resume_at else { return };
+        let told = self.sync.is_level(&self.spine.validators(), self.spine.ledger.height());
+        if !told && self.ctx.now < until {
+            return;
+        }
+        self.resume_at = None;
         let Self { ctx, spine, library, seller, .. } = self;
         seller.reconcile(ctx, &spine.ledger, library);
         self.routes += 1;
@@ -176,6 +196,7 @@ impl Peer {
         }
         self.tick();
         self.settle();
+        self.resume();
     }
 
     /// What to do next; call until there is nothing.
@@ -187,6 +208,7 @@ impl Peer {
     pub fn poll_timeout(&self) -> Option<Time> {
         let parts = [
             Some(self.next_tick),
+            self.resume_at,
             self.spine.poll_timeout(),
             self.payer.poll_timeout(),
             self.deploys.poll_timeout(),
@@ -204,7 +226,7 @@ impl Peer {
     /// Where gateways send requests now; read it again when [`Peer::routes_version`] has changed.
     #[must_use]
     pub fn routes(&self) -> RouteTable {
-        RouteTable::read(&self.spine.ledger)
+        if self.resume_at.is_some() { RouteTable::default() } else { RouteTable::read(&self.spine.ledger) }
     }
 
     /// Grows whenever the routes may have changed.
@@ -464,7 +486,10 @@ impl Peer {
         for change in changes {
             match change {
                 Change::Lease(id) => {
-                    seller.lease_changed(ctx, &spine.ledger, library, id);
+                    // Before we know what the others know, a lease may be long over by the time we hear of it.
+                    if self.resume_at.is_none() {
+                        seller.lease_changed(ctx, &spine.ledger, library, id);
+                    }
                     shelf.changed_load();
                     self.routes += 1;
                 }

@@ -15,7 +15,7 @@ use grange_ledger::{
 };
 use grange_types::{BlockId, Height, Millis, PeerId, Record, Signed, Time, TxId, Wire};
 
-use crate::action::Action;
+use crate::action::{Action, Halt};
 use crate::context::{Context, Outcome, Purpose, Submission};
 use crate::history::{History, memos};
 use crate::message::{Batch, Channel};
@@ -227,7 +227,11 @@ impl Spine {
                     }
                 }
                 Order::Behind { height, peer } => self.ahead.push_back((peer, height)),
-                Order::Evidence { .. } => {}
+                Order::Evidence { height, validator, .. } => ctx.push(Action::Note {
+                    event: "validator.equivocated",
+                    purpose: format!("height {height}"),
+                    reason: format!("validator {} signed two statements of which it may sign one", validator.short()),
+                }),
             }
         }
     }
@@ -250,7 +254,7 @@ impl Spine {
                 self.remember(prepared);
                 self.consensus.handle(ctx.now, Said::Built { height, round, block });
             }
-            Err(error) => halt(ctx, format!("block {height} could not be built: {}", sentence(&error))),
+            Err(error) => halt(ctx, Halt::Build { height, source: Box::new(error) }),
         }
     }
 
@@ -298,12 +302,9 @@ impl Spine {
             None => match Block::decode(&block).map(|block| self.ledger.prepare(block, &|_, _| false)) {
                 Ok(Ok(prepared)) => prepared,
                 Ok(Err(error)) => {
-                    return halt(
-                        ctx,
-                        format!("block {height} was decided but is not valid here: {}", sentence(&error)),
-                    );
+                    return halt(ctx, Halt::Invalid { height, source: Box::new(error) });
                 }
-                Err(error) => return halt(ctx, format!("block {height} was decided but cannot be read: {error}")),
+                Err(source) => return halt(ctx, Halt::Unreadable { height, source }),
             },
         };
         ctx.push(Action::Commit { height, block, certificate });
@@ -311,9 +312,7 @@ impl Spine {
         let memos = memos(&prepared.block, ctx.account);
         let committed = match self.ledger.commit(prepared) {
             Ok(committed) => committed,
-            Err(error) => {
-                return halt(ctx, format!("block {height} was decided but does not apply: {}", sentence(&error)));
-            }
+            Err(source) => return halt(ctx, Halt::Commit { height, source }),
         };
         self.moved = ctx.now;
         self.history.take(&self.ledger, ctx.account, &committed, &memos);
@@ -394,6 +393,6 @@ impl Spine {
     }
 }
 
-fn halt(ctx: &mut Context, reason: String) {
-    ctx.push(Action::Halt { reason });
+fn halt(ctx: &mut Context, why: Halt) {
+    ctx.push(Action::Halt(why));
 }

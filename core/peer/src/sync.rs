@@ -53,6 +53,12 @@ impl Sync {
         }
     }
 
+    /// Whether more validators than may lie have told how far they are, and we are there.
+    pub(crate) fn is_level(&self, validators: &ValidatorSet, ours: Height) -> bool {
+        let told: u64 = self.heads.keys().map(|peer| validators.power(*peer)).sum();
+        told * 3 > validators.total() && self.behind(validators, ours) == 0
+    }
+
     /// How many blocks are missing here, by the word of more validators than may lie.
     pub(crate) fn behind(&self, validators: &ValidatorSet, ours: Height) -> u64 {
         let mut heads: Vec<(u64, u64)> = validators

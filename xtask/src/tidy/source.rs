@@ -152,10 +152,9 @@ fn is_only_text(fields: &Fields) -> bool {
     let (first, second) = (types.next(), types.next());
     let text = |kind: &Type| matches!(kind, Type::Path(path) if path.path.segments.last().is_some_and(|part| part.ident == "String"));
     let anonymous_or_message = |field: &syn::Field| {
-        field
-            .ident
-            .as_ref()
-            .is_none_or(|name| ["message", "text", "msg", "error", "what"].contains(&name.to_string().as_str()))
+        field.ident.as_ref().is_none_or(|name| {
+            ["message", "text", "msg", "error", "what", "reason"].contains(&name.to_string().as_str())
+        })
     };
     second.is_none() && first.is_some_and(text) && fields.iter().all(anonymous_or_message)
 }

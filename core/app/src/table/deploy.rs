@@ -15,7 +15,7 @@ const DEPLOY_KEYS: &[Key] = &[
     accepted("endpoint_mode", "the gateway spreads requests over the replicas"),
     accepted("labels", "labels are not kept in this version"),
     accepted("restart_policy", "a service that stops is always started again").keys(&RESTART),
-    accepted("update_config", "a new revision replaces the old one replica by replica").keys(&UPDATE),
+    accepted("update_config", "a new revision replaces all replicas of its service at once").keys(&UPDATE),
     accepted("rollback_config", "a deployment goes back by deploying the earlier file").keys(&UPDATE),
 ];
 

@@ -381,7 +381,7 @@ impl World {
             Action::Reply { call, reply } => drop(host.replies.insert(call, *reply)),
             Action::Line { call, line, .. } => host.lines.entry(call).or_default().push(*line),
             Action::Note { .. } => {}
-            Action::Halt { reason } => panic!("operator {index} halted: {reason}"),
+            Action::Halt(why) => panic!("operator {index} halted: {why}"),
         }
     }
 
