@@ -88,7 +88,7 @@ impl Papers {
     async fn data(&self, name: &str, request: &PaperRequest, lines: &mpsc::Sender<Line>) -> Vec<PeerId> {
         let table = self.ingress.table();
         let holders = table.names.get(name).map(|named| named.holders.clone()).unwrap_or_default();
-        let fetches = holders.into_iter().map(|peer| self.from_peer(peer, request.clone(), lines.clone()));
+        let fetches = holders.into_iter().map(|peer| self.ask_peer(peer, request.clone(), lines.clone()));
         futures_util::future::join_all(fetches).await.into_iter().flatten().collect()
     }
 
@@ -100,7 +100,7 @@ impl Papers {
         loop {
             for (lease, peer) in self.leases(request) {
                 if begun.insert(lease) {
-                    streams.push(self.from_peer(peer, of_lease(request, lease), lines.clone()));
+                    streams.push(self.ask_peer(peer, of_lease(request, lease), lines.clone()));
                 }
             }
             if streams.is_empty() && !follow {
@@ -124,7 +124,7 @@ impl Papers {
     }
 
     /// Lines of one node, from this one without a packet; the node if it could not be asked.
-    async fn from_peer(&self, peer: PeerId, request: PaperRequest, lines: mpsc::Sender<Line>) -> Option<PeerId> {
+    async fn ask_peer(&self, peer: PeerId, request: PaperRequest, lines: mpsc::Sender<Line>) -> Option<PeerId> {
         if peer == self.net.peer_id() {
             self.produce(&request, &lines).await;
             return None;

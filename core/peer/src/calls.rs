@@ -10,7 +10,7 @@ use grange_market::watch::Health;
 use grange_types::{AccountId, Amount, DeploymentId, LeaseId, Manifest, Signed, Time, Wire};
 
 use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose, Submission};
-use crate::deploy::{self, Deploys};
+use crate::deploy::Deploys;
 use crate::describe;
 use crate::event::CallId;
 use crate::history::History;
@@ -20,6 +20,7 @@ use crate::payer::{Payer, Sight};
 use crate::problem::{no_offer, rejected, undecodable, unknown_deployment};
 use crate::seller::Seller;
 use crate::shelf::Shelf;
+use crate::slots::{self, SlotPlan, enough};
 
 /// The last millisecond of the year 9999.
 const LAST_DATE: Time = Time(253_402_300_799_999);
@@ -228,14 +229,14 @@ impl Calls {
 }
 
 fn plan(ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, manifest: &Manifest) {
-    let plans = match deploy::plan(parts.shelf, account, manifest, ctx.now) {
+    let plans = match slots::plan(parts.shelf, account, manifest, ctx.now) {
         Ok(plans) => plans,
         Err(refusal) => return refuse(ctx, id, no_offer("plan", &manifest.name, &refusal)),
     };
-    if let Err(problem) = deploy::enough(parts.ledger, "plan", &manifest.name, manifest.budget, &plans) {
+    if let Err(problem) = enough(parts.ledger, "plan", &manifest.name, manifest.budget, &plans) {
         return refuse(ctx, id, *problem);
     }
-    let planned = |plan: &deploy::SlotPlan| {
+    let planned = |plan: &SlotPlan| {
         let first = plan.matches.first()?;
         Some(PlannedService {
             name: plan.spec.service.clone(),

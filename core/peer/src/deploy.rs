@@ -7,11 +7,8 @@ use std::collections::BTreeMap;
 
 use grange_api::{DeployDone, DeployPhase, LeaseEntry, Line, Problem, ProblemCode};
 use grange_ledger::{Action as Deed, Delegate, Deployment, Ledger, Transaction, Verb};
-use grange_market::{MATCHES, Match, Need, NoOffer, QuoteRequest};
-use grange_types::manifest::On;
 use grange_types::{
-    AccountId, Amount, BlobId, DeploymentId, Isolation, LeaseId, Manifest, Millis, PeerId, Quote, Service, Signed,
-    SlotSpec, Time,
+    AccountId, Amount, BlobId, DeploymentId, LeaseId, Manifest, Millis, PeerId, Quote, Signed, SlotSpec, Time,
 };
 
 use crate::bids::{Bids, Verdict};
@@ -22,9 +19,8 @@ use crate::library::Library;
 use crate::message::{Ask, Channel, Probe, ProbeReply};
 use crate::problem::{no_offer, rejected};
 use crate::shelf::Shelf;
+use crate::slots::{SlotPlan, enough, number, plan, quote_request};
 
-/// Offers considered for one slot: whichever of them runs it in the end, it costs at most the dearest.
-const CANDIDATES: usize = 8;
 /// How long the whole may take, with a cold compilation.
 const DEPLOY_WITHIN: Millis = Millis::seconds(120);
 /// Between the first questions whether a replica serves by now: what is compiled already serves within milliseconds.
@@ -33,119 +29,6 @@ const PROBE_FIRST: Millis = Millis(4);
 const PROBE_EVERY: Millis = Millis(40);
 /// Stewards of a deployment beside its owner's node.
 const STEWARDS: usize = 2;
-
-/// What a service needs of its provider.
-pub(crate) fn need_of(owner: AccountId, service: &Service) -> Need {
-    let placement = &service.placement;
-    Need {
-        isolation: placement.isolation,
-        region: placement.region.clone(),
-        price_max: placement.price_max,
-        on: placement.on,
-        ..Need::new(owner, service.workload.kind(), service.resources)
-    }
-}
-
-/// What to ask a provider for a slot.
-pub(crate) fn quote_request(
-    deployment: DeploymentId,
-    slot: u32,
-    generation: u64,
-    service: &Service,
-    spec: &SlotSpec,
-    own: bool,
-) -> QuoteRequest {
-    QuoteRequest {
-        deployment,
-        slot,
-        generation,
-        kind: service.workload.kind(),
-        workload: service.workload.blob(),
-        resources: service.resources,
-        isolation: spec.isolation,
-        max_rate: spec.max_rate,
-        own,
-    }
-}
-
-/// One slot on its way.
-pub(crate) struct SlotPlan {
-    pub(crate) spec: SlotSpec,
-    pub(crate) matches: Vec<Match>,
-    number: u32,
-    generation: u64,
-    replaces: Option<LeaseId>,
-    bids: Option<Bids>,
-    lease: Option<LeaseId>,
-    /// Who has it now, when that is not whose quote won.
-    moved: Option<PeerId>,
-    serving: bool,
-    probing: bool,
-    reason: Option<String>,
-}
-
-/// Finds offers for every slot of a manifest.
-pub(crate) fn plan(shelf: &Shelf, owner: AccountId, manifest: &Manifest, now: Time) -> Result<Vec<SlotPlan>, NoOffer> {
-    let mut plans = Vec::new();
-    for (name, service) in &manifest.services {
-        let mut used = Vec::new();
-        for replica in 0..service.replicas {
-            let need = Need { distinct_from: used.clone(), ..need_of(owner, service) };
-            // More replicas than operators share; placement prefers distinct ones as long as there are any.
-            let found = shelf.index.find(&need, MATCHES, now);
-            let matches = match found {
-                Err(_) if !used.is_empty() => shelf.index.find(&need_of(owner, service), MATCHES, now)?,
-                other => other?,
-            };
-            let market = Need { on: On::Market, ..need_of(owner, service) };
-            let fallback = shelf.index.find(&market, CANDIDATES, now).unwrap_or_default();
-            let dearest = matches
-                .iter()
-                .take(CANDIDATES)
-                .chain(&fallback)
-                .map(|found| found.max_rate)
-                .max()
-                .unwrap_or(Amount::ZERO);
-            used.extend(matches.first().map(|found| found.operator));
-            let spec = SlotSpec {
-                service: name.clone(),
-                replica,
-                max_rate: if service.placement.on == On::Own { Amount::ZERO } else { dearest },
-                isolation: service.placement.isolation.unwrap_or(Isolation::Wasm),
-                route: service.route.clone(),
-                revision: grange_app::revision(name, service),
-            };
-            plans.push(SlotPlan::new(spec, matches));
-        }
-    }
-    Ok(plans)
-}
-
-impl SlotPlan {
-    fn new(spec: SlotSpec, matches: Vec<Match>) -> Self {
-        Self {
-            spec,
-            matches,
-            number: 0,
-            generation: 1,
-            replaces: None,
-            bids: None,
-            lease: None,
-            moved: None,
-            serving: false,
-            probing: false,
-            reason: None,
-        }
-    }
-
-    fn quote(&self) -> Option<&Signed<Quote>> {
-        self.bids.as_ref().and_then(Bids::quote)
-    }
-
-    fn provider(&self) -> Option<PeerId> {
-        self.moved.or_else(|| self.quote().map(|quote| quote.body.terms.provider))
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -428,57 +311,6 @@ fn prepare(
     })))
 }
 
-/// Whether the budget lets every slot run for the shortest lease there is.
-pub(crate) fn enough(
-    ledger: &Ledger,
-    operation: &str,
-    name: &str,
-    budget: Amount,
-    slots: &[SlotPlan],
-) -> Result<(), Box<Problem>> {
-    let parameters = ledger.view().parameters().clone();
-    let rate: Amount = slots
-        .iter()
-        .filter(|plan| plan.matches.first().is_some_and(|found| !found.own))
-        .map(|plan| plan.spec.max_rate)
-        .sum();
-    let needed = rate.scaled(u128::from(parameters.min_lease.0), u128::from(parameters.lease_length.0));
-    if budget >= needed {
-        return Ok(());
-    }
-    let text = format!(
-        "a budget of {budget} does not pay the shortest lease of {} s at {rate} an hour: {needed} credits",
-        parameters.min_lease.0 / 1_000
-    );
-    Err(Box::new(Problem::new(ProblemCode::BudgetTooLow, operation, name, text)))
-}
-
-/// Gives the slots of an update the numbers that the ledger will give them, and leaves alone what does not change.
-fn number(slots: &mut [SlotPlan], found: &Deployment) {
-    let mut next = found.next_slot;
-    for plan in slots {
-        let same = |slot: &&grange_ledger::Slot| {
-            slot.spec.service == plan.spec.service && slot.spec.replica == plan.spec.replica
-        };
-        match found.slots.iter().find(same) {
-            Some(slot) => {
-                plan.number = slot.number;
-                plan.generation = slot.generation + 1;
-                plan.replaces = slot.lease;
-                if slot.spec.revision == plan.spec.revision && slot.lease.is_some() {
-                    plan.serving = true;
-                    plan.lease = slot.lease;
-                    plan.generation = slot.generation;
-                }
-            }
-            None => {
-                plan.number = next;
-                next += 1;
-            }
-        }
-    }
-}
-
 /// Two nodes of other operators that are linked now, not the providers themselves as long as there are others.
 fn stewards(ctx: &Context, ledger: &Ledger, providers: &[PeerId], specs: &[SlotSpec]) -> Vec<Delegate> {
     let view = ledger.view();
@@ -495,21 +327,6 @@ fn stewards(ctx: &Context, ledger: &Ledger, providers: &[PeerId], specs: &[SlotS
     let verbs = [Verb::Place, Verb::Receipt, Verb::Renew];
     let delegate = |(_, _, account)| Delegate { account, verbs: verbs.into(), ceiling_per_day };
     others.into_iter().take(STEWARDS).map(delegate).collect()
-}
-
-impl SlotPlan {
-    /// Puts the present provider first if it still fits: its copy of the service's data goes on there.
-    fn stay(&mut self, ledger: &Ledger) {
-        let present = self.replaces.and_then(|lease| ledger.view().lease(lease)).map(|lease| lease.terms.provider);
-        if let Some(place) = self.matches.iter().position(|found| Some(found.provider) == present) {
-            self.matches[..=place].rotate_right(1);
-        }
-        self.matches.truncate(CANDIDATES);
-    }
-
-    const fn is_pending(&self) -> bool {
-        !self.serving
-    }
 }
 
 impl Deploying {

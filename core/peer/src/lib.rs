@@ -13,6 +13,7 @@
 //! | `seller` | quotes, runs what is leased from us, keeps receipts, settles and renews |
 //! | `bids` | asks for quotes for one slot and judges them |
 //! | `payer` | for deployments we own or steward: probes, meters, signs receipts, replaces what died |
+//! | `slots` | what each slot of a deployment needs, and what may stay |
 //! | `deploy` | takes a manifest from the user to serving replicas |
 //! | `history` | what came to our account and what went |
 //! | `calls` | answers what a user asks |
@@ -42,6 +43,7 @@ mod problem;
 mod routes;
 mod seller;
 mod shelf;
+mod slots;
 mod spine;
 mod sync;
 

@@ -21,11 +21,11 @@ use grange_types::{
 use crate::action::Action;
 use crate::bids::{Bids, Verdict};
 use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose};
-use crate::deploy::{need_of, quote_request};
 use crate::event::Visit;
 use crate::library::{Library, is_payer};
 use crate::message::{Ask, Channel, Counted, MarketMessage, Probe, ProbeReply};
 use crate::shelf::Shelf;
+use crate::slots::{need_of, quote_request};
 
 /// Between probes of one replica.
 const PROBE_EVERY: Millis = Millis(1_000);
