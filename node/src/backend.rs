@@ -192,10 +192,15 @@ impl Api {
 
     fn peers(&self) -> Vec<PeerEntry> {
         let now = self.clock.now();
+        let known = self.state.lock().unwrap_or_else(PoisonError::into_inner).linked.clone();
+        let name = |peer: grange_types::PeerId| {
+            let known = known.iter().find(|(linked, _)| *linked == peer);
+            known.map_or_else(|| peer.short(), |(_, display)| display.clone())
+        };
         let linked = self.net.peers().into_iter().filter(|status| status.connected);
         let entry = |status: grange_net::PeerStatus| PeerEntry {
             peer: status.peer,
-            display: status.peer.short(),
+            display: name(status.peer),
             // Of a peer behind a relay no address of its own says how it is reached.
             address: match status.path {
                 Some(PathKind::Relayed) => status.address.relays.first().cloned(),

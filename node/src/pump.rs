@@ -91,12 +91,13 @@ pub(crate) struct Pump {
 pub(crate) struct PumpState {
     pub(crate) reason: Option<String>,
     pub(crate) metrics: Vec<(&'static str, u64)>,
+    pub(crate) linked: Vec<(PeerId, String)>,
 }
 
 impl PumpState {
     /// A node that has not looked around yet.
     pub(crate) fn starting() -> Self {
-        Self { reason: Some("the node is starting".to_owned()), metrics: Vec::new() }
+        Self { reason: Some("the node is starting".to_owned()), ..Self::default() }
     }
 }
 
@@ -211,7 +212,8 @@ impl Pump {
         let now = self.clock.now();
         if now >= self.next_state {
             self.next_state = now.after(STATE_EVERY);
-            let state = PumpState { reason: self.peer.reason(), metrics: self.peer.metrics() };
+            let state =
+                PumpState { reason: self.peer.reason(), metrics: self.peer.metrics(), linked: self.peer.linked() };
             *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
         }
     }

@@ -72,8 +72,9 @@ pub(super) fn provider(context: Context<'_>, action: &ProviderAction) -> Outcome
     let client = context.actor("provider")?;
     let settings: ProviderSettings = match action {
         ProviderAction::Price(prices) if prices.is_empty() => {
-            let prices = present(&client)?;
-            return context.output.show(&prices, describe);
+            // Whoever is paused offers nothing, and so has no present prices to show.
+            let settings = ProviderSettings { prices: present(&client)?, paused: false };
+            return context.output.show(&settings, |settings| describe(&settings.prices));
         }
         ProviderAction::Price(prices) => client.ask(&Call::SetPrices(wanted(&client, prices)?))?,
         ProviderAction::Pause => client.ask(&Call::Pause(PauseRequest { paused: true }))?,

@@ -107,5 +107,8 @@ pub(super) fn down(context: Context<'_>, name: &str, yes: bool) -> Outcome {
         }
     }
     let down: Down = client.ask(&Call::Down { name: name.to_owned() })?;
-    context.output.show(&down, |down| format!("{} has ended; {} credits returned", down.deployment, down.returned))
+    context.output.show(&down, |down| {
+        let (name, most) = (&down.deployment, down.returned);
+        format!("{name} has ended; up to {most} credits return: at once what nobody can claim any more, the rest within minutes")
+    })
 }

@@ -7,7 +7,7 @@ use grange_api::{
     Usage, UsageRow, Validator, Wallet,
 };
 use grange_ledger::{Deployment, Lease, Ledger, Slot};
-use grange_types::{AccountId, Amount, KeyGrant, PeerId, Role};
+use grange_types::{AccountId, Amount, KeyGrant, PeerId, Role, Time};
 
 use crate::config::Roles;
 use crate::context::Context;
@@ -186,9 +186,7 @@ pub(crate) fn replicas(
         let open = lease.filter(|lease| lease.is_open(view.now()));
         let seen = open.and_then(|lease| sight(lease.id));
         let (state, mut note) = state(ledger, deployment, open, seen.as_ref());
-        if open.is_some_and(|lease| lease.generation > 1 && lease.terms.kind == grange_types::Kind::Wasm)
-            && note.is_empty()
-        {
+        if open.is_some_and(|lease| lost_data(ledger, lease)) && note.is_empty() {
             note = "key-value data of earlier generations stays with the providers of those".into();
         }
         Replica {
@@ -199,12 +197,25 @@ pub(crate) fn replicas(
             display: open.map_or_else(String::new, |lease| display(ledger, lease.terms.provider)),
             generation: slot.generation,
             state,
-            since: Timestamp(open.map_or(deployment.opened, |lease| lease.start)),
+            since: Timestamp(wall(ledger, open.map_or(deployment.opened, |lease| lease.start))),
             url: slot.spec.route.as_ref().map(|route| url(ctx, name) + route.trim_start_matches('/')),
             note,
         }
     };
     deployment.slots.iter().map(describe).collect()
+}
+
+/// Whether the generation before kept its key-values with another provider.
+fn lost_data(ledger: &Ledger, lease: &Lease) -> bool {
+    let carried_over = ledger.view().leases_of_provider(lease.terms.provider).any(|other| {
+        other.deployment == lease.deployment && other.slot == lease.slot && other.generation + 1 == lease.generation
+    });
+    lease.generation > 1 && lease.terms.kind == grange_types::Kind::Wasm && !carried_over
+}
+
+/// When something happened by the clock on the wall, if nothing was off since: the ledger counts only time with blocks.
+fn wall(ledger: &Ledger, at: Time) -> Time {
+    Time(ledger.time().0.saturating_sub(ledger.view().now().since(at).0))
 }
 
 fn state(

@@ -249,6 +249,12 @@ impl Peer {
         ]
     }
 
+    /// The peers that are linked, with their names for people.
+    #[must_use]
+    pub fn linked(&self) -> Vec<(PeerId, String)> {
+        self.ctx.linked.iter().map(|peer| (*peer, describe::display(&self.spine.ledger, *peer))).collect()
+    }
+
     /// Why the node is not ready, if it is not.
     #[must_use]
     pub fn reason(&self) -> Option<String> {

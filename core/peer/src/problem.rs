@@ -21,7 +21,14 @@ pub(crate) fn sentence(error: &dyn Error) -> String {
 
 /// A transaction that does not apply.
 pub(crate) fn rejected(operation: &str, thing: &str, rejection: &Rejection) -> Problem {
-    Problem::new(code(rejection), operation, thing, sentence(rejection))
+    let problem = Problem::new(code(rejection), operation, thing, sentence(rejection));
+    match problem.code {
+        // The form was right; the value is not.
+        ProblemCode::Malformed => {
+            problem.with_remedy("give another value; the message says what is wrong with this one")
+        }
+        _ => problem,
+    }
 }
 
 fn code(rejection: &Rejection) -> ProblemCode {
