@@ -252,3 +252,29 @@ fn the_wallet_remembers_what_came_and_what_went() {
     assert!(again.ends_with(&owner), "{again:?}");
     assert_eq!(again[again.len() - 1].height, Height::GENESIS);
 }
+
+/// A quote binds to what was advertised: who asks ten times that is passed over.
+#[test]
+fn a_quote_dearer_than_its_price_sheet_is_not_taken() {
+    let mut world = World::new(4);
+    world.settle();
+    world.hosts[1].villain = Villain::Dear;
+    let done = world.deploy(0, manifest("shop", "10")).unwrap();
+    let provider = world.index_of(done.leases[0].provider);
+    assert_eq!(provider, 2, "the next cheapest that keeps its word");
+    let terms = lease(&world, done.leases[0].lease).terms;
+    assert_eq!(terms.prices.cpu_hour, credits("0.012"), "at its price sheet's price");
+}
+
+/// Who takes his time is not waited for: the next offer is asked meanwhile.
+#[test]
+fn a_provider_that_does_not_answer_costs_a_moment() {
+    let mut world = World::new(4);
+    world.settle();
+    world.hosts[1].villain = Villain::Mute;
+    let begun = world.now;
+    let done = world.deploy(0, manifest("shop", "10")).unwrap();
+    assert_eq!(world.index_of(done.leases[0].provider), 2);
+    let took = world.now.since(begun);
+    assert!(took < Millis(600), "it took {} ms where an unanswered question takes two seconds", took.0);
+}

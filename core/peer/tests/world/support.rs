@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use grange_api::{Call, Line, Problem, Reply};
 use grange_ledger::{Genesis, GenesisAccount, NodeEntry, Parameters, Validator};
 use grange_peer::{
-    Action, CallId, Channel, Config, Counted, Event, MarketMessage, Peer, Recovery, RequestId, Roles, SyncReply, Visit,
-    WorkEvent,
+    Action, AskReply, CallId, Channel, Config, Counted, Event, MarketMessage, Peer, Recovery, RequestId, Roles,
+    SyncReply, Visit, WorkEvent,
 };
 use grange_types::manifest::Placement;
 use grange_types::{
     Amount, BlobId, ByteCount, Counters, Height, Isolation, Kind, LeaseId, Manifest, Millis, PeerId, Prices, PublicKey,
-    Region, Resources, SecretKey, Service, Time, Wire, Workload,
+    Region, Resources, SecretKey, Service, Signed, Time, Wire, Workload,
 };
 
 /// One way between two peers.
@@ -32,6 +32,10 @@ pub(crate) enum Villain {
     Pretends,
     /// It takes requests and never answers.
     Silent,
+    /// It quotes ten times what its price sheet says.
+    Dear,
+    /// It never answers who asks for a quote.
+    Mute,
     /// Its workloads answer with this status.
     Answers(u16),
 }
@@ -362,7 +366,11 @@ impl World {
                 }
             }
             Action::Request { id, to, channel, bytes, within } => self.request(index, id, to, channel, bytes, within),
-            Action::Respond { id, bytes } => self.respond(id, bytes),
+            Action::Respond { id, bytes } => {
+                if let Some(bytes) = self.tampered(index, bytes) {
+                    self.respond(id, bytes);
+                }
+            }
             Action::ServeBlocks { id, from } => {
                 let blocks = host.disk.blocks.range(from.0..).take(100).map(|(_, pair)| pair.clone()).collect();
                 self.respond(id, SyncReply { blocks }.encode());
@@ -393,6 +401,22 @@ impl World {
         self.deliver(target, LATENCY, Event::Request { id: RequestId(question), from: asker, channel, bytes });
         // A peer takes the first answer only.
         self.deliver(from, Millis(within), Event::Response { id, answer: None });
+    }
+
+    /// What a villain makes of an answer of its honest machine; nothing if it keeps it to itself.
+    fn tampered(&self, index: usize, bytes: Vec<u8>) -> Option<Vec<u8>> {
+        let host = &self.hosts[index];
+        match (host.villain, AskReply::decode(&bytes)) {
+            (Villain::Mute, Ok(AskReply::Quote(_))) => None,
+            (Villain::Dear, Ok(AskReply::Quote(quote))) => {
+                let mut body = quote.body;
+                let prices = &mut body.terms.prices;
+                prices.cpu_hour = prices.cpu_hour.scaled(10, 1);
+                let dear = Signed::seal(quote.network, &host.config.key, quote.expires, body);
+                Some(AskReply::Quote(Box::new(dear)).encode())
+            }
+            _ => Some(bytes),
+        }
     }
 
     fn respond(&mut self, question: RequestId, bytes: Vec<u8>) {
