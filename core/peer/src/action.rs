@@ -193,8 +193,6 @@ pub struct Work {
     pub deployment: DeploymentId,
     /// The deployment's name.
     pub name: String,
-    /// The manifest that says the rest.
-    pub manifest: BlobId,
     /// The service.
     pub service: String,
     /// Which replica of it.

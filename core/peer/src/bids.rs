@@ -2,7 +2,7 @@
 //! wins. A quote is good only if it is from whom it was asked, for what was asked, and not dearer than the price sheet.
 
 use grange_market::{Match, QuoteRequest};
-use grange_types::{BlobId, LeaseTerms, Millis, PeerId, Prices, PublicKey, Quote, Signed, Time};
+use grange_types::{LeaseTerms, Millis, PeerId, Prices, PublicKey, Quote, Signed, Time};
 
 use crate::context::{Asked, Context, REQUEST_WITHIN};
 use crate::message::{Ask, Channel};
@@ -27,7 +27,6 @@ pub(crate) enum Verdict {
 /// The asking for one slot.
 pub(crate) struct Bids {
     request: QuoteRequest,
-    manifest: BlobId,
     matches: Vec<Match>,
     asked: usize,
     answered: usize,
@@ -38,8 +37,8 @@ pub(crate) struct Bids {
 
 impl Bids {
     /// Offers for a request, the best first; nobody is asked yet.
-    pub(crate) const fn new(request: QuoteRequest, manifest: BlobId, matches: Vec<Match>) -> Self {
-        Self { request, manifest, matches, asked: 0, answered: 0, next: Time(0), reason: None, quote: None }
+    pub(crate) const fn new(request: QuoteRequest, matches: Vec<Match>) -> Self {
+        Self { request, matches, asked: 0, answered: 0, next: Time(0), reason: None, quote: None }
     }
 
     /// The quote that won.
@@ -64,7 +63,7 @@ impl Bids {
         self.asked += 1;
         self.next = ctx.now.after(HEDGE);
         let request = QuoteRequest { own: found.own, ..self.request.clone() };
-        let ask = Ask::Quote { request, manifest: self.manifest, sources: vec![ctx.me] };
+        let ask = Ask::Quote { request };
         ctx.ask(found.provider, Channel::Market, &ask, REQUEST_WITHIN, asked.clone());
     }
 

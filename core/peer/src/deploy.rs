@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 
 use grange_api::{DeployDone, DeployPhase, LeaseEntry, Line, Problem, ProblemCode};
 use grange_ledger::{Action as Deed, Delegate, Deployment, Ledger, Transaction, Verb};
-use grange_types::{
-    AccountId, Amount, BlobId, DeploymentId, LeaseId, Manifest, Millis, PeerId, Quote, Signed, SlotSpec, Time,
-};
+use grange_types::{AccountId, Amount, DeploymentId, LeaseId, Manifest, Millis, PeerId, Quote, Signed, SlotSpec, Time};
 
 use crate::bids::{Bids, Verdict};
 use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose, Submission};
@@ -49,7 +47,6 @@ impl Phase {
 
 struct Deploying {
     name: String,
-    manifest: BlobId,
     services: Manifest,
     id: DeploymentId,
     /// The deed that opens or updates the deployment; gone once handed to the spine.
@@ -295,7 +292,6 @@ fn prepare(
     let id = existing.as_ref().map_or(DeploymentId(opening.id().0), |found| found.id);
     Ok(Prepared::Deploy(Box::new(Deploying {
         name,
-        manifest,
         services,
         id,
         opening: Some(opening),
@@ -332,11 +328,11 @@ fn stewards(ctx: &Context, ledger: &Ledger, providers: &[PeerId], specs: &[SlotS
 impl Deploying {
     /// Asks for quotes for everything that has to move or start.
     fn ask(&mut self, ctx: &mut Context, call: CallId) {
-        let (id, manifest) = (self.id, self.manifest);
+        let id = self.id;
         for plan in self.slots.iter_mut().filter(|plan| plan.is_pending()) {
             let Some(service) = self.services.services.get(&plan.spec.service) else { continue };
             let request = quote_request(id, plan.number, plan.generation, service, &plan.spec, false);
-            plan.bids = Some(Bids::new(request, manifest, plan.matches.clone()));
+            plan.bids = Some(Bids::new(request, plan.matches.clone()));
         }
         self.hedge(ctx, call);
     }

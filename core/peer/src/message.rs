@@ -2,9 +2,7 @@
 
 use grange_ledger::Transaction;
 use grange_market::QuoteRequest;
-use grange_types::{
-    BlobId, Counters, Height, LeaseId, OfferDelta, PeerId, PriceSheet, Quote, Receipt, Signed, Wire, limits,
-};
+use grange_types::{Counters, Height, LeaseId, OfferDelta, PriceSheet, Quote, Receipt, Signed, Wire, limits};
 use serde::{Deserialize, Serialize};
 
 /// A protocol; each is one ALPN at the edge.
@@ -124,10 +122,6 @@ pub enum Ask {
     Quote {
         /// What is wanted.
         request: QuoteRequest,
-        /// The manifest it is part of.
-        manifest: BlobId,
-        /// Who has the blobs.
-        sources: Vec<PeerId>,
     },
     /// Does it serve?
     Probe(Probe),

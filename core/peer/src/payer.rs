@@ -411,7 +411,7 @@ impl Payer {
             let Some(service) = manifest.services.get(&slot.spec.service) else { continue };
             let generation = slot.generation + 1;
             let request = quote_request(deployment.id, pick.slot, generation, service, &slot.spec, false);
-            let mut bids = Bids::new(request, deployment.manifest, matches);
+            let mut bids = Bids::new(request, matches);
             bids.tick(ctx, &Asked::PlaceQuote { deployment: deployment.id, slot: pick.slot });
             let replaces = ledger.view().open_lease_of(deployment.id, pick.slot).map(|lease| lease.id);
             self.filling.insert(key, Filling { replaces, bids, until: ctx.now.after(FILL_WITHIN) });

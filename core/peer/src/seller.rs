@@ -60,7 +60,7 @@ impl Seller {
     /// Answers a question of a buyer.
     pub(crate) fn asked(&mut self, ctx: &mut Context, ledger: &Ledger, from: PeerId, ask: Ask) -> AskReply {
         match ask {
-            Ask::Quote { request, .. } => match self.quote(ctx, ledger, from, &request) {
+            Ask::Quote { request } => match self.quote(ctx, ledger, from, &request) {
                 Ok(quote) => AskReply::Quote(Box::new(quote)),
                 Err(reason) => AskReply::Refused { reason },
             },
@@ -308,7 +308,6 @@ fn work(ledger: &Ledger, deployment: &Deployment, lease: &Lease, manifest: &Mani
         lease: lease.id,
         deployment: deployment.id,
         name: manifest.name.clone(),
-        manifest: deployment.manifest,
         service: slot.spec.service.clone(),
         replica: slot.spec.replica,
         generation: lease.generation,

@@ -8,7 +8,7 @@ use grange_peer::{Ask, AskReply, Batch, Counted, Head, MarketMessage, Probe, Pro
 use grange_types::codec::check_golden;
 use grange_types::{
     AccountId, Amount, BlobId, ByteCount, Counters, DeploymentId, Height, Isolation, Kind, LeaseId, Millis, NetworkId,
-    PeerId, Receipt, Resources, SecretKey, Signed, Time,
+    Receipt, Resources, SecretKey, Signed, Time,
 };
 
 fn key() -> SecretKey {
@@ -57,7 +57,7 @@ fn questions() {
         max_rate: Amount(5),
         own: false,
     };
-    let quote = Ask::Quote { request, manifest: BlobId([6; 32]), sources: vec![PeerId([7; 32])] };
+    let quote = Ask::Quote { request };
     check_golden(&quote, include_str!("../golden/ask.hex"));
     let probe = Ask::Probe(Probe { lease: LeaseId([1; 32]), generation: 2 });
     check_golden(&probe, include_str!("../golden/ask-probe.hex"));
