@@ -10,6 +10,8 @@ use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 const LOWEST: u16 = 10_240;
 /// The lowest port of outgoing connections where the system does not say.
 const EPHEMERAL: u16 = 32_768;
+/// Ports that a process may take before it comes to those at which the next one begins.
+const EACH: u16 = 64;
 
 /// What listens on a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,16 +38,17 @@ pub(crate) struct NoPort {
 }
 
 impl Ports {
-    /// Begins anywhere; `seed` says where, so that two clouds made at once rarely meet.
-    pub(crate) fn new(seed: u16) -> Self {
-        Self::between(LOWEST, ephemeral().unwrap_or(EPHEMERAL), seed)
+    /// Begins where no other process begins that was started at about the same time: two clouds that are made at once
+    /// would find the same ports free, and one of them would not start.
+    pub(crate) fn new(process: u32) -> Self {
+        Self::between(LOWEST, ephemeral().unwrap_or(EPHEMERAL), process.wrapping_mul(EACH.into()))
     }
 
-    fn between(lowest: u16, end: u16, seed: u16) -> Self {
+    fn between(lowest: u16, end: u16, seed: u32) -> Self {
         // A system that takes almost all ports for itself leaves no better ones.
         let end = if end > lowest.saturating_add(100) { end } else { u16::MAX };
         let span = end - lowest;
-        Self { lowest, span, next: seed % span, left: span }
+        Self { lowest, span, next: (seed % u32::from(span)) as u16, left: span }
     }
 
     /// The next port that is free on this address.
@@ -89,6 +92,13 @@ mod tests {
         let found: BTreeSet<u16> = (0..50).map(|_| ports.free(HERE, Transport::Tcp).unwrap().port()).collect();
         assert_eq!(found.len(), 50);
         assert!(found.iter().all(|port| *port >= LOWEST));
+    }
+
+    #[test]
+    fn processes_that_start_together_begin_apart() {
+        let mut of = |process| Ports::new(process).free(HERE, Transport::Tcp).unwrap().port();
+        let (one, next) = (of(70_000), of(70_001));
+        assert!(one.abs_diff(next) >= EACH / 2, "{one} and {next}");
     }
 
     #[test]

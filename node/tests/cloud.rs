@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use grange_api::{NodeRole, PriceSettings, ResourceSet};
@@ -25,12 +26,26 @@ struct Node {
     task: JoinHandle<()>,
 }
 
+/// An address that no other test of this process is given, below the ports from which the system takes those of outgoing
+/// connections: a port of that range may be taken between here and the node's start.
+fn free(is_free: impl Fn(SocketAddr) -> bool) -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let begin = std::process::id() % 200 * 64;
+    loop {
+        let port = 10_240 + (begin as u16 + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        if is_free(address) {
+            return address;
+        }
+    }
+}
+
 fn free_tcp() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    free(|address| TcpListener::bind(address).is_ok())
 }
 
 fn free_udp() -> SocketAddr {
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    free(|address| UdpSocket::bind(address).is_ok())
 }
 
 fn region() -> Region {

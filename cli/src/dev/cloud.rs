@@ -199,8 +199,7 @@ fn settings(folder: &Path, keys: &[SecretKey], lan: bool) -> Result<Vec<Settings
     let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let outside = if lan { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { here };
     let failed = |error: NoPort| internal("dev", "ports", &error);
-    let seed = keys.first().map_or([0; 2], |key| [key.public().0[0], key.public().0[1]]);
-    let mut ports = Ports::new(u16::from_le_bytes(seed));
+    let mut ports = Ports::new(std::process::id());
     let region = Region::try_from("local".to_owned()).map_err(|error| internal("dev", "region", &error))?;
     let capacity = machine::share(folder, u32::try_from(keys.len()).unwrap_or(u32::MAX));
     let mut all = Vec::new();

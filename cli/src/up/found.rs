@@ -110,7 +110,7 @@ pub(super) fn resume(folder: &Folder, arguments: &Up, output: Output) -> Result<
 
 /// What a node of this machine is told when nothing is given.
 fn fresh(folder: &Folder, arguments: &Up, operation: &str) -> Result<Settings, Problem> {
-    let mut ports = Ports::new(std::process::id() as u16);
+    let mut ports = Ports::new(std::process::id());
     let mut choose = |preferred: u16, address: IpAddr, transport: Transport| {
         let preferred = SocketAddr::new(address, preferred);
         if is_free(preferred, transport) {
