@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn processes_that_start_together_begin_apart() {
-        let mut of = |process| Ports::new(process).free(HERE, Transport::Tcp).unwrap().port();
+        let of = |process| Ports::new(process).free(HERE, Transport::Tcp).unwrap().port();
         let (one, next) = (of(70_000), of(70_001));
         assert!(one.abs_diff(next) >= EACH / 2, "{one} and {next}");
     }

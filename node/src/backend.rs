@@ -11,8 +11,8 @@ use grange_gateway::{Answer, Backend, BlobWriter, Principal, SecretToken};
 use grange_ledger::Genesis;
 use grange_net::{Net, PathKind};
 use grange_peer::Event;
-use grange_sandbox::{SandboxError, WorkSpec};
-use grange_types::{AccountId, BlobId, ByteCount, DeploymentId, LeaseId, Manifest, Millis, SiteIndex, Wire, Workload};
+use grange_sandbox::SandboxError;
+use grange_types::{AccountId, BlobId, ByteCount, DeploymentId, LeaseId, Manifest, Millis, SiteIndex, Wire, Work, Workload};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
@@ -150,13 +150,13 @@ impl Api {
     async fn check(&self, manifest: &Manifest) -> Result<(), Problem> {
         for (name, service) in &manifest.services {
             let blob = service.workload.blob();
-            if !self.blobs.has(blob) {
+            if !self.holds("deploy", blob)? {
                 return Err(missing(name, blob));
             }
             if matches!(service.workload, Workload::Site { .. }) {
                 self.check_site(name, blob)?;
             }
-            let spec = WorkSpec {
+            let spec = Work {
                 lease: LeaseId([0; 32]),
                 deployment: DeploymentId([0; 32]),
                 name: manifest.name.clone(),
@@ -184,10 +184,17 @@ impl Api {
                 format!("its site index cannot be read: {error}"),
             )
         })?;
-        match index.files.iter().find(|file| !self.blobs.has(file.blob)) {
-            Some(file) => Err(missing(&format!("{service}/{}", file.path), file.blob)),
-            None => Ok(()),
+        for file in &index.files {
+            if !self.holds("deploy", file.blob)? {
+                return Err(missing(&format!("{service}/{}", file.path), file.blob));
+            }
         }
+        Ok(())
+    }
+
+    /// Whether a blob is here; whoever hears that it is may count on it for a while.
+    fn holds(&self, operation: &str, blob: BlobId) -> Result<bool, Problem> {
+        self.blobs.claim(blob).map_err(|error| disk(operation, &blob.to_string(), &error))
     }
 
     fn peers(&self) -> Vec<PeerEntry> {
@@ -222,9 +229,10 @@ impl Api {
     }
 
     fn has_blob(&self, blob: BlobId) -> Result<Answer, Problem> {
-        match std::fs::metadata(self.blobs.path(blob)) {
-            Ok(found) => Ok(Answer::Json(Reply::Blob(Blob { id: blob, size: ByteCount(found.len()) }))),
-            Err(_) => {
+        let found = if self.holds("find blob", blob)? { std::fs::metadata(self.blobs.path(blob)).ok() } else { None };
+        match found {
+            Some(found) => Ok(Answer::Json(Reply::Blob(Blob { id: blob, size: ByteCount(found.len()) }))),
+            None => {
                 let text = "the blob is not on this node";
                 Err(Problem::new(ProblemCode::NotFound, "find blob", blob.to_string(), text))
             }

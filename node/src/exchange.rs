@@ -52,7 +52,7 @@ pub(crate) async fn fetch_site(net: &Net, blobs: &Arc<Blobs>, index: BlobId, fro
     let Ok(Some(bytes)) = blobs.read(index) else { return false };
     let Ok(index) = SiteIndex::decode(&bytes) else { return false };
     let missing: BTreeSet<BlobId> =
-        index.files.iter().map(|file| file.blob).filter(|blob| !blobs.has(*blob)).take(limits::SITE_FILES).collect();
+        index.files.iter().map(|file| file.blob).filter(|blob| !blobs.claim(*blob).unwrap_or(false)).take(limits::SITE_FILES).collect();
     let missing: Vec<BlobId> = missing.into_iter().collect();
     for batch in missing.chunks(AT_ONCE) {
         let fetches = batch.iter().map(|blob| fetch(net, blobs, *blob, from));
@@ -65,7 +65,7 @@ pub(crate) async fn fetch_site(net: &Net, blobs: &Arc<Blobs>, index: BlobId, fro
 
 /// Fetches one blob from the first peer that has it. Whether it is here.
 pub(crate) async fn fetch(net: &Net, blobs: &Arc<Blobs>, blob: BlobId, from: &[PeerId]) -> bool {
-    if blobs.has(blob) {
+    if blobs.claim(blob).unwrap_or(false) {
         return true;
     }
     for peer in from {

@@ -11,6 +11,7 @@ mod ingress;
 mod metrics;
 mod papers;
 mod pump;
+mod retention;
 mod run;
 mod settings;
 mod storage;

@@ -246,6 +246,10 @@ impl Pump {
                 }
             }
             Action::Fetch { deployment, blobs, from } => self.fetch(deployment, blobs, from),
+            Action::Retain(kept) => {
+                let (blobs, sandboxes) = (Arc::clone(&self.storage.blobs), Arc::clone(self.workloads.sandboxes()));
+                tokio::task::spawn_blocking(move || crate::retention::retain(*kept, &blobs, &sandboxes));
+            }
             Action::Start { work, from } => self.workloads.start(*work, from),
             Action::Visit { lease, generation, provider, name, path, within } => {
                 let target = Target { provider, lease, generation };

@@ -8,9 +8,9 @@ use futures_util::future::BoxFuture;
 use grange_disk::Blobs;
 use grange_gateway::{Body, ReplicaLookup, Serve, ServeFailure};
 use grange_net::Net;
-use grange_peer::{Event, Work, WorkEvent};
-use grange_sandbox::{BodyError, Replica, SandboxError, Sandboxes, ServeError, WorkSpec};
-use grange_types::{Counters, LeaseId, Millis, PeerId, Workload};
+use grange_peer::{Event, WorkEvent};
+use grange_sandbox::{BodyError, Replica, SandboxError, Sandboxes, ServeError};
+use grange_types::{Counters, LeaseId, Millis, PeerId, Work, Workload};
 use http_body_util::BodyExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -67,12 +67,11 @@ impl Workloads {
     async fn run(&self, work: Work, from: Vec<PeerId>) {
         let lease = work.lease;
         let started = Instant::now();
-        let spec = spec(work);
-        if !self.fetch(&spec.workload, &from).await {
+        if !self.fetch(&work.workload, &from).await {
             let reason = "what it runs could not be fetched from the deployment's stewards".to_owned();
             return self.tell(lease, WorkEvent::Failed { reason }).await;
         }
-        match self.sandboxes.start(spec).await {
+        match self.sandboxes.start(work).await {
             Ok(replica) => {
                 self.write(|map| {
                     if let Some(running) = map.get_mut(&lease) {
@@ -113,8 +112,8 @@ impl Workloads {
     }
 
     /// Checks that a workload of our own user's can run at all; compiles it into the cache on the way.
-    pub(crate) async fn check(&self, spec: &WorkSpec) -> Result<(), SandboxError> {
-        self.sandboxes.prepare(spec).await
+    pub(crate) async fn check(&self, work: &Work) -> Result<(), SandboxError> {
+        self.sandboxes.prepare(work).await
     }
 
     /// Stops a replica. Its data stays.
@@ -153,22 +152,6 @@ impl Running {
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-fn spec(work: Work) -> WorkSpec {
-    WorkSpec {
-        lease: work.lease,
-        deployment: work.deployment,
-        name: work.name,
-        service: work.service,
-        replica: work.replica,
-        generation: work.generation,
-        previous: work.previous,
-        workload: work.workload,
-        resources: work.resources,
-        environment: work.environment,
-        allow_http: work.allow_http,
-    }
 }
 
 impl ReplicaLookup for Workloads {

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use grange_sandbox::{BlobSource, BodyError, Config, Replica, Sandboxes, WorkSpec, body};
-use grange_types::{BlobId, ByteCount, DeploymentId, LeaseId, Resources, Workload};
+use grange_sandbox::{BlobSource, BodyError, Config, Replica, Sandboxes, body};
+use grange_types::{BlobId, ByteCount, DeploymentId, LeaseId, Resources, Work, Workload};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -90,7 +90,7 @@ async fn start(component: &Path, data: &Path, size: Size) -> Result<Arc<dyn Repl
     let content = std::fs::read(component)?;
     // This program is its own compiler, as the node's is.
     let sandboxes = Sandboxes::open(Config::new(data, std::env::current_exe()?), Arc::new(OneBlob(component.into())))?;
-    let spec = WorkSpec {
+    let spec = Work {
         lease: LeaseId([1; 32]),
         deployment: DeploymentId([2; 32]),
         name: "direct".into(),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use grange_sandbox::{BlobSource, Config, Replica, Sandboxes, WorkSpec, body};
-use grange_types::{BlobId, ByteCount, DeploymentId, LeaseId, Resources, Workload};
+use grange_sandbox::{BlobSource, Config, Replica, Sandboxes, body};
+use grange_types::{BlobId, ByteCount, DeploymentId, LeaseId, Resources, Work, Workload};
 use http_body_util::BodyExt as _;
 
 /// Runs before the clock starts: caches, pools and branch predictors are warm afterwards.
@@ -67,8 +67,8 @@ fn measure(component: &str, path: &str) -> Result<(), Fault> {
     })
 }
 
-fn spec(workload: Workload) -> WorkSpec {
-    WorkSpec {
+fn spec(workload: Workload) -> Work {
+    Work {
         lease: LeaseId([1; 32]),
         deployment: DeploymentId([2; 32]),
         name: "bench".into(),

@@ -1,13 +1,12 @@
 //! What a peer wants done. Carried out in order by `node`, or by a simulated world.
 
-use std::collections::BTreeMap;
-
 use grange_api::{Line, Problem, Reply};
 use grange_ledger::{BlockError, CommitError};
-use grange_types::{BlobId, DecodeError, DeploymentId, Height, LeaseId, PeerId, Resources, Workload};
+use grange_types::{BlobId, DecodeError, DeploymentId, Height, LeaseId, PeerId, Work};
 
 use crate::event::CallId;
 use crate::message::Channel;
+use crate::retention::Kept;
 
 /// Names a request to a peer, or from one, until it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,6 +90,8 @@ pub enum Action {
         /// Who may have them, best first.
         from: Vec<PeerId>,
     },
+    /// Free the room of everything on the disk that is not among this, unless it came there lately.
+    Retain(Box<Kept>),
     /// Run a workload; answered by [`crate::Event::Work`].
     Start {
         /// What.
@@ -182,31 +183,4 @@ pub enum Halt {
         /// Why.
         source: CommitError,
     },
-}
-
-/// A workload to run for a lease.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Work {
-    /// The lease.
-    pub lease: LeaseId,
-    /// The deployment.
-    pub deployment: DeploymentId,
-    /// The deployment's name.
-    pub name: String,
-    /// The service.
-    pub service: String,
-    /// Which replica of it.
-    pub replica: u32,
-    /// The lease's generation.
-    pub generation: u64,
-    /// The generation whose data on this node goes on here: the slot's last lease, when it was ours too.
-    pub previous: Option<u64>,
-    /// What runs.
-    pub workload: Workload,
-    /// What it may use.
-    pub resources: Resources,
-    /// Its environment.
-    pub environment: BTreeMap<String, String>,
-    /// Hosts it may call.
-    pub allow_http: Vec<String>,
 }

@@ -40,6 +40,7 @@ mod message;
 mod payer;
 mod peer;
 mod problem;
+mod retention;
 mod routes;
 mod seller;
 mod shelf;
@@ -47,7 +48,7 @@ mod slots;
 mod spine;
 mod sync;
 
-pub use action::{Action, Halt, RequestId, Work};
+pub use action::{Action, Halt, RequestId};
 pub use config::{Config, Recovery, Roles};
 pub use event::{CallId, Event, Visit, WorkEvent};
 pub use history::{Entry, History, Movement};
@@ -55,4 +56,5 @@ pub use message::{
     Ask, AskReply, Batch, Channel, Counted, Head, MarketMessage, Probe, ProbeReply, SyncReply, SyncRequest,
 };
 pub use peer::{Peer, StartError};
+pub use retention::Kept;
 pub use routes::{Named, Replica, Route, RouteTable, Routed};

@@ -20,6 +20,7 @@ use crate::library::{Library, is_payer, names};
 use crate::message::{Ask, AskReply, Batch, Channel, Counted, Head, MarketMessage, SyncRequest};
 use crate::payer::Payer;
 use crate::problem::{halted, sentence};
+use crate::retention::Retention;
 use crate::routes::RouteTable;
 use crate::seller::Seller;
 use crate::shelf::Shelf;
@@ -90,6 +91,7 @@ pub struct Peer {
     payer: Payer,
     deploys: Deploys,
     calls: Calls,
+    retention: Retention,
     next_tick: Time,
     next_register: Time,
     /// Until when news of others is waited for before anything of before the start runs again.
@@ -130,6 +132,7 @@ impl Peer {
             payer: Payer::default(),
             deploys: Deploys::default(),
             calls: Calls::default(),
+            retention: Retention::default(),
             next_tick: Time(0),
             next_register: Time(0),
             resume_at: Some(Time(u64::MAX)),
@@ -450,6 +453,10 @@ impl Peer {
         shelf.tick(ctx, &spine.ledger, seller.desk.as_mut());
         seller.tick(ctx, &spine.ledger, library);
         library.sweep(&spine.ledger);
+        // Before we know what the others know, what we hold for them may look as if nobody wanted it.
+        if self.resume_at.is_none() {
+            self.retention.tick(ctx, &spine.ledger, library);
+        }
         self.register();
     }
 

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use grange_ledger::{Action as Deed, Deployment, Lease, Ledger, Rejection, Verb};
 use grange_market::till::Settled;
 use grange_market::{Desk, OpenError, QuoteRequest, Till};
-use grange_types::{Counters, LeaseId, Manifest, Millis, PeerId, Quote, Receipt, Signed, Time};
+use grange_types::{Counters, LeaseId, Manifest, Millis, PeerId, Quote, Receipt, Signed, Time, Work};
 
-use crate::action::{Action, Work};
+use crate::action::Action;
 use crate::context::{Context, Outcome, Purpose};
 use crate::event::WorkEvent;
 use crate::library::{Library, holders};

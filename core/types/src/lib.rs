@@ -22,6 +22,7 @@ pub mod limits;
 pub mod manifest;
 pub mod price;
 pub mod unit;
+pub mod work;
 
 pub use amount::{Amount, AmountError, ParseAmountError};
 pub use codec::{DecodeError, Record, Wire};
@@ -32,3 +33,4 @@ pub use lease::{Counters, LeaseTerms, Quote, Receipt};
 pub use manifest::{HealthCheck, Manifest, On, Placement, Service, SiteFile, SiteIndex, SlotSpec, Workload};
 pub use price::{Isolation, Kind, OfferDelta, PriceSheet, Prices, Region, Resources, Sku, UsageLine};
 pub use unit::{ByteCount, Height, Millis, Time};
+pub use work::Work;

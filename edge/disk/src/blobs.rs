@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use grange_types::{BlobId, ByteCount, limits};
 
@@ -14,6 +16,8 @@ use crate::error::{DiskError, sync_folder};
 pub struct Blobs {
     folder: PathBuf,
     next: AtomicU64,
+    /// Held while a blob is looked at to be removed, and while one is claimed.
+    removing: Mutex<()>,
 }
 
 impl Blobs {
@@ -24,13 +28,49 @@ impl Blobs {
             fs::remove_dir_all(&partial).map_err(DiskError::write(&partial))?;
         }
         fs::create_dir_all(&partial).map_err(DiskError::open(&partial))?;
-        Ok(Self { folder: folder.to_path_buf(), next: AtomicU64::new(0) })
+        Ok(Self { folder: folder.to_path_buf(), next: AtomicU64::new(0), removing: Mutex::new(()) })
     }
 
     /// Whether the blob is here, whole.
     #[must_use]
     pub fn has(&self, id: BlobId) -> bool {
         self.path(id).exists()
+    }
+
+    /// Whether the blob is here, whole; if so it counts as new, so that [`Blobs::retain`] leaves it to whoever asked.
+    pub fn claim(&self, id: BlobId) -> Result<bool, DiskError> {
+        let _held = self.removing.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = self.path(id);
+        let file = match File::options().append(true).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(source) => return Err(DiskError::Open { path, source }),
+        };
+        file.set_modified(SystemTime::now()).map_err(DiskError::write(&path))?;
+        Ok(true)
+    }
+
+    /// Removes the blobs that are not wanted and have been here since `since`. Gives how many, and their size.
+    pub fn retain(&self, wanted: impl Fn(BlobId) -> bool, since: SystemTime) -> Result<(usize, ByteCount), DiskError> {
+        let (mut count, mut bytes) = (0, 0);
+        for folder in entries(&self.folder)? {
+            if folder.file_name().len() != 2 {
+                continue;
+            }
+            for entry in entries(&folder.path())? {
+                let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
+                let path = entry.path();
+                let _held = self.removing.lock().unwrap_or_else(PoisonError::into_inner);
+                // Only what is named like a blob is ours to remove.
+                let (Some(id), Ok(found)) = (id, entry.metadata()) else { continue };
+                let old = found.modified().is_ok_and(|modified| modified < since);
+                if old && !wanted(id) {
+                    fs::remove_file(&path).map_err(DiskError::write(&path))?;
+                    (count, bytes) = (count + 1, bytes + found.len());
+                }
+            }
+        }
+        Ok((count, ByteCount(bytes)))
     }
 
     /// Where the blob is or would be.
@@ -53,7 +93,7 @@ impl Blobs {
     /// Stores a content and gives its name.
     pub fn insert(&self, content: &[u8]) -> Result<BlobId, DiskError> {
         let id = BlobId::of(content);
-        if self.has(id) {
+        if self.claim(id)? {
             return Ok(id);
         }
         let mut writer = self.writer(id)?;
@@ -70,6 +110,10 @@ impl Blobs {
         let hasher = Box::new(blake3::Hasher::new());
         Ok(BlobWriter { id, path: self.path(id), partial, file, hasher, length: 0 })
     }
+}
+
+fn entries(folder: &Path) -> Result<impl Iterator<Item = fs::DirEntry>, DiskError> {
+    Ok(fs::read_dir(folder).map_err(DiskError::read(folder))?.filter_map(Result::ok))
 }
 
 /// A blob being written. Dropped without [`BlobWriter::finish`], it leaves nothing.
@@ -135,6 +179,25 @@ mod tests {
         assert!(!blobs.has(other));
         drop(blobs.writer(other).unwrap());
         assert_eq!(fs::read_dir(folder.path().join("partial")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_nobody_wants_goes_unless_it_came_lately() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(folder.path()).unwrap();
+        let [wanted, claimed, idle] = [b"wanted", b"claims", b"idle!!"].map(|content| blobs.insert(content).unwrap());
+        let later = SystemTime::now() + std::time::Duration::from_secs(3_600);
+        let hour = std::time::Duration::from_secs(3_600);
+        assert_eq!(blobs.retain(|_| false, SystemTime::now() - hour).unwrap(), (0, ByteCount(0)), "all came lately");
+        for id in [wanted, claimed, idle] {
+            let file = File::options().append(true).open(blobs.path(id)).unwrap();
+            file.set_modified(SystemTime::now() - 2 * hour).unwrap();
+        }
+        assert!(blobs.claim(claimed).unwrap());
+        assert!(!blobs.claim(BlobId([9; 32])).unwrap());
+        assert_eq!(blobs.retain(|id| id == wanted, SystemTime::now() - hour).unwrap(), (1, ByteCount(6)));
+        assert!(blobs.has(wanted) && blobs.has(claimed) && !blobs.has(idle));
+        assert_eq!(blobs.retain(|_| false, later).unwrap().0, 2);
     }
 
     #[test]

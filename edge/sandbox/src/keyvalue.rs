@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::SystemTime;
 
 use grange_types::{ByteCount, DeploymentId};
 
@@ -182,6 +183,29 @@ impl Stores {
         sync_folder(&folder)
     }
 
+    /// Removes the stores of deployments that are not known and that nobody has written since. Gives how many.
+    pub(crate) fn retain(
+        &self,
+        known: impl Fn(DeploymentId) -> bool,
+        since: SystemTime,
+    ) -> Result<usize, KeyValueError> {
+        let mut count = 0;
+        for child in children(&self.root)? {
+            // Only what is named like a deployment is ours to remove.
+            let Ok(deployment) = child.parse::<DeploymentId>() else { continue };
+            let folder = self.root.join(child);
+            // Held to the end, so that nobody opens what goes.
+            let open = self.lock();
+            let used = open.iter().any(|(name, store)| name.deployment == deployment && store.strong_count() > 0);
+            if used || known(deployment) || newest(&folder)?.is_none_or(|newest| newest >= since) {
+                continue;
+            }
+            std::fs::remove_dir_all(&folder).map_err(files_error(&folder))?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
     /// The stores of a deployment, or of one service of it, by service, replica and generation.
     fn names(&self, deployment: DeploymentId, service: Option<&str>) -> Result<Vec<StoreName>, KeyValueError> {
         let root = self.root.join(deployment.to_string());
@@ -215,6 +239,19 @@ fn children(folder: &Path) -> Result<Vec<String>, KeyValueError> {
         names.extend(entry.map_err(files_error(folder))?.file_name().into_string().ok());
     }
     Ok(names)
+}
+
+/// When anything in a folder was last written.
+fn newest(folder: &Path) -> Result<Option<SystemTime>, KeyValueError> {
+    let mut newest = None;
+    for entry in std::fs::read_dir(folder).map_err(files_error(folder))? {
+        let entry = entry.map_err(files_error(folder))?;
+        let path = entry.path();
+        let found = entry.metadata().map_err(files_error(&path))?;
+        let inside = if found.is_dir() { self::newest(&path)? } else { None };
+        newest = newest.max(inside).max(found.modified().ok());
+    }
+    Ok(newest)
 }
 
 fn numbers(folder: &Path) -> Result<Vec<u64>, KeyValueError> {

@@ -5,11 +5,12 @@
 //!
 //! ```no_run
 //! # use std::{path::PathBuf, sync::Arc};
-//! # use grange_sandbox::{BlobSource, Config, Sandboxes, WorkSpec, body};
-//! # async fn example(blobs: Arc<dyn BlobSource>, spec: WorkSpec) -> Result<(), Box<dyn std::error::Error>> {
+//! # use grange_sandbox::{BlobSource, Config, Sandboxes, body};
+//! # use grange_types::Work;
+//! # async fn example(blobs: Arc<dyn BlobSource>, work: Work) -> Result<(), Box<dyn std::error::Error>> {
 //! let sandboxes = Sandboxes::open(Config::new("data/sandbox", std::env::current_exe()?), blobs)?;
-//! sandboxes.prepare(&spec).await?;
-//! let replica = sandboxes.start(spec).await?;
+//! sandboxes.prepare(&work).await?;
+//! let replica = sandboxes.start(work).await?;
 //! let answer = replica.serve(http::Request::get("/entries").body(body::empty())?).await?;
 //! assert!(answer.status().is_success());
 //! # Ok(())
@@ -56,4 +57,4 @@ pub use logs::{LogLine, LogReader, LogStream};
 pub use sandboxes::Sandboxes;
 pub use site::SiteSandbox;
 pub use wasm::WasmSandbox;
-pub use work::{Capability, LimitsEnforced, Replica, Sandbox, Usage, WorkSpec};
+pub use work::{Capability, LimitsEnforced, Replica, Sandbox, Usage};

@@ -3,8 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use grange_types::{DeploymentId, Kind, LeaseId, limits};
+use grange_types::{DeploymentId, Kind, LeaseId, Work, limits};
 
 use crate::blobs::BlobSource;
 use crate::config::Config;
@@ -13,7 +14,7 @@ use crate::keyvalue::{Export, KeyValueError, Stores};
 use crate::logs::{LogReader, Logs};
 use crate::site::SiteSandbox;
 use crate::wasm::WasmSandbox;
-use crate::work::{Capability, Replica, Sandbox, WorkSpec};
+use crate::work::{Capability, Replica, Sandbox};
 
 /// The sandboxes of one node. One per data folder.
 pub struct Sandboxes {
@@ -53,12 +54,12 @@ impl Sandboxes {
     }
 
     /// [`Sandbox::prepare`] by the sandbox for this kind of work.
-    pub async fn prepare(&self, spec: &WorkSpec) -> Result<(), SandboxError> {
+    pub async fn prepare(&self, spec: &Work) -> Result<(), SandboxError> {
         self.sandbox(spec.workload.kind()).prepare(spec).await
     }
 
     /// [`Sandbox::start`] by the sandbox for this kind of work.
-    pub async fn start(&self, spec: WorkSpec) -> Result<Arc<dyn Replica>, SandboxError> {
+    pub async fn start(&self, spec: Work) -> Result<Arc<dyn Replica>, SandboxError> {
         self.sandbox(spec.workload.kind()).start(spec).await
     }
 
@@ -71,6 +72,12 @@ impl Sandboxes {
     /// Reads files, here and in each step.
     pub fn export(&self, deployment: DeploymentId, service: Option<&str>) -> Result<Export, KeyValueError> {
         Export::new(&self.stores, deployment, service)
+    }
+
+    /// Removes the key-value data of deployments that are not `known` and whose data nobody wrote since `since`. Gives
+    /// how many there were. Reads and removes files.
+    pub fn retain(&self, known: impl Fn(DeploymentId) -> bool, since: SystemTime) -> Result<usize, KeyValueError> {
+        self.stores.retain(known, since)
     }
 }
 

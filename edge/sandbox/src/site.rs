@@ -12,7 +12,7 @@ use std::time::Instant;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use grange_types::{
-    BlobId, ByteCount, Counters, Isolation, Kind, Millis, SiteFile, SiteIndex, Wire as _, Workload, limits,
+    BlobId, ByteCount, Counters, Isolation, Kind, Millis, SiteFile, SiteIndex, Wire as _, Work, Workload, limits,
 };
 use tokio::sync::Semaphore;
 
@@ -21,7 +21,7 @@ use crate::body::Body;
 use crate::config::Limits;
 use crate::error::{SandboxError, ServeError};
 use crate::logs::{Log, LogReader, Logs};
-use crate::work::{Capability, LimitsEnforced, Replica, Sandbox, Usage, WorkSpec};
+use crate::work::{Capability, LimitsEnforced, Replica, Sandbox, Usage};
 
 /// Serves sites.
 pub struct SiteSandbox {
@@ -36,7 +36,7 @@ impl SiteSandbox {
     }
 
     /// Reads the index of a site and checks that all of it is here.
-    async fn read(&self, spec: &WorkSpec) -> Result<BTreeMap<String, SiteFile>, SandboxError> {
+    async fn read(&self, spec: &Work) -> Result<BTreeMap<String, SiteFile>, SandboxError> {
         let Workload::Site { index, .. } = spec.workload else {
             return Err(SandboxError::WrongKind { runs: Kind::Site, asked: spec.workload.kind() });
         };
@@ -92,11 +92,11 @@ impl Sandbox for SiteSandbox {
         }
     }
 
-    fn prepare<'a>(&'a self, spec: &'a WorkSpec) -> BoxFuture<'a, Result<(), SandboxError>> {
+    fn prepare<'a>(&'a self, spec: &'a Work) -> BoxFuture<'a, Result<(), SandboxError>> {
         async move { self.read(spec).await.map(drop) }.boxed()
     }
 
-    fn start<'a>(&'a self, spec: WorkSpec) -> BoxFuture<'a, Result<Arc<dyn Replica>, SandboxError>> {
+    fn start<'a>(&'a self, spec: Work) -> BoxFuture<'a, Result<Arc<dyn Replica>, SandboxError>> {
         async move {
             let files = self.read(&spec).await?;
             let log = self.logs.log(spec.lease);

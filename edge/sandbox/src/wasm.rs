@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use grange_types::{BlobId, ByteCount, Isolation, Kind, Workload};
+use grange_types::{BlobId, ByteCount, Isolation, Kind, Work, Workload};
 use http::HeaderValue;
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
@@ -44,7 +44,7 @@ use crate::config::Config;
 use crate::error::SandboxError;
 use crate::keyvalue::{StoreName, Stores};
 use crate::logs::Logs;
-use crate::work::{Capability, LimitsEnforced, Replica, Sandbox, WorkSpec};
+use crate::work::{Capability, LimitsEnforced, Replica, Sandbox};
 use code::CodeCache;
 use component::Offer;
 use guest::{Guest, Surroundings};
@@ -144,7 +144,7 @@ impl WasmSandbox {
     }
 
     /// The component of a spec, and the whole of what a start needs.
-    async fn build(&self, spec: &WorkSpec) -> Result<WasmReplica, SandboxError> {
+    async fn build(&self, spec: &Work) -> Result<WasmReplica, SandboxError> {
         let Workload::Wasm { component, .. } = spec.workload else {
             return Err(SandboxError::WrongKind { runs: Kind::Wasm, asked: spec.workload.kind() });
         };
@@ -168,7 +168,7 @@ impl WasmSandbox {
         }
     }
 
-    fn replica(&self, spec: &WorkSpec, loaded: &Loaded) -> Result<WasmReplica, SandboxError> {
+    fn replica(&self, spec: &Work, loaded: &Loaded) -> Result<WasmReplica, SandboxError> {
         let limits = &self.config.limits;
         let or = |asked: u64, usual: u64| if asked == 0 { usual } else { asked };
         let memory = or(spec.resources.memory.0, limits.memory.0);
@@ -216,7 +216,7 @@ impl WasmSandbox {
     }
 
     /// Continues the data of the generation before, if the host says so and it is here.
-    async fn adopt(&self, spec: &WorkSpec) -> Result<(), SandboxError> {
+    async fn adopt(&self, spec: &Work) -> Result<(), SandboxError> {
         let Some(previous) = spec.previous else { return Ok(()) };
         let (stores, name) = (Arc::clone(&self.stores), store_name(spec));
         let adopted = tokio::task::spawn_blocking(move || stores.adopt(&name, previous)).await;
@@ -226,7 +226,7 @@ impl WasmSandbox {
     }
 }
 
-fn store_name(spec: &WorkSpec) -> StoreName {
+fn store_name(spec: &Work) -> StoreName {
     StoreName {
         deployment: spec.deployment,
         service: spec.service.clone(),
@@ -253,11 +253,11 @@ impl Sandbox for WasmSandbox {
         }
     }
 
-    fn prepare<'a>(&'a self, spec: &'a WorkSpec) -> BoxFuture<'a, Result<(), SandboxError>> {
+    fn prepare<'a>(&'a self, spec: &'a Work) -> BoxFuture<'a, Result<(), SandboxError>> {
         async move { self.build(spec).await.map(drop) }.boxed()
     }
 
-    fn start<'a>(&'a self, spec: WorkSpec) -> BoxFuture<'a, Result<Arc<dyn Replica>, SandboxError>> {
+    fn start<'a>(&'a self, spec: Work) -> BoxFuture<'a, Result<Arc<dyn Replica>, SandboxError>> {
         async move {
             let replica = self.build(&spec).await?;
             self.adopt(&spec).await?;

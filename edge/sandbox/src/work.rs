@@ -1,42 +1,13 @@
 //! The one trait: a [`Sandbox`] starts work, and what it started is a [`Replica`].
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use grange_types::{ByteCount, Counters, DeploymentId, Isolation, Kind, LeaseId, Millis, Resources, Workload};
+use grange_types::{ByteCount, Counters, Isolation, Kind, Millis, Work};
 
 use crate::body::Body;
 use crate::error::{SandboxError, ServeError};
 use crate::logs::LogReader;
-
-/// One replica to run: what the lease and the manifest say about it.
-#[derive(Debug, Clone)]
-pub struct WorkSpec {
-    /// The lease it runs under; its logs are kept by it.
-    pub lease: LeaseId,
-    /// The deployment; its data is kept by it.
-    pub deployment: DeploymentId,
-    /// The deployment's name.
-    pub name: String,
-    /// The service.
-    pub service: String,
-    /// Which replica of the service.
-    pub replica: u32,
-    /// The slot's generation under this lease.
-    pub generation: u64,
-    /// The generation of the same slot whose data continues here, if that generation served on this node: its
-    /// store is sealed and copied. Without it, or if this node holds no such store, the data starts empty.
-    pub previous: Option<u64>,
-    /// What runs.
-    pub workload: Workload,
-    /// What it may use; a zero means the node's usual limit.
-    pub resources: Resources,
-    /// Its environment.
-    pub environment: BTreeMap<String, String>,
-    /// Hosts it may call, exact names with optional `:port`; without a port, the scheme's usual one.
-    pub allow_http: Vec<String>,
-}
 
 /// What a sandbox can truthfully promise to a buyer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,10 +58,10 @@ pub trait Sandbox: Send + Sync {
 
     /// Makes everything ready that a start needs, and finds every reason why it would fail: checks, compiles and
     /// instantiates once. To be called on a quote, so that a start is quick; a start without it does the same.
-    fn prepare<'a>(&'a self, spec: &'a WorkSpec) -> BoxFuture<'a, Result<(), SandboxError>>;
+    fn prepare<'a>(&'a self, spec: &'a Work) -> BoxFuture<'a, Result<(), SandboxError>>;
 
     /// Starts a replica. It serves until it is stopped.
-    fn start<'a>(&'a self, spec: WorkSpec) -> BoxFuture<'a, Result<Arc<dyn Replica>, SandboxError>>;
+    fn start<'a>(&'a self, spec: Work) -> BoxFuture<'a, Result<Arc<dyn Replica>, SandboxError>>;
 }
 
 /// One running replica.

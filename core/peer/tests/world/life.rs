@@ -90,6 +90,24 @@ fn a_health_check_decides_only_by_bad_answers() {
 }
 
 #[test]
+fn a_disk_holds_what_is_wanted_and_lets_go_of_the_rest() {
+    let mut world = World::new(4);
+    world.settle();
+    let done = world.deploy(0, manifest("shop", "10")).unwrap();
+    let gone = world.deploy(0, manifest("stall", "10")).unwrap();
+    let named = |world: &World, id| world.peer(0).ledger().view().deployment(id).unwrap().manifest;
+    let (kept, dropped) = (named(&world, done.id), named(&world, gone.id));
+    world.run_for(Millis::seconds(10));
+    let before = world.holders(kept);
+    assert!(before.len() >= 3 && world.holders(dropped).len() >= 3, "the owner and two stewards hold both");
+    world.ask(0, Call::Down { name: "stall".into() }).unwrap();
+    world.run_for(Millis::minutes(21));
+    assert_eq!(world.holders(kept), before);
+    assert_eq!(world.holders(dropped), Vec::<usize>::new());
+    assert!(world.runs(world.index_of(done.leases[0].provider), done.leases[0].lease));
+}
+
+#[test]
 fn who_does_not_sell_has_no_offer_and_who_stewards_nothing_is_not_asked_to() {
     let none = Roles { validator: true, provider: false, gateway: false, relay: false, steward: false };
     let mut world = World::with(4, grange_ledger::Parameters::dev(), |config| {

@@ -376,6 +376,9 @@ impl World {
                 self.respond(id, SyncReply { blocks }.encode());
             }
             Action::Fetch { deployment, blobs, from } => self.fetch(index, deployment, &blobs, &from),
+            Action::Retain(kept) => {
+                host.disk.blobs.retain(|id, _| kept.blobs.contains(id) || kept.sites.contains(id));
+            }
             Action::Start { work, .. } => {
                 let running =
                     Running { generation: work.generation, since: self.now, serving: false, requests: 0, egress: 0 };
@@ -478,6 +481,11 @@ impl World {
                 running.requests += requests;
             }
         }
+    }
+
+    /// The hosts that hold a blob.
+    pub(crate) fn holders(&self, blob: BlobId) -> Vec<usize> {
+        (0..self.hosts.len()).filter(|index| self.hosts[*index].disk.blobs.contains_key(&blob)).collect()
     }
 
     /// How many hosts run a workload for a lease.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use grange_types::limits::{KEY_VALUE_KEY_BYTES, KEY_VALUE_VALUE_BYTES};
 
 use super::store::KeyPage;
@@ -156,4 +158,19 @@ async fn an_export_has_every_generation_even_while_one_is_written() {
     assert_eq!(lines(None).len(), 42);
     assert_eq!(lines(Some("none")).len(), 0);
     set(&live, "still", b"writable").await.unwrap();
+}
+
+#[tokio::test]
+async fn data_goes_when_nobody_knows_its_deployment_and_nobody_wrote_it_lately() {
+    let folder = tempfile::tempdir().unwrap();
+    let stores = stores(&folder);
+    let store = stores.store(&name(1), LIMIT).unwrap();
+    set(&store, "a", b"one").await.unwrap();
+    let (ago, ahead) = (SystemTime::now() - Duration::from_secs(60), SystemTime::now() + Duration::from_secs(60));
+    assert_eq!(stores.retain(|_| false, ahead).unwrap(), 0, "it is in use");
+    drop(store);
+    assert_eq!(stores.retain(|_| true, ahead).unwrap(), 0, "it is known");
+    assert_eq!(stores.retain(|_| false, ago).unwrap(), 0, "it was written lately");
+    assert_eq!(stores.retain(|_| false, ahead).unwrap(), 1);
+    assert!(stores.names(DeploymentId([3; 32]), None).unwrap().is_empty());
 }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use grange_sandbox::{
-    BlobSource, Body, BodyError, Config, Replica, SandboxError, Sandboxes, ServeError, WorkSpec, body,
+    BlobSource, Body, BodyError, Config, Replica, SandboxError, Sandboxes, ServeError, body,
 };
-use grange_types::{BlobId, ByteCount, DeploymentId, LeaseId, Resources, Workload};
+use grange_types::{BlobId, ByteCount, DeploymentId, LeaseId, Resources, Work, Workload};
 use http_body_util::BodyExt as _;
 
 /// Blobs as files named by their hash.
@@ -53,32 +53,32 @@ impl Stage {
     }
 
     /// A spec for a component of `examples/`, such as `fixtures/echo.wasm`.
-    pub(crate) fn example(&self, path: &str) -> WorkSpec {
+    pub(crate) fn example(&self, path: &str) -> Work {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(path);
         self.component(&std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
     }
 
     /// A spec for a component.
-    pub(crate) fn component(&self, content: &[u8]) -> WorkSpec {
+    pub(crate) fn component(&self, content: &[u8]) -> Work {
         let size = ByteCount(content.len() as u64);
         spec(Workload::Wasm { component: self.put(content), size })
     }
 
     /// A spec for a component that handles requests with the text of a core module.
-    pub(crate) fn handler(&self, module: &str) -> WorkSpec {
+    pub(crate) fn handler(&self, module: &str) -> Work {
         self.component(&handler(module))
     }
 
     /// Why a spec cannot be prepared.
-    pub(crate) async fn refusal(&self, spec: &WorkSpec) -> SandboxError {
+    pub(crate) async fn refusal(&self, spec: &Work) -> SandboxError {
         let error = self.open().prepare(spec).await.expect_err("it was prepared");
         assert!(!error.remedy().is_empty());
         error
     }
 }
 
-pub(crate) fn spec(workload: Workload) -> WorkSpec {
-    WorkSpec {
+pub(crate) fn spec(workload: Workload) -> Work {
+    Work {
         lease: LeaseId([1; 32]),
         deployment: DeploymentId([2; 32]),
         name: "test".into(),
