@@ -12,7 +12,9 @@ use grange_ledger::Genesis;
 use grange_net::{Net, PathKind};
 use grange_peer::Event;
 use grange_sandbox::SandboxError;
-use grange_types::{AccountId, BlobId, ByteCount, DeploymentId, LeaseId, Manifest, Millis, SiteIndex, Wire, Work, Workload};
+use grange_types::{
+    AccountId, BlobId, ByteCount, DeploymentId, LeaseId, Manifest, Millis, SiteIndex, Wire, Work, Workload,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;

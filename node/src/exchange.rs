@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use grange_disk::{Blobs, DiskError};
 use grange_net::{Net, PeerStream, Protocol};
-use grange_types::{BlobId, PeerId, SiteIndex, Wire, limits};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use grange_types::{BlobId, Manifest, PeerId, SiteIndex, Wire, limits};
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+
+use crate::ingress::Ingress;
 
 const ABSENT: u64 = u64::MAX;
 const PIECE: usize = 256 << 10;
@@ -51,8 +53,13 @@ pub(crate) async fn fetch_site(net: &Net, blobs: &Arc<Blobs>, index: BlobId, fro
     }
     let Ok(Some(bytes)) = blobs.read(index) else { return false };
     let Ok(index) = SiteIndex::decode(&bytes) else { return false };
-    let missing: BTreeSet<BlobId> =
-        index.files.iter().map(|file| file.blob).filter(|blob| !blobs.claim(*blob).unwrap_or(false)).take(limits::SITE_FILES).collect();
+    let missing: BTreeSet<BlobId> = index
+        .files
+        .iter()
+        .map(|file| file.blob)
+        .filter(|blob| !blobs.claim(*blob).unwrap_or(false))
+        .take(limits::SITE_FILES)
+        .collect();
     let missing: Vec<BlobId> = missing.into_iter().collect();
     for batch in missing.chunks(AT_ONCE) {
         let fetches = batch.iter().map(|blob| fetch(net, blobs, *blob, from));
@@ -108,16 +115,20 @@ async fn timed<T>(future: impl Future<Output = io::Result<T>>) -> io::Result<T> 
     tokio::time::timeout(SILENCE, future).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-/// Answers a peer that wants a blob.
-pub(crate) async fn serve(mut stream: PeerStream, blobs: Arc<Blobs>) -> io::Result<()> {
+/// Answers a peer that wants a blob. A manifest is given only to who may read it; to all others it is not here.
+pub(crate) async fn serve(mut stream: PeerStream, from: PeerId, blobs: &Blobs, ingress: &Ingress) -> io::Result<()> {
     let mut name = [0; 32];
     timed(stream.read_exact(&mut name)).await?;
-    let path = blobs.path(BlobId(name));
-    let Ok(mut file) = tokio::fs::File::open(&path).await else {
-        stream.write_u64_le(ABSENT).await?;
-        return stream.shutdown().await;
+    let blob = BlobId(name);
+    let Ok(mut file) = tokio::fs::File::open(&blobs.path(blob)).await else {
+        return absent(stream).await;
     };
-    timed(stream.write_u64_le(file.metadata().await?.len())).await?;
+    let length = file.metadata().await?.len();
+    if is_manifest(&mut file, length).await? && !ingress.may_read(from, blob).await {
+        tracing::info!(peer = %from, blob = %blob, "blob.denied");
+        return absent(stream).await;
+    }
+    timed(stream.write_u64_le(length)).await?;
     let mut piece = vec![0; PIECE];
     loop {
         let read = file.read(&mut piece).await?;
@@ -127,4 +138,20 @@ pub(crate) async fn serve(mut stream: PeerStream, blobs: Arc<Blobs>) -> io::Resu
         // Whoever takes nothing any more holds nothing any more.
         timed(stream.write_all(&piece[..read])).await?;
     }
+}
+
+async fn absent(mut stream: PeerStream) -> io::Result<()> {
+    stream.write_u64_le(ABSENT).await?;
+    stream.shutdown().await
+}
+
+/// Whether a blob is a deployment's manifest; leaves the file at its beginning.
+async fn is_manifest(file: &mut tokio::fs::File, length: u64) -> io::Result<bool> {
+    if length > Manifest::LIMIT as u64 {
+        return Ok(false);
+    }
+    let mut content = Vec::with_capacity(length as usize);
+    file.read_to_end(&mut content).await?;
+    file.rewind().await?;
+    Ok(Manifest::decode(&content).is_ok())
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use grange_gateway::{
@@ -10,10 +11,13 @@ use grange_gateway::{
 };
 use grange_net::{Net, Protocol};
 use grange_peer::{Route, RouteTable, Routed};
-use grange_types::{LeaseId, PeerId};
+use grange_types::{BlobId, LeaseId, PeerId};
+use tokio::sync::Notify;
 
 /// Bytes that may wait between a gateway and a replica of the same node.
 const LOCAL_BUFFER: usize = 64 << 10;
+/// How much later than another node we may hear of a block.
+const HEARS_LATER: Duration = Duration::from_secs(1);
 
 /// What every request needs to find its replica; replaced as a whole when the ledger moves.
 pub(crate) struct Ingress {
@@ -23,6 +27,8 @@ pub(crate) struct Ingress {
     table: RwLock<Arc<RouteTable>>,
     resolved: RwLock<BTreeMap<String, Resolved>>,
     counts: Mutex<BTreeMap<LeaseId, (u64, u64)>>,
+    /// The ledger moved.
+    moved: Notify,
 }
 
 impl Ingress {
@@ -34,6 +40,7 @@ impl Ingress {
             table: RwLock::default(),
             resolved: RwLock::default(),
             counts: Mutex::default(),
+            moved: Notify::new(),
         }
     }
 
@@ -41,6 +48,7 @@ impl Ingress {
     pub(crate) fn publish(&self, table: RouteTable) {
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
         self.refresh();
+        self.moved.notify_waiters();
     }
 
     /// A peer came or went: which replicas are healthy may have changed.
@@ -54,6 +62,21 @@ impl Ingress {
     /// The route table as it is.
     pub(crate) fn table(&self) -> Arc<RouteTable> {
         Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether a peer may read a manifest. A provider may hear of its lease a moment before we do, so a no is waited for.
+    pub(crate) async fn may_read(&self, peer: PeerId, manifest: BlobId) -> bool {
+        let listed = || self.table().readers.get(&manifest).is_some_and(|readers| readers.contains(&peer));
+        let until_listed = async {
+            loop {
+                let moved = self.moved.notified();
+                if listed() {
+                    return;
+                }
+                moved.await;
+            }
+        };
+        tokio::time::timeout(HEARS_LATER, until_listed).await.is_ok()
     }
 
     fn route(&self, routes: &[Route]) -> Resolved {

@@ -178,9 +178,9 @@ impl Pump {
                 tokio::spawn(grange_gateway::serve_peer_stream(stream, lookup));
             }
             Protocol::Blob => {
-                let blobs = Arc::clone(&self.storage.blobs);
+                let (blobs, ingress) = (Arc::clone(&self.storage.blobs), Arc::clone(&self.ingress));
                 tokio::spawn(async move {
-                    if let Err(error) = exchange::serve(stream, blobs).await {
+                    if let Err(error) = exchange::serve(stream, from, &blobs, &ingress).await {
                         tracing::debug!(peer = %from, %error, "blob.serve_failed");
                     }
                 });

@@ -9,13 +9,15 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use grange_api::{NodeRole, PriceSettings, ResourceSet};
+use grange_net::{Net, PeerAddress, Protocol};
 use grange_node::{Contact, Folder, Founder, Options, Ready, Settings, dev_genesis, run};
 use grange_types::manifest::Placement;
 use grange_types::{
-    Amount, BlobId, ByteCount, Kind, Manifest, Region, Resources, SecretKey, Service, SiteFile, SiteIndex, Time, Wire,
-    Workload,
+    Amount, BlobId, ByteCount, Kind, Manifest, PeerId, Region, Resources, SecretKey, Service, SiteFile, SiteIndex,
+    Time, Wire, Workload,
 };
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -182,15 +184,11 @@ async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// Uploads a one-page site and deploys it.
-async fn deploy(node: &Node, name: &str) -> Value {
+/// A site of one page: its manifest, its index, its page.
+fn site(name: &str) -> (Manifest, Vec<u8>, Vec<u8>) {
     let page = format!("<h1>{name}</h1>").into_bytes();
     let file = SiteFile { path: "index.html".into(), blob: BlobId::of(&page), size: ByteCount(page.len() as u64) };
     let index = SiteIndex { files: vec![file] }.encode();
-    for blob in [&page, &index] {
-        let (status, body) = node.call("PUT", &format!("/v1/blobs/{}", BlobId::of(blob)), blob.clone()).await;
-        assert!(status < 300, "{status} {}", String::from_utf8_lossy(&body));
-    }
     let service = Service {
         workload: Workload::Site { index: BlobId::of(&index), size: ByteCount(page.len() as u64) },
         replicas: 1,
@@ -203,7 +201,16 @@ async fn deploy(node: &Node, name: &str) -> Value {
         allow_http: Vec::new(),
     };
     let services = BTreeMap::from([("web".to_owned(), service)]);
-    let manifest = Manifest { name: name.into(), budget: Amount::credits(10), services };
+    (Manifest { name: name.into(), budget: Amount::credits(10), services }, index, page)
+}
+
+/// Uploads a one-page site and deploys it.
+async fn deploy(node: &Node, name: &str) -> Value {
+    let (manifest, index, page) = site(name);
+    for blob in [&page, &index] {
+        let (status, body) = node.call("PUT", &format!("/v1/blobs/{}", BlobId::of(blob)), blob.clone()).await;
+        assert!(status < 300, "{status} {}", String::from_utf8_lossy(&body));
+    }
     let request = grange_api::ManifestRequest { manifest: manifest.into() };
     let body = serde_json::to_vec(&request).unwrap();
     let (status, body) = node.call("POST", "/v1/deployments", body).await;
@@ -284,11 +291,41 @@ async fn four_nodes_agree_serve_and_pay() {
         usage["settled"].as_str().unwrap() != "0"
     })
     .await;
+    strangers_get_no_manifest(&nodes[0]).await;
     let replicas = nodes[2].json("GET", "/v1/deployments/shared", vec![]).await;
     assert_eq!(replicas[0]["state"], "running", "{replicas}");
     for node in nodes {
         node.stop().await;
     }
+}
+
+/// A peer that only knows names of blobs gets what is public of an app, and not its manifest with the environment.
+async fn strangers_get_no_manifest(node: &Node) {
+    let (manifest, index, _) = site("shared");
+    let genesis = node.folder.read_genesis().unwrap();
+    let config = grange_net::Config::new(genesis.network_id(), SecretKey::from_bytes(&[99; 32]));
+    let address = PeerAddress {
+        peer: node.ready.peer,
+        addresses: vec![node.folder.read_settings().unwrap().listen],
+        relays: vec![],
+    };
+    let (net, _events) = Net::start(grange_net::Config { bootstrap: vec![address], ..config }).await.unwrap();
+    until("the stranger is linked", async || net.is_connected(node.ready.peer)).await;
+    assert_eq!(ask_blob(&net, node.ready.peer, BlobId::of(&index)).await, Some(index));
+    assert_eq!(ask_blob(&net, node.ready.peer, BlobId::of(&manifest.encode())).await, None);
+    assert_eq!(ask_blob(&net, node.ready.peer, BlobId([7; 32])).await, None);
+    net.shutdown().await;
+}
+
+async fn ask_blob(net: &Net, peer: PeerId, blob: BlobId) -> Option<Vec<u8>> {
+    let mut stream = net.open_stream(peer, Protocol::Blob).await.unwrap();
+    stream.write_all(blob.as_bytes()).await.unwrap();
+    if stream.read_u64_le().await.unwrap() == u64::MAX {
+        return None;
+    }
+    let mut content = Vec::new();
+    stream.read_to_end(&mut content).await.unwrap();
+    Some(content)
 }
 
 #[tokio::test(flavor = "multi_thread")]

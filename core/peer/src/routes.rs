@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use grange_ledger::{Deployment, Ledger};
-use grange_types::{DeploymentId, LeaseId, PeerId};
+use grange_types::{BlobId, DeploymentId, LeaseId, PeerId};
 
 /// What each name leads to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RouteTable {
     /// By name.
     pub names: BTreeMap<String, Named>,
+    /// Who may read a deployment's manifest, with its environment: who pays for it, and who runs it.
+    pub readers: BTreeMap<BlobId, BTreeSet<PeerId>>,
 }
 
 /// What one name leads to.
@@ -65,6 +67,9 @@ impl RouteTable {
         let mut table = Self::default();
         for deployment in ledger.view().deployments().filter(|deployment| deployment.is_open()) {
             let named = Named::read(ledger, deployment);
+            let providers = named.replicas.iter().map(|replica| replica.at.provider);
+            let readers = table.readers.entry(deployment.manifest).or_default();
+            readers.extend(named.payers.iter().copied().chain(providers));
             for name in &deployment.names {
                 table.names.insert(name.clone(), named.clone());
             }
