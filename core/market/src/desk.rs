@@ -13,7 +13,9 @@
 //! - The sum of what is held by reservations never pushes what is held above capacity.
 //!
 //! # Limits
-//! [`RESERVATIONS_PER_DEPLOYMENT`], [`RESERVATIONS`]: a reservation costs its holder nothing, so nobody may hold many.
+//! - [`RESERVATIONS_PER_BUYER`], [`RESERVATIONS`]: a reservation costs its holder nothing, so nobody may hold many.
+//! - Nobody holds more than he could pay for: what a buyer's open reservations cost an hour stays within [`Buyer::rate`].
+//!   New keys cost nothing, and without money they hold nothing.
 //!
 //! # Left out
 //! The signature on a quote; whether a deployment exists, who owns it and who may ask on its behalf: the caller asks the
@@ -31,11 +33,20 @@ use crate::quote::{QuoteRequest, Refusal};
 /// How long a quote holds capacity, in block time.
 pub const QUOTE_LIFE: Millis = Millis::seconds(30);
 
-/// Reservations that one deployment may hold open at one desk.
-pub const RESERVATIONS_PER_DEPLOYMENT: usize = 64;
+/// Reservations that one buyer may hold open at one desk.
+pub const RESERVATIONS_PER_BUYER: usize = 64;
 
 /// Reservations that one desk holds open in all: at 0.5 KB each, 2 MB.
 pub const RESERVATIONS: usize = 4_096;
+
+/// Who asks for a quote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Buyer {
+    /// The account that owns the deployment, as the ledger says.
+    pub account: AccountId,
+    /// The most per hour that its money pays for during the shortest lease there is.
+    pub rate: Amount,
+}
 
 /// What a desk starts from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +122,15 @@ struct Running {
 #[derive(Debug, Clone)]
 struct Reserved {
     request: QuoteRequest,
+    buyer: AccountId,
     quote: Quote,
+}
+
+/// What one buyer holds open.
+#[derive(Debug, Clone, Copy, Default)]
+struct Open {
+    count: usize,
+    rate: Amount,
 }
 
 impl Holding {
@@ -188,6 +207,7 @@ pub struct Desk {
     leases: BTreeMap<LeaseId, Slot>,
     /// Open reservations by the last block time of their quotes.
     ends: BTreeSet<(Time, Slot)>,
+    buyers: BTreeMap<AccountId, Open>,
 }
 
 impl Desk {
@@ -203,11 +223,12 @@ impl Desk {
             slots: BTreeMap::new(),
             leases: BTreeMap::new(),
             ends: BTreeSet::new(),
+            buyers: BTreeMap::new(),
         }
     }
 
-    /// Reserves what a request asks for. `owner` is the account of the deployment, as the ledger says.
-    pub fn quote(&mut self, request: &QuoteRequest, owner: AccountId, block_time: Time) -> Result<Quote, Refusal> {
+    /// Reserves what a request asks for.
+    pub fn quote(&mut self, request: &QuoteRequest, buyer: Buyer, block_time: Time) -> Result<Quote, Refusal> {
         let slot = (request.deployment, request.slot);
         let holding = self.slots.get(&slot).cloned().unwrap_or_default();
         if let Some(known) = holding.generation()
@@ -215,16 +236,16 @@ impl Desk {
         {
             return Err(Refusal::Superseded { known });
         }
-        if let Some(Reserved { request: earlier, quote }) = &holding.reserved
+        if let Some(Reserved { request: earlier, quote, .. }) = &holding.reserved
             && earlier == request
             && quote.valid_until.since(block_time).0 >= QUOTE_LIFE.0 / 2
         {
             return Ok(quote.clone());
         }
-        let own = owner == self.setup.operator;
-        self.admit(request, own, &holding)?;
+        let own = buyer.account == self.setup.operator;
+        self.admit(request, own, buyer, &holding)?;
         let quote = self.draw_up(request, own, block_time);
-        let reserved = Reserved { request: request.clone(), quote: quote.clone() };
+        let reserved = Reserved { request: request.clone(), buyer: buyer.account, quote: quote.clone() };
         let fresh = Holding { running: holding.running, reserved: Some(reserved) };
         if !self.held.minus(holding.held()).plus(fresh.held()).fits(&self.setup.capacity) {
             return Err(Refusal::Full { free: self.free() });
@@ -343,7 +364,7 @@ impl Desk {
     }
 
     /// Whether the desk would take a request, room aside.
-    fn admit(&self, request: &QuoteRequest, own: bool, holding: &Holding) -> Result<(), Refusal> {
+    fn admit(&self, request: &QuoteRequest, own: bool, buyer: Buyer, holding: &Holding) -> Result<(), Refusal> {
         if self.paused {
             return Err(Refusal::Paused);
         }
@@ -360,11 +381,19 @@ impl Desk {
         if !own && request.max_rate < per_hour {
             return Err(Refusal::Rate { per_hour });
         }
-        if holding.reserved.is_none() {
-            let open = self.reservations_of(request.deployment);
-            if open >= RESERVATIONS_PER_DEPLOYMENT || self.reservations() >= RESERVATIONS {
-                return Err(Refusal::Busy { open: open as u32 });
-            }
+        let mut open = self.buyers.get(&buyer.account).copied().unwrap_or_default();
+        if let Some(reserved) = holding.reserved.as_ref().filter(|reserved| reserved.buyer == buyer.account) {
+            // Its place is taken by this one.
+            open.count = open.count.saturating_sub(1);
+            open.rate = open.rate.saturating_sub(reserved.quote.terms.max_rate);
+        }
+        let full = holding.reserved.is_none() && self.reservations() >= RESERVATIONS;
+        if open.count >= RESERVATIONS_PER_BUYER || full {
+            return Err(Refusal::Busy { open: open.count as u32 });
+        }
+        let rate = open.rate.saturating_add(request.max_rate);
+        if !own && rate > buyer.rate {
+            return Err(Refusal::Means { rate, affords: buyer.rate });
         }
         Ok(())
     }
@@ -387,16 +416,12 @@ impl Desk {
         Quote { deployment, slot, generation, terms, valid_until, nonce: self.nonce }
     }
 
-    fn reservations_of(&self, deployment: DeploymentId) -> usize {
-        let slots = self.slots.range((deployment, 0)..=(deployment, u32::MAX));
-        slots.filter(|(_, holding)| holding.reserved.is_some()).count()
-    }
-
     /// Puts a holding in the place of a slot's former one, and keeps every list in step.
     fn replace(&mut self, slot: Slot, fresh: Holding) {
         let former = self.slots.remove(&slot).unwrap_or_default();
         if let Some(reserved) = &former.reserved {
             self.ends.remove(&(reserved.quote.valid_until, slot));
+            self.release(reserved);
         }
         if let Some(running) = former.running {
             self.leases.remove(&running.lease);
@@ -404,12 +429,25 @@ impl Desk {
         self.held = self.held.minus(former.held()).plus(fresh.held());
         if let Some(reserved) = &fresh.reserved {
             self.ends.insert((reserved.quote.valid_until, slot));
+            let open = self.buyers.entry(reserved.buyer).or_default();
+            open.count += 1;
+            open.rate = open.rate.saturating_add(reserved.quote.terms.max_rate);
         }
         if let Some(running) = fresh.running {
             self.leases.insert(running.lease, slot);
         }
         if fresh.running.is_some() || fresh.reserved.is_some() {
             self.slots.insert(slot, fresh);
+        }
+    }
+
+    fn release(&mut self, reserved: &Reserved) {
+        if let Some(open) = self.buyers.get_mut(&reserved.buyer) {
+            open.count = open.count.saturating_sub(1);
+            open.rate = open.rate.saturating_sub(reserved.quote.terms.max_rate);
+            if open.count == 0 {
+                self.buyers.remove(&reserved.buyer);
+            }
         }
     }
 }

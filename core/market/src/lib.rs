@@ -30,7 +30,7 @@ pub mod signer;
 pub mod till;
 pub mod watch;
 
-pub use desk::{Desk, DeskSetup, OpenError};
+pub use desk::{Buyer, Desk, DeskSetup, OpenError};
 pub use index::{MATCHES, OfferIndex};
 pub use meter::{AdoptError, Meter};
 pub use offer::{Constraint, Match, Need, NoOffer, Offer, OfferError, Trust};

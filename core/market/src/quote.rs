@@ -85,10 +85,18 @@ pub enum Refusal {
         /// The generation that is known.
         known: u64,
     },
-    /// Too many reservations are open, of this deployment or of all.
+    /// Too many reservations are open, of this buyer or of all.
     #[error("the provider holds {open} open reservations already")]
     Busy {
-        /// How many.
+        /// How many of this buyer.
         open: u32,
+    },
+    /// The buyer's money does not pay the shortest lease on everything it reserves.
+    #[error("its account pays for {affords} an hour at most, and would reserve {rate} an hour")]
+    Means {
+        /// What it would reserve.
+        rate: Amount,
+        /// What its money pays for.
+        affords: Amount,
     },
 }

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use grange_market::desk::{QUOTE_LIFE, RESERVATIONS_PER_DEPLOYMENT};
-use grange_market::{Desk, DeskSetup, OpenError, QuoteRequest, Refusal};
+use grange_market::desk::{QUOTE_LIFE, RESERVATIONS_PER_BUYER};
+use grange_market::{Buyer, Desk, DeskSetup, OpenError, QuoteRequest, Refusal};
 use grange_types::{
     AccountId, Amount, BlobId, ByteCount, DeploymentId, Isolation, Kind, LeaseId, PeerId, Prices, Quote, Region,
     Resources, Time,
@@ -13,7 +13,8 @@ use grange_types::{
 use proptest::prelude::*;
 
 const OPERATOR: AccountId = AccountId([1; 32]);
-const BUYER: AccountId = AccountId([2; 32]);
+const BUYER: Buyer = Buyer { account: AccountId([2; 32]), rate: Amount(1_000_000_000) };
+const OWN: Buyer = Buyer { account: OPERATOR, rate: Amount::ZERO };
 const NOW: Time = Time(100_000);
 
 fn cpu(millis: u32) -> Resources {
@@ -113,16 +114,37 @@ fn a_desk_says_why_it_refuses() {
 }
 
 #[test]
-fn one_deployment_may_not_hold_every_place() {
+fn one_buyer_may_not_hold_every_place() {
     let mut desk = desk();
-    let limit = RESERVATIONS_PER_DEPLOYMENT as u32;
+    let limit = RESERVATIONS_PER_BUYER as u32;
     for slot in 0..limit {
-        desk.quote(&request(1, slot, 1, 1), BUYER, NOW).unwrap();
+        // However many deployments it spreads them over.
+        desk.quote(&request(slot as u8 % 3, slot, 1, 1), BUYER, NOW).unwrap();
     }
     assert_eq!(desk.quote(&request(1, limit, 1, 1), BUYER, NOW), Err(Refusal::Busy { open: limit }));
-    desk.quote(&request(2, 0, 1, 1), BUYER, NOW).unwrap();
+    let other = Buyer { account: AccountId([3; 32]), ..BUYER };
+    desk.quote(&request(4, 0, 1, 1), other, NOW).unwrap();
     // A slot that has a reservation may still renew it.
-    desk.quote(&request(1, 0, 2, 1), BUYER, NOW).unwrap();
+    desk.quote(&request(0, 0, 2, 1), BUYER, NOW).unwrap();
+    // What has lapsed no longer counts.
+    desk.final_block(Time(NOW.0 + QUOTE_LIFE.0 + 1));
+    desk.quote(&request(1, limit, 1, 1), BUYER, NOW).unwrap();
+}
+
+#[test]
+fn nobody_holds_more_than_he_could_pay_for() {
+    let mut desk = desk();
+    let poor = Buyer { rate: Amount(2_500_000), ..BUYER };
+    for slot in 0..2 {
+        desk.quote(&request(1, slot, 1, 1), poor, NOW).unwrap();
+    }
+    let refused = Refusal::Means { rate: Amount(3_000_000), affords: Amount(2_500_000) };
+    assert_eq!(desk.quote(&request(2, 0, 1, 1), poor, NOW), Err(refused));
+    // The same place again costs no more.
+    desk.quote(&request(1, 0, 2, 1), poor, NOW).unwrap();
+    let nobody = Buyer { account: AccountId([3; 32]), rate: Amount::ZERO };
+    assert!(matches!(desk.quote(&request(3, 0, 1, 1), nobody, NOW), Err(Refusal::Means { .. })));
+    assert_eq!(desk.reservations(), 2);
 }
 
 #[test]
@@ -131,7 +153,7 @@ fn own_capacity_is_free_whatever_is_asked() {
     for own in [true, false] {
         let mut request = request(1, u32::from(own), 1, 400);
         (request.own, request.max_rate) = (own, Amount(0));
-        let quote = desk.quote(&request, OPERATOR, NOW).unwrap();
+        let quote = desk.quote(&request, OWN, NOW).unwrap();
         assert_eq!((quote.terms.prices, quote.terms.max_rate), (Prices::default(), Amount::ZERO));
     }
 }

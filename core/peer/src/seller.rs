@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use grange_ledger::{Action as Deed, Deployment, Lease, Ledger, Rejection, Verb};
+use grange_ledger::{Action as Deed, Deployment, Lease, Ledger, Parameters, Rejection, Verb};
 use grange_market::till::Settled;
-use grange_market::{Desk, OpenError, QuoteRequest, Till};
-use grange_types::{Counters, LeaseId, Manifest, Millis, PeerId, Quote, Receipt, Signed, Time, Work};
+use grange_market::{Buyer, Desk, OpenError, QuoteRequest, Till};
+use grange_types::{Amount, Counters, LeaseId, Manifest, Millis, PeerId, Quote, Receipt, Signed, Time, Work};
 
 use crate::action::Action;
 use crate::context::{Context, Outcome, Purpose};
@@ -76,7 +76,8 @@ impl Seller {
         request: &QuoteRequest,
     ) -> Result<Signed<Quote>, String> {
         let desk = self.desk.as_mut().ok_or("this node sells nothing")?;
-        let owner = match ledger.view().deployment(request.deployment) {
+        let view = ledger.view();
+        let (owner, held) = match view.deployment(request.deployment) {
             Some(found) => {
                 // Else anybody could have its turn taken by a generation that never comes. A slot that is not there yet is
                 // of an update under way.
@@ -85,15 +86,18 @@ impl Seller {
                 if !may || request.generation != next {
                     return Err("only who may place the slot's next generation is quoted for it".into());
                 }
-                found.owner
+                (found.owner, view.held_by(found))
             }
             // A deployment that is not on the ledger yet can only be its asker's own.
-            None if request.generation == 1 => from.account(),
+            None if request.generation == 1 => (from.account(), Amount::ZERO),
             None => return Err("a deployment begins with generation 1".into()),
         };
         // The block that opens the lease is still to come; the last one may be hours old.
         let now = ledger.time().max(ctx.now);
-        let quote = desk.quote(request, owner, now).map_err(|refusal| refusal.to_string())?;
+        let Parameters { lease_length, min_lease, .. } = *view.parameters();
+        let money = view.balance(owner).saturating_add(held);
+        let rate = money.scaled(lease_length.0.into(), min_lease.0.into());
+        let quote = desk.quote(request, Buyer { account: owner, rate }, now).map_err(|refusal| refusal.to_string())?;
         Ok(Signed::seal(ctx.network, &ctx.key, now.after(QUOTE_ENVELOPE), quote))
     }
 

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use grange_sandbox::{
-    BlobSource, Body, BodyError, Config, Replica, SandboxError, Sandboxes, ServeError, body,
-};
+use grange_sandbox::{BlobSource, Body, BodyError, Config, Replica, SandboxError, Sandboxes, ServeError, body};
 use grange_types::{BlobId, ByteCount, DeploymentId, LeaseId, Resources, Work, Workload};
 use http_body_util::BodyExt as _;
 
