@@ -6,6 +6,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
+use crate::output::Output;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Whether somebody wishes that this process stops; for code that waits without a runtime.
@@ -65,6 +66,19 @@ fn listen(wish: &Sender<()>, listens: &Sender<io::Result<()>>) {
             }
         }
     });
+}
+
+/// From now on such a wish ends the process, after these words.
+pub(crate) fn leave_with(output: Output, words: String) -> io::Result<()> {
+    /// What a shell gives for a process that Ctrl-C ended.
+    const INTERRUPTED: i32 = 130;
+    let signal = StopSignal::listen()?;
+    thread::Builder::new().name("farewell".into()).spawn(move || {
+        while !signal.within(Duration::from_secs(60)) {}
+        output.progress(&words);
+        std::process::exit(INTERRUPTED);
+    })?;
+    Ok(())
 }
 
 /// The same wish, for code with a runtime.

@@ -12,6 +12,7 @@ use crate::client::{Client, Wait};
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 use crate::project::{self, Project, upload};
+use crate::stop_signal::leave_with;
 use crate::table::Table;
 
 /// After this, and each time as long, who waits is told for what.
@@ -102,6 +103,11 @@ pub(crate) fn run(context: Context<'_>, path: &Path) -> Outcome {
     let client = context.actor("deploy")?;
     let mut tell = |phase: &DeployPhase| tell(output, phase);
     tell(&read)?;
+    let name = &project.app.name;
+    let words =
+        format!("the node goes on deploying {name} by itself: `grange ps {name}` looks, `grange down {name}` ends it");
+    // Without a listener Ctrl-C still works; it only says nothing.
+    let _ = leave_with(output, words);
     let done = deploy(&client, &project, output, &mut tell)?;
     output.show(&done, summary)
 }

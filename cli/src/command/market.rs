@@ -14,7 +14,7 @@ use crate::table::Table;
 pub(super) fn providers(context: Context<'_>) -> Outcome {
     let providers: Vec<Provider> = context.reader("providers")?.ask(&Call::Providers)?;
     let table = |providers: &Vec<Provider>| {
-        let mut table = Table::new(&["provider", "name", "region", "capacity", "free", "state", "seen"]);
+        let mut table = Table::new(&["provider", "name", "region", "capacity", "free", "state", "prices of"]);
         for provider in providers {
             let state = match (provider.connected, provider.paused) {
                 (_, true) => "paused",
