@@ -79,8 +79,9 @@ async fn attempt(shared: Arc<Shared>, address: PeerAddress) {
 async fn link(shared: &Arc<Shared>, address: &PeerAddress) -> Outcome {
     let peer = address.peer;
     let Some(target) = address.to_endpoint() else { return Outcome::Refused };
+    let Some(endpoint) = shared.endpoint() else { return Outcome::Refused };
     let options = ConnectOptions::new().with_transport_config(shared.link_transport.clone());
-    let connecting = shared.endpoint.connect_with_opts(target, Protocol::Exchange.alpn(), options);
+    let connecting = endpoint.connect_with_opts(target, Protocol::Exchange.alpn(), options);
     let connection = match connecting.await {
         Ok(connecting) => match connecting.await {
             Ok(connection) => connection,

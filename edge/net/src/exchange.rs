@@ -73,7 +73,7 @@ async fn hear_notice(shared: &Arc<Shared>, session: &Arc<Session>, mut recv: Rec
 
 /// Tells all linked peers the news, until the node stops.
 pub(crate) async fn tell_news(shared: Arc<Shared>) {
-    let mut own = shared.endpoint.watch_addr();
+    let Some(mut own) = shared.endpoint().map(|endpoint| endpoint.watch_addr()) else { return };
     loop {
         tokio::select! {
             () = shared.stop.cancelled() => return,

@@ -29,14 +29,15 @@ fn service_name(network: NetworkId) -> String {
 /// Looks for peers until the node stops. A machine without multicast goes without.
 pub(crate) async fn look(shared: Arc<Shared>) {
     let builder = MdnsAddressLookup::builder().service_name(service_name(shared.network)).discovery_cadence(CADENCE);
-    let lookup = match builder.build(shared.endpoint.id()) {
+    let Some(endpoint) = shared.endpoint() else { return };
+    let lookup = match builder.build(endpoint.id()) {
         Ok(lookup) => lookup,
         Err(error) => {
             tracing::warn!(%error, "lan_discovery_unavailable");
             return;
         }
     };
-    if let Ok(services) = shared.endpoint.address_lookup() {
+    if let Ok(services) = endpoint.address_lookup() {
         // From here on the endpoint publishes its addresses through it.
         services.add(lookup.clone());
     }

@@ -22,10 +22,11 @@ const CONNECTIONS_PER_LANE: usize = 4;
 
 /// Takes in connections until the node stops.
 pub(crate) async fn listen(shared: Arc<Shared>) {
+    let Some(endpoint) = shared.endpoint() else { return };
     loop {
         let incoming = tokio::select! {
             () = shared.stop.cancelled() => return,
-            incoming = shared.endpoint.accept() => incoming,
+            incoming = endpoint.accept() => incoming,
         };
         let Some(incoming) = incoming else { return };
         let Ok(permit) = shared.handshakes.clone().try_acquire_owned() else {

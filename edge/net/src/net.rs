@@ -1,5 +1,6 @@
 //! The face of the crate: one node's presence in one network.
 
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ const HANDSHAKES_PER_LINK: usize = 2;
 const DIALS: usize = 16;
 /// How long a stopping node waits for its peers to hear that it leaves.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
+/// How often a stopping node looks whether its port is free.
+const RELEASE_POLL: Duration = Duration::from_millis(2);
 
 /// One node's presence in one network. Clones are the same node; when the last is dropped the node stops at once and
 /// its peers find out by its silence, while [`Net::shutdown`] tells them.
@@ -49,7 +52,8 @@ pub(crate) struct Shared {
     /// Drawn at the start, so that peers notice a restart.
     pub(crate) incarnation: u64,
     pub(crate) limits: Limits,
-    pub(crate) endpoint: Endpoint,
+    /// Until the node stops: whoever keeps it keeps its port taken.
+    endpoint: Mutex<Option<Endpoint>>,
     /// The relay that this node offers.
     relay_url: Option<String>,
     pub(crate) link_transport: QuicTransportConfig,
@@ -67,6 +71,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// The transport endpoint; none once the node has stopped.
+    pub(crate) fn endpoint(&self) -> Option<Endpoint> {
+        lock(&self.endpoint).clone()
+    }
+
     /// Tells the layers above; waits while they are busy, unless the node stops.
     pub(crate) async fn emit(&self, event: NetEvent) {
         tokio::select! {
@@ -95,10 +104,12 @@ impl Shared {
     /// Where this node can be reached, as it knows itself. The relay it offers is named before its own connection to it
     /// stands: an invitation made meanwhile is of no use to a peer behind NAT without it.
     pub(crate) fn own_address(&self) -> PeerAddress {
-        let known = PeerAddress::from_endpoint(&self.endpoint.addr());
         let offered =
             PeerAddress { peer: self.me, addresses: Vec::new(), relays: self.relay_url.iter().cloned().collect() };
-        offered.joined(&known).cleaned()
+        match self.endpoint() {
+            Some(endpoint) => offered.joined(&PeerAddress::from_endpoint(&endpoint.addr())).cleaned(),
+            None => offered,
+        }
     }
 }
 
@@ -143,7 +154,7 @@ impl Net {
             stop: stop.clone(),
             tasks: TaskTracker::new(),
             limits: config.limits,
-            endpoint,
+            endpoint: Mutex::new(Some(endpoint)),
             relay_url,
             events,
             gossip,
@@ -282,13 +293,20 @@ impl Net {
         self.shared.counters.read()
     }
 
-    /// Tells the peers that this node leaves, and stops it. Also its clones are of no use afterwards.
+    /// Tells the peers that this node leaves, and stops it. Also its clones are of no use afterwards. Its port is free
+    /// again when this returns, for the next node that starts with the same settings.
     pub async fn shutdown(self) {
         self.shared.stop.cancel();
         self.shared.tasks.close();
         let left = async {
             self.shared.tasks.wait().await;
-            self.shared.endpoint.close().await;
+            let endpoint = lock(&self.shared.endpoint).take();
+            if let Some(endpoint) = endpoint {
+                let sockets = endpoint.bound_sockets();
+                endpoint.close().await;
+                drop(endpoint);
+                released(&sockets).await;
+            }
             if let Some(relay) = self.relay.lock().await.take() {
                 relay.stop().await;
             }
@@ -296,5 +314,12 @@ impl Net {
         if tokio::time::timeout(LEAVE_WITHIN, left).await.is_err() {
             tracing::debug!("left_without_farewell");
         }
+    }
+}
+
+/// Waits until the system has taken the sockets back: the transport closes them in the background.
+async fn released(sockets: &[SocketAddr]) {
+    while sockets.iter().any(|socket| UdpSocket::bind(socket).is_err()) {
+        tokio::time::sleep(RELEASE_POLL).await;
     }
 }

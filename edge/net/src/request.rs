@@ -134,8 +134,9 @@ pub(crate) async fn connection(
     let nowhere = || PeerAddress { peer: session.peer, addresses: Vec::new(), relays: Vec::new() };
     let address = lock(&shared.book).address(session.peer).unwrap_or_else(nowhere);
     let target = address.to_endpoint().ok_or(Lost)?;
+    let endpoint = shared.endpoint().ok_or(Lost)?;
     let dialed = tokio::time::timeout(CONNECT_WITHIN, async {
-        let connection = shared.endpoint.connect(target, protocol.alpn()).await.map_err(|_| Lost)?;
+        let connection = endpoint.connect(target, protocol.alpn()).await.map_err(|_| Lost)?;
         let (mut send, _) = connection.open_bi().await.map_err(|_| Lost)?;
         say(&mut send, &hello(shared, false)).await.map_err(|_| Lost)?;
         Ok(connection)

@@ -72,12 +72,13 @@ async fn a_node_that_leaves_says_so_and_is_linked_again_when_it_returns_on_its_p
     let address = b.net.addresses();
     b.net.clone().shutdown().await;
     let left = Instant::now();
+    let port = address.addresses[0];
+    // Also while clones of the stopped node are still held.
+    assert!(std::net::UdpSocket::bind(port).is_ok(), "{port} is still taken");
     a.wait_for(Seen::Disconnected(b.id()), 1).await;
     assert!(left.elapsed().as_millis() < 1_000, "a farewell took {:?}", left.elapsed());
     b.wait_for(Seen::Disconnected(a.id()), 1).await;
     drop(b);
-    let port = address.addresses[0];
-    until("the port being free", || std::net::UdpSocket::bind(port).is_ok()).await;
     // It comes back knowing nobody: A must find it.
     let mut returned = config(2);
     returned.bind = Some(port);

@@ -59,13 +59,13 @@ async fn a_relay_lets_in_so_many_and_no_more() {
     offering.relay = Some(offer);
     let third = Node::start(offering).await;
     let url = third.net.relay_url().unwrap().to_owned();
-    until("the own relay", || third.net.shared().endpoint.addr().relay_urls().next().is_some()).await;
+    until("the own relay", || third.net.shared().endpoint().unwrap().addr().relay_urls().next().is_some()).await;
     let mut late = config(2);
     late.relays = vec![url];
     let b = Node::start(late).await;
     let denied = async {
         use iroh::Watcher;
-        let mut status = b.net.shared().endpoint.home_relay_status();
+        let mut status = b.net.shared().endpoint().unwrap().home_relay_status();
         while !status.get().iter().any(|relay| relay.auth_denied_reason().is_some()) {
             status.updated().await.unwrap();
         }
