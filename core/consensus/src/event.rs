@@ -29,7 +29,10 @@ pub enum Event {
         parent_time: Time,
         /// Who decides this height.
         validators: ValidatorSet,
-        /// The entries logged for exactly this height, in order.
+        /// The height that the log is for. It is above `height` when the host has lost blocks: what this validator said
+        /// below it is forgotten, so that it says nothing there again.
+        wal_height: Height,
+        /// The entries logged for that height, in order.
         wal: Vec<Vec<u8>>,
     },
     /// Bytes from a peer whose identity the transport has shown.

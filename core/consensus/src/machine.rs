@@ -29,7 +29,8 @@ const ROUNDS_AHEAD: u32 = 10;
 enum Phase {
     /// The host has not started the machine.
     Idle,
-    /// This node is no validator of the height: others decide, the host fetches the blocks.
+    /// This node is no validator of the height, or has forgotten what it said there: others decide, the host fetches the
+    /// blocks.
     Observing,
     /// No reason yet to begin before this time.
     Waiting(Time),
@@ -61,6 +62,8 @@ pub struct Consensus {
     work: bool,
     interval: Millis,
     stumbles: u64,
+    /// What was logged before the start, until its height is reached.
+    log: Option<(Height, Vec<Vec<u8>>)>,
 }
 
 impl core::fmt::Debug for Consensus {
@@ -84,6 +87,7 @@ impl Consensus {
             work: false,
             interval: PACE,
             stumbles: 0,
+            log: None,
         }
     }
 
@@ -91,10 +95,10 @@ impl Consensus {
     pub fn handle(&mut self, now: Time, event: Event) {
         self.host.now = self.host.now.max(now);
         match event {
-            Event::Start { height, parent_time, validators, wal } => {
+            Event::Start { height, parent_time, validators, wal_height, wal } => {
                 if self.phase == Phase::Idle {
                     self.host.turn_to(height, validators);
-                    self.start(parent_time, &wal);
+                    self.start(parent_time, wal_height, wal);
                 }
             }
             Event::Message { from, bytes } => self.receive(from, &bytes),
@@ -196,15 +200,20 @@ impl Consensus {
         self.stumbles
     }
 
-    /// Starts at the first height, from its log if there is one.
-    fn start(&mut self, parent_time: Time, wal: &[Vec<u8>]) {
-        if wal.is_empty() || !self.is_validator() {
-            self.stand();
-            if let Phase::Waiting(until) = &mut self.phase {
-                *until = parent_time.after(self.interval).min(*until);
-            }
-            return;
+    /// Starts at the first height, from the log if there is one.
+    fn start(&mut self, parent_time: Time, wal_height: Height, wal: Vec<Vec<u8>>) {
+        // Who votes alone was never heard, and nobody else has the blocks it lost.
+        let alone = self.is_validator() && self.host.validators.len() == 1;
+        let heard = if alone { wal_height == self.host.height } else { wal_height >= self.host.height };
+        self.log = heard.then_some((wal_height, wal));
+        self.stand();
+        if let Phase::Waiting(until) = &mut self.phase {
+            *until = parent_time.after(self.interval).min(*until);
         }
+    }
+
+    /// Goes on at the present height from its log.
+    fn resume(&mut self, wal: &[Vec<u8>]) {
         self.phase = Phase::Running;
         match self.recall(wal) {
             Ok(()) => {
@@ -260,6 +269,17 @@ impl Consensus {
         let Host { now, height, .. } = self.host;
         self.core = None;
         self.tell_observers();
+        match self.log.take() {
+            // What was said here is not known any more: others decide until the log is of use.
+            Some(log) if log.0 > height => {
+                self.log = Some(log);
+                self.phase = Phase::Observing;
+                self.inbox.take(height);
+                return;
+            }
+            Some((of, wal)) if of == height && !wal.is_empty() && self.is_validator() => return self.resume(&wal),
+            _ => {}
+        }
         // Also who votes no more has no use for what it said at the height before.
         self.host.push(Action::WalReset { height });
         if self.is_validator() {

@@ -164,7 +164,10 @@ fn a_log_that_cannot_be_read_or_leads_elsewhere_silences_a_validator_for_its_hei
         let config =
             grange_consensus::Config { network: NETWORK, key: world.nodes[0].key.clone(), timeouts: world.timeouts };
         let mut machine = grange_consensus::Consensus::new(config);
-        machine.handle(now, Event::Start { height: Height(1), parent_time: now, validators: set.clone(), wal });
+        machine.handle(
+            now,
+            Event::Start { height: Height(1), parent_time: now, validators: set.clone(), wal_height: Height(1), wal },
+        );
         match (fault, machine.fault()) {
             ("unreadable", Some(Fault::Unreadable { index: 0, .. })) => {}
             ("diverged", Some(Fault::Diverged { index: 0 })) => {}
@@ -210,6 +213,28 @@ fn a_validator_that_lost_its_log_does_not_vote_against_what_it_hears_it_said() {
 }
 
 #[test]
+fn a_validator_that_lost_blocks_says_nothing_below_the_height_of_its_log() {
+    let world = World::new(11, 4, all_equal);
+    let config =
+        grange_consensus::Config { network: NETWORK, key: world.nodes[0].key.clone(), timeouts: world.timeouts };
+    let mut machine = grange_consensus::Consensus::new(config);
+    let (validators, now) = (world.set(Height(1)), world.now);
+    let wal_height = Height(3);
+    let start =
+        Event::Start { height: Height(1), parent_time: now, validators: validators.clone(), wal_height, wal: vec![] };
+    machine.handle(now, start);
+    for height in [Height(1), Height(2)] {
+        assert_eq!(machine.height(), height);
+        machine.handle(now, Event::Work);
+        // It neither speaks nor writes over what the log may still say.
+        assert_eq!((machine.poll_action(), machine.poll_timeout()), (None, None));
+        machine.handle(now, Event::Caught { height, validators: validators.clone() });
+    }
+    assert_eq!(machine.poll_action(), Some(grange_consensus::Action::WalReset { height: Height(3) }));
+    assert!(machine.poll_timeout().is_some());
+}
+
+#[test]
 fn one_who_votes_alone_may_forget_what_it_cannot_read() {
     let mut world = World::new(10, 1, all_equal);
     let config =
@@ -217,7 +242,7 @@ fn one_who_votes_alone_may_forget_what_it_cannot_read() {
     let mut machine = grange_consensus::Consensus::new(config);
     let (validators, now) = (world.set(Height(1)), world.now);
     let wal = vec![vec![0xff; 9]];
-    machine.handle(now, Event::Start { height: Height(1), parent_time: now, validators, wal });
+    machine.handle(now, Event::Start { height: Height(1), parent_time: now, validators, wal_height: Height(1), wal });
     assert_eq!(machine.fault(), None);
     assert_eq!(machine.poll_action(), Some(grange_consensus::Action::WalReset { height: Height(1) }));
     world.nodes[0].machine = Some(machine);

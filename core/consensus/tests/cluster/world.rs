@@ -266,7 +266,7 @@ impl World {
         node.machine = Some(Consensus::new(config));
         node.disk.wal_height = height;
         let wal = node.disk.logged(height);
-        self.handle(index, Event::Start { height, parent_time: now, validators, wal });
+        self.handle(index, Event::Start { height, parent_time: now, validators, wal_height: height, wal });
         for other in 0..self.nodes.len() {
             if other != index && self.up(other) && self.reach(index, other) {
                 self.deliver(index, 5, Event::Connected(self.nodes[other].peer));
