@@ -3,11 +3,12 @@
 use core::fmt;
 use core::str::FromStr;
 
-use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
+use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
 
 use crate::amount::Amount;
 use crate::id::{AccountId, ParseIdError, PeerId, parse_hex32};
+use crate::signature::{Chosen, Scheme};
 
 /// An ed25519 public key, not yet shown to be a point of the curve; [`PublicKey::verify`] finds out.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,9 +33,7 @@ pub enum KeyError {
 impl PublicKey {
     /// The one signature predicate: `verify_strict`, which refuses malleable signatures and small-order keys.
     pub fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), KeyError> {
-        let key = VerifyingKey::from_bytes(&self.0).map_err(|_| KeyError::BadSignature)?;
-        let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
-        key.verify_strict(message, &signature).map_err(|_| KeyError::BadSignature)
+        Chosen::verify(self, message, signature)
     }
 
     /// The account whose first key this is.
@@ -78,7 +77,7 @@ impl SecretKey {
     /// Signs bytes that already carry their domain; see [`crate::Signed`].
     #[must_use]
     pub fn sign(&self, message: &[u8]) -> Signature {
-        Signature(self.0.sign(message).to_bytes())
+        Chosen::sign(&self.0, message)
     }
 }
 

@@ -20,7 +20,11 @@ pub mod key;
 pub mod lease;
 pub mod limits;
 pub mod manifest;
+pub mod plant;
 pub mod price;
+mod signature;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod unit;
 pub mod work;
 
@@ -31,6 +35,7 @@ pub use id::{AccountId, BlobId, BlockId, DeploymentId, LeaseId, NetworkId, Parse
 pub use key::{KeyError, KeyGrant, PublicKey, Role, SecretKey, Signature};
 pub use lease::{Counters, LeaseTerms, Quote, Receipt};
 pub use manifest::{HealthCheck, Manifest, On, Placement, Service, SiteFile, SiteIndex, SlotSpec, Workload};
+pub use plant::{Plant, is_sown};
 pub use price::{Isolation, Kind, OfferDelta, PriceSheet, Prices, Region, Resources, Sku, UsageLine};
 pub use unit::{ByteCount, Height, Millis, Time};
 pub use work::Work;

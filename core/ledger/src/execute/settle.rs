@@ -7,7 +7,7 @@
 //! - It is the owner's or a delegate's word, never that of a key of the lease's own operator.
 //! - It counts while the lease is open and for the claim window after its end.
 
-use grange_types::{Receipt, Signed};
+use grange_types::{Amount, Plant, Receipt, Signed, is_sown};
 
 use super::{Execution, Trial};
 use crate::entry::{Lease, LeaseState};
@@ -30,7 +30,8 @@ impl Execution<'_> {
         self.check_receipt(lease, receipt)?;
         let (lease, deployment) = (lease.clone(), self.deployment(lease.deployment)?);
         let (owner, payer) = (deployment.owner, self.payer(deployment, &lease, signed.signer)?);
-        let more = receipt.amount.saturating_sub(lease.settled);
+        let paid = if is_sown(Plant::ReceiptPaidTwice) { Amount::ZERO } else { lease.settled };
+        let more = receipt.amount.saturating_sub(paid);
         self.charge_payer(&lease, owner, signed.signer, payer, more)?;
         self.post(Book::Escrow(lease.id), Book::Balance(lease.terms.operator), more)?;
         if let Some(lease) = self.leases.get_mut(&receipt.lease) {

@@ -29,7 +29,9 @@ mod shelf;
 use core::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use grange_types::{AccountId, Amount, Kind, Millis, OfferDelta, PeerId, PriceSheet, Prices, Resources, Time, limits};
+use grange_types::{
+    AccountId, Amount, Kind, Millis, OfferDelta, PeerId, Plant, PriceSheet, Prices, Resources, Time, is_sown, limits,
+};
 
 use crate::offer::{Offer, OfferError, PRICE_LIMIT, Trust};
 pub use search::ALLOWANCE;
@@ -205,7 +207,7 @@ impl OfferIndex {
     /// Forgets sheets that died and words on availability that lapsed.
     pub fn expire(&mut self, now: Time) {
         while let Some((time, slot)) = self.deadlines.first().copied() {
-            if time > now {
+            if time > now || is_sown(Plant::OfferNeverExpires) {
                 return;
             }
             let Some(entry) = self.entry(slot) else { return };
