@@ -288,16 +288,18 @@ impl Pump {
     fn fetch(&self, deployment: DeploymentId, wanted: Vec<BlobId>, from: Vec<PeerId>) {
         let (net, blobs, events) = (Arc::clone(&self.net), Arc::clone(&self.storage.blobs), self.events.clone());
         tokio::spawn(async move {
-            let mut manifests = Vec::new();
+            let (mut here, mut manifests) = (Vec::new(), Vec::new());
             for blob in exchange::fetch_all(&net, &blobs, &wanted, &from).await {
                 let Ok(Some(bytes)) = blobs.read(blob) else { continue };
+                let site = grange_types::SiteIndex::decode(&bytes).is_ok();
+                if !site || exchange::fetch_site(&net, &blobs, blob, &from).await {
+                    here.push(blob);
+                }
                 if grange_types::Manifest::decode(&bytes).is_ok() {
                     manifests.push((blob, bytes));
-                } else if grange_types::SiteIndex::decode(&bytes).is_ok() {
-                    exchange::fetch_site(&net, &blobs, blob, &from).await;
                 }
             }
-            let _ = events.send(Event::Fetched { deployment, manifests }).await;
+            let _ = events.send(Event::Fetched { deployment, here, manifests }).await;
         });
     }
 }

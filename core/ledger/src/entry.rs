@@ -286,6 +286,8 @@ pub struct Lease {
     pub slot: u32,
     /// The slot's generation while this lease holds it.
     pub generation: u64,
+    /// What the slot was to run when the lease was opened; an update of the deployment changes the slot, not the lease.
+    pub revision: BlobId,
     /// What was agreed.
     pub terms: LeaseTerms,
     /// When it began.

@@ -134,6 +134,7 @@ fn lease(state: LeaseState) -> Lease {
         deployment: DeploymentId([9; 32]),
         slot: 1,
         generation: 2,
+        revision: BlobId([11; 32]),
         terms: terms(),
         start: Time(1_000),
         end: Some(Time(2_000)),

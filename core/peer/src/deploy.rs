@@ -17,7 +17,7 @@ use crate::library::Library;
 use crate::message::{Ask, Channel, Probe, ProbeReply};
 use crate::problem::{no_offer, rejected};
 use crate::shelf::Shelf;
-use crate::slots::{SlotPlan, enough, number, plan, quote_request};
+use crate::slots::{SlotPlan, enough, is_current, number, plan, quote_request};
 
 /// How long the whole may take, with a cold compilation.
 const DEPLOY_WITHIN: Millis = Millis::seconds(120);
@@ -232,10 +232,18 @@ impl Deploys {
     /// Gives up. A deployment that this call made does not stay behind, open and paid.
     fn fail(&mut self, ctx: &mut Context, ledger: &Ledger, call: CallId, problem: Problem) {
         let deploying = self.under_way.remove(&call);
-        if let Some(Deploying { id, opening: None, fresh: true, .. }) = deploying {
-            // It may still wait for its block; the closing stands behind it.
-            ctx.submit(ledger, Deed::CloseDeployment { deployment: id }, Purpose::Undo(id));
-        }
+        let problem = match deploying {
+            Some(Deploying { id, opening: None, fresh: true, .. }) => {
+                // It may still wait for its block; the closing stands behind it.
+                ctx.submit(ledger, Deed::CloseDeployment { deployment: id }, Purpose::Undo(id));
+                problem
+            }
+            Some(Deploying { opening: None, fresh: false, .. }) => problem.with_remedy(
+                "the new version is ordered and is tried again until it serves, the old one goes on as long; deploy the \
+                 file of before to go back",
+            ),
+            _ => problem,
+        };
         ctx.line(call, Line::Problem(problem), true);
     }
 }
@@ -263,7 +271,9 @@ fn prepare(
     let budget = manifest.budget;
     let services = manifest.clone();
     let manifest = library.keep(ctx, manifest);
-    if let Some(found) = existing.as_ref().filter(|found| found.manifest == manifest) {
+    // A deployment whose last update did not come to its end is taken up where it stands.
+    let current = |found: &&Deployment| found.manifest == manifest && is_current(ledger, found);
+    if let Some(found) = existing.as_ref().filter(current) {
         return Ok(Prepared::Unchanged(done(ctx, ledger, found, false)));
     }
     let mut slots = plan(shelf, ctx.account, &services, ctx.now)
@@ -279,7 +289,7 @@ fn prepare(
     let delegates = stewards(ctx, ledger, &providers, &specs);
     let deed = match &existing {
         Some(found) => {
-            number(&mut slots, found);
+            number(ledger, &mut slots, found);
             slots.iter_mut().for_each(|plan| plan.stay(ledger));
             Deed::UpdateDeployment { deployment: found.id, manifest, slots: specs, delegates }
         }

@@ -53,7 +53,9 @@ pub enum Event {
     Fetched {
         /// What for.
         deployment: DeploymentId,
-        /// The blobs asked for that are here now, with the content of those that are manifests.
+        /// The blobs asked for that are here now, with the files of those that are sites.
+        here: Vec<BlobId>,
+        /// Those of them that are manifests, with their content.
         manifests: Vec<(BlobId, Vec<u8>)>,
     },
     /// News of a workload we run.

@@ -22,7 +22,7 @@ use crate::action::Action;
 use crate::bids::{Bids, Verdict};
 use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose};
 use crate::event::Visit;
-use crate::library::{Library, is_payer};
+use crate::library::{Library, is_taken_on};
 use crate::message::{Ask, Channel, Counted, MarketMessage, Probe, ProbeReply};
 use crate::shelf::Shelf;
 use crate::slots::{need_of, quote_request};
@@ -45,6 +45,8 @@ const SILENT: u32 = 12;
 /// How long the owner's node leaves a vacant slot alone, and how much longer each payer after it.
 const PATIENCE: Millis = Millis::seconds(5);
 const RANK_PATIENCE: Millis = Millis::seconds(3);
+/// How long an update that is under way is left to the owner's node, which gives up after two minutes.
+const OUTDATED_PATIENCE: Millis = Millis::seconds(150);
 
 struct Metered {
     deployment: DeploymentId,
@@ -112,14 +114,11 @@ impl Payer {
         }
         self.next = ctx.now.after(PROBE_EVERY);
         let view = ledger.view();
-        let taken_on = |found: &&Deployment| steward || found.owner == ctx.account;
         let ours: Vec<&Deployment> =
-            view.deployments().filter(|found| found.is_open() && is_payer(ctx, found)).filter(taken_on).collect();
+            view.deployments().filter(|found| is_taken_on(ctx, ledger, found, steward)).collect();
         self.forget_ended(ctx, ledger);
         for deployment in ours {
-            if library.get(deployment.manifest).is_none() {
-                library.want(ctx, deployment);
-            }
+            library.complete(ctx, ledger, deployment);
             self.look_after(ctx, ledger, deployment);
             self.fill_vacant(ctx, ledger, library, shelf, deployment);
         }
@@ -286,10 +285,10 @@ impl Payer {
                 self.judge(now, lease, verdict);
             }
             Visit::Late if metered.health.is_none() => self.silent(now, lease),
-            Visit::Late => {
-                let verdict = metered.accept(now, 504);
-                self.judge(now, lease, verdict);
-            }
+            Visit::Late => match metered.accept(now, 504) {
+                Ok(()) => self.unpaid(now, lease, "it did not answer its health check in time".into()),
+                bad => self.judge(now, lease, bad),
+            },
             Visit::Failed { reason } => self.judge(now, lease, Err(reason)),
         }
     }
@@ -303,6 +302,12 @@ impl Payer {
         if metered.silent >= SILENT {
             return self.judge(now, lease, Err(reason));
         }
+        self.unpaid(now, lease, reason);
+    }
+
+    /// Takes down that a replica may live, and did not serve.
+    fn unpaid(&mut self, now: Time, lease: LeaseId, reason: String) {
+        let Some(metered) = self.metered.get_mut(&lease) else { return };
         metered.probing = false;
         metered.reason = Some(reason);
         metered.meter.probe(now, false);
@@ -358,6 +363,8 @@ impl Payer {
         let mut due = false;
         for slot in vacant {
             let since = *self.vacant_since.entry((deployment.id, slot)).or_insert(ctx.now);
+            let leased = ledger.view().open_lease_of(deployment.id, slot).is_some();
+            let patience = if leased { OUTDATED_PATIENCE.0 } else { patience };
             due |= ctx.now.since(since).0 >= patience;
         }
         if due && !self.is_exhausted(ctx, deployment) {
@@ -365,13 +372,21 @@ impl Payer {
         }
     }
 
-    /// Slots that hold no open lease although everything that their service depends on serves.
+    /// Whether a slot that runs something old has been left to whoever updates it for long enough.
+    fn is_overdue(&self, ctx: &Context, slot: (DeploymentId, u32)) -> bool {
+        self.vacant_since.get(&slot).is_some_and(|since| ctx.now.since(*since) >= OUTDATED_PATIENCE)
+    }
+
+    /// Slots that hold no open lease for what they are to run, although everything that their service depends on serves.
     fn vacant(&self, ledger: &Ledger, deployment: &Deployment, manifest: &Manifest) -> BTreeSet<u32> {
         let view = ledger.view();
         let (mut serving, mut vacant) = (BTreeSet::new(), Vec::new());
         for slot in &deployment.slots {
             match slot.lease.and_then(|lease| view.lease(lease)).filter(|lease| lease.is_open(view.now())) {
                 Some(lease) => {
+                    if lease.revision != slot.spec.revision {
+                        vacant.push(slot);
+                    }
                     let health = self.watch.health(&lease.id);
                     serving.extend(matches!(health, Some(Health::Alive)).then_some(slot.spec.service.as_str()));
                 }
@@ -407,6 +422,10 @@ impl Payer {
         for pick in place(&shelf.index, &slots, &held, CANDIDATES, ctx.now) {
             let key = (deployment.id, pick.slot);
             let Some(slot) = deployment.slot(pick.slot).filter(|_| !self.filling.contains_key(&key)) else { continue };
+            let free = held.iter().all(|held| held.slot != pick.slot || held.health == Health::Dead);
+            if !free && !self.is_overdue(ctx, key) {
+                continue;
+            }
             let Ok(matches) = pick.matches else { continue };
             let Some(service) = manifest.services.get(&slot.spec.service) else { continue };
             let generation = slot.generation + 1;
@@ -439,7 +458,7 @@ impl Payer {
                     lease: lease.id,
                     provider: lease.terms.provider,
                     operator: lease.terms.operator,
-                    revision: slot.spec.revision,
+                    revision: lease.revision,
                     health: self.watch.health(&lease.id).unwrap_or(Health::Starting),
                 });
             }

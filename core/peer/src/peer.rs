@@ -6,7 +6,7 @@ use grange_ledger::{
     Action as Deed, Block, Change, KeyStatement, Ledger, NodeEntry, Purpose as Service, SnapshotError,
 };
 use grange_market::{Desk, DeskSetup};
-use grange_types::{AccountId, Millis, PeerId, Record, Signed, Time, Wire};
+use grange_types::{AccountId, BlobId, DeploymentId, Millis, PeerId, Record, Signed, Time, Wire};
 
 use crate::action::{Action, RequestId};
 use crate::calls::{Calls, Parts, refuse};
@@ -16,7 +16,7 @@ use crate::deploy::Deploys;
 use crate::describe;
 use crate::event::{CallId, Event};
 use crate::history::{History, memos};
-use crate::library::{Library, is_payer, names};
+use crate::library::{Library, is_taken_on, names};
 use crate::message::{Ask, AskReply, Batch, Channel, Counted, Head, MarketMessage, SyncRequest};
 use crate::payer::Payer;
 use crate::problem::{halted, sentence};
@@ -143,9 +143,7 @@ impl Peer {
     /// Takes part from now on, with what the write-ahead log says of the height being decided.
     pub fn start(&mut self, now: Time, recovery: Recovery) {
         self.ctx.now = now;
-        let current = recovery.wal_height == self.spine.ledger.height().next();
-        let wal = if current { recovery.wal } else { Vec::new() };
-        self.spine.start(&mut self.ctx, wal);
+        self.spine.start(&mut self.ctx, recovery.wal_height, recovery.wal);
         // Others may have decided meanwhile that what we ran runs elsewhere. One who decides alone has missed nothing.
         let alone = self.spine.validators().len() <= 1;
         self.resume_at = Some(if alone { now } else { now.after(NEWS_WITHIN) });
@@ -188,7 +186,7 @@ impl Peer {
                     self.market(self.ctx.me, message);
                 }
             }
-            Event::Fetched { deployment, manifests } => self.fetched(deployment, &manifests),
+            Event::Fetched { deployment, here, manifests } => self.fetched(deployment, &here, &manifests),
             Event::Work { lease, event } => {
                 self.seller.work(self.ctx.now, lease, event);
             }
@@ -372,16 +370,19 @@ impl Peer {
         }
     }
 
-    fn fetched(&mut self, deployment: grange_types::DeploymentId, manifests: &[(grange_types::BlobId, Vec<u8>)]) {
-        let Self { ctx, spine, library, seller, .. } = self;
+    fn fetched(&mut self, deployment: DeploymentId, here: &[BlobId], manifests: &[(BlobId, Vec<u8>)]) {
+        let Self { ctx, spine, library, seller, roles, .. } = self;
+        if let Some(found) = spine.ledger.view().deployment(deployment) {
+            library.fetched(found.manifest, here);
+        }
         for (id, bytes) in manifests {
             if !names(&spine.ledger, deployment, *id) || !library.arrived(*id, bytes) {
                 continue;
             }
             seller.manifest_arrived(ctx, &spine.ledger, library);
-            let found = spine.ledger.view().deployment(deployment).filter(|found| is_payer(ctx, found));
-            if let Some(found) = found {
-                library.want_components(ctx, found);
+            let found = spine.ledger.view().deployment(deployment);
+            if let Some(found) = found.filter(|found| is_taken_on(ctx, &spine.ledger, found, roles.steward)) {
+                library.complete(ctx, &spine.ledger, found);
             }
         }
     }
@@ -455,7 +456,7 @@ impl Peer {
         library.sweep(&spine.ledger);
         // Before we know what the others know, what we hold for them may look as if nobody wanted it.
         if self.resume_at.is_none() {
-            self.retention.tick(ctx, &spine.ledger, library);
+            self.retention.tick(ctx, &spine.ledger, library, self.roles.steward);
         }
         self.register();
     }
@@ -507,10 +508,11 @@ impl Peer {
                     self.routes += 1;
                 }
                 Change::Deployment(id) => {
-                    let ours = |found: &&grange_ledger::Deployment| found.is_open() && is_payer(ctx, found);
+                    let steward = self.roles.steward;
+                    let ours = |found: &&grange_ledger::Deployment| is_taken_on(ctx, &spine.ledger, found, steward);
                     let found = spine.ledger.view().deployment(id).filter(ours);
                     if let Some(found) = found.filter(|found| library.get(found.manifest).is_none()) {
-                        library.want(ctx, found);
+                        library.want(ctx, &spine.ledger, found);
                     }
                     self.routes += 1;
                 }

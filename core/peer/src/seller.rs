@@ -77,7 +77,7 @@ impl Seller {
     ) -> Result<Signed<Quote>, String> {
         let desk = self.desk.as_mut().ok_or("this node sells nothing")?;
         let view = ledger.view();
-        let (owner, held) = match view.deployment(request.deployment) {
+        let owner = match view.deployment(request.deployment) {
             Some(found) => {
                 // Else anybody could have its turn taken by a generation that never comes. A slot that is not there yet is
                 // of an update under way.
@@ -86,16 +86,17 @@ impl Seller {
                 if !may || request.generation != next {
                     return Err("only who may place the slot's next generation is quoted for it".into());
                 }
-                (found.owner, view.held_by(found))
+                found.owner
             }
             // A deployment that is not on the ledger yet can only be its asker's own.
-            None if request.generation == 1 => (from.account(), Amount::ZERO),
+            None if request.generation == 1 => from.account(),
             None => return Err("a deployment begins with generation 1".into()),
         };
         // The block that opens the lease is still to come; the last one may be hours old.
         let now = ledger.time().max(ctx.now);
         let Parameters { lease_length, min_lease, .. } = *view.parameters();
-        let money = view.balance(owner).saturating_add(held);
+        // All that is his: what he has reserved for his other deployments counts too.
+        let money = view.account(owner).map_or(Amount::ZERO, |account| account.balance.saturating_add(account.pending));
         let rate = money.scaled(lease_length.0.into(), min_lease.0.into());
         let quote = desk.quote(request, Buyer { account: owner, rate }, now).map_err(|refusal| refusal.to_string())?;
         Ok(Signed::seal(ctx.network, &ctx.key, now.after(QUOTE_ENVELOPE), quote))
@@ -171,16 +172,21 @@ impl Seller {
         let Some(run) = self.runs.get_mut(&id) else { return };
         let Some(manifest) = library.get(deployment.manifest) else {
             run.stage = Stage::Waiting;
-            return library.want(ctx, deployment);
+            return library.want(ctx, ledger, deployment);
         };
-        run.stage = match work(ledger, deployment, lease, manifest) {
+        // What the slot runs by now is another revision, under a lease of its own.
+        let current = deployment.slot(lease.slot).is_some_and(|slot| slot.spec.revision == lease.revision);
+        run.stage = match work(ledger, deployment, lease, manifest).filter(|_| current) {
             Some(work) => {
                 run.base = run.counters;
-                let from = holders(ctx, deployment);
+                let from = holders(ctx, ledger, deployment);
                 ctx.push(Action::Start { work: Box::new(work), from });
                 Stage::Starting
             }
-            None => Stage::Failed { reason: "the manifest has no such service".into(), again: Time(u64::MAX) },
+            None => {
+                let reason = "the deployment was updated, and this lease is for what ran before";
+                Stage::Failed { reason: reason.into(), again: Time(u64::MAX) }
+            }
         };
     }
 

@@ -1,11 +1,12 @@
 //! What a deployment needs, slot by slot: offers that fit, the number and generation of each slot, what may stay.
 
 use grange_api::{Problem, ProblemCode};
-use grange_ledger::{Deployment, Ledger};
+use grange_ledger::{Deployment, Ledger, Slot};
 use grange_market::{MATCHES, Match, Need, NoOffer, QuoteRequest};
 use grange_types::manifest::On;
 use grange_types::{
-    AccountId, Amount, DeploymentId, Isolation, LeaseId, Manifest, PeerId, Quote, Service, Signed, SlotSpec, Time,
+    AccountId, Amount, BlobId, DeploymentId, Isolation, LeaseId, Manifest, PeerId, Quote, Service, Signed, SlotSpec,
+    Time,
 };
 
 use crate::bids::Bids;
@@ -152,8 +153,19 @@ pub(crate) fn enough(
     Err(Box::new(Problem::new(ProblemCode::BudgetTooLow, operation, name, text)))
 }
 
+/// What the open lease of a slot runs; none where there is no open lease.
+pub(crate) fn revision_held(ledger: &Ledger, slot: &Slot) -> Option<BlobId> {
+    let view = ledger.view();
+    view.lease(slot.lease?).filter(|lease| lease.is_open(view.now())).map(|lease| lease.revision)
+}
+
+/// Whether every slot of a deployment is leased for what it is to run.
+pub(crate) fn is_current(ledger: &Ledger, found: &Deployment) -> bool {
+    found.slots.iter().all(|slot| revision_held(ledger, slot) == Some(slot.spec.revision))
+}
+
 /// Gives the slots of an update the numbers that the ledger will give them, and leaves alone what does not change.
-pub(crate) fn number(slots: &mut [SlotPlan], found: &Deployment) {
+pub(crate) fn number(ledger: &Ledger, slots: &mut [SlotPlan], found: &Deployment) {
     let mut next = found.next_slot;
     for plan in slots {
         let same = |slot: &&grange_ledger::Slot| {
@@ -164,7 +176,7 @@ pub(crate) fn number(slots: &mut [SlotPlan], found: &Deployment) {
                 plan.number = slot.number;
                 plan.generation = slot.generation + 1;
                 plan.replaces = slot.lease;
-                if slot.spec.revision == plan.spec.revision && slot.lease.is_some() {
+                if revision_held(ledger, slot) == Some(plan.spec.revision) {
                     plan.serving = true;
                     plan.lease = slot.lease;
                     plan.generation = slot.generation;

@@ -1,4 +1,4 @@
-//! Catching up: ask one peer at a time for the blocks we lack, until nobody linked has more.
+//! Catching up: ask a peer for the blocks we lack, and another when it takes its time, until nobody linked has more.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +12,12 @@ use crate::spine::Spine;
 /// A page of blocks may be two megabytes over a slow line.
 const PAGE_WITHIN: u64 = 10_000;
 
+/// Who has not answered for so long is not waited for any more: another is asked beside it.
+const PATIENCE: Millis = Millis(1_000);
+
+/// Peers asked at the same time.
+const ASKED: usize = 3;
+
 /// For how long a peer that broke its word is not asked.
 const TIRED: Millis = Millis::seconds(30);
 
@@ -19,7 +25,8 @@ const TIRED: Millis = Millis::seconds(30);
 #[derive(Debug, Default)]
 pub(crate) struct Sync {
     heads: BTreeMap<PeerId, Height>,
-    asking: Option<PeerId>,
+    /// Whom we ask: since when, and for which height first.
+    asking: BTreeMap<PeerId, (Time, Height)>,
     /// Peers that did not have what they promised, and until when they are not asked.
     tired: BTreeMap<PeerId, Time>,
 }
@@ -31,9 +38,7 @@ impl Sync {
 
     pub(crate) fn disconnected(&mut self, peer: PeerId) {
         self.heads.remove(&peer);
-        if self.asking == Some(peer) {
-            self.asking = None;
-        }
+        self.asking.remove(&peer);
     }
 
     pub(crate) fn head(&mut self, from: PeerId, height: Height) {
@@ -74,36 +79,42 @@ impl Sync {
         heads.into_iter().find_map(enough).map_or(0, |head| head.saturating_sub(ours.0))
     }
 
-    /// Asks the peer with the longest chain for what follows ours, unless we are asking already.
+    /// Asks the peer with the longest chain for what follows ours, unless one that was asked may still answer soon.
     pub(crate) fn pursue(&mut self, ctx: &mut Context, spine: &mut Spine) {
         for (peer, height) in spine.ahead.drain(..).collect::<Vec<_>>() {
             // Whoever decides a height holds the one before it.
             self.head(peer, Height(height.0.saturating_sub(1)));
         }
-        if self.asking.is_some() {
+        let waits = self.asking.values().any(|(since, _)| ctx.now.since(*since) < PATIENCE);
+        if waits || self.asking.len() >= ASKED {
             return;
         }
         let ours = spine.ledger.height();
         self.tired.retain(|_, until| *until > ctx.now);
-        let asked = |peer: &PeerId| ctx.linked.contains(peer) && !self.tired.contains_key(peer);
-        let best = self.heads.iter().filter(|(peer, _)| asked(peer)).max_by_key(|(_, height)| **height);
-        let Some((&peer, &height)) = best else { return };
-        if height > ours {
-            self.asking = Some(peer);
+        // Nobody is asked in a tight circle, also who alone says that it has more.
+        let rested = ctx.now.after(Millis(TIRED.0 - PATIENCE.0));
+        let may = |peer: &PeerId| {
+            let rested = self.tired.get(peer).is_none_or(|until| *until <= rested);
+            rested && ctx.linked.contains(peer) && !self.asking.contains_key(peer)
+        };
+        let more = self.heads.iter().filter(|(peer, height)| **height > ours && may(peer));
+        // Who broke its word is asked again only when nobody else has more.
+        let best = more.max_by_key(|(peer, height)| (!self.tired.contains_key(peer), **height));
+        if let Some((&peer, _)) = best {
+            self.asking.insert(peer, (ctx.now, ours.next()));
             ctx.ask(peer, Channel::Sync, &SyncRequest { from: ours.next() }, PAGE_WITHIN, Asked::Sync);
         }
     }
 
     pub(crate) fn answered(&mut self, ctx: &mut Context, spine: &mut Spine, from: PeerId, answer: Option<Vec<u8>>) {
-        self.asking = None;
-        let before = spine.ledger.height();
+        // A question that went down with its link says nothing of the peer.
+        let Some((_, wanted)) = self.asking.remove(&from) else { return };
         let honest = match answer.map(|bytes| SyncReply::decode(&bytes)) {
             Some(Ok(reply)) => spine.adopt(ctx, reply.blocks),
             _ => false,
         };
-        if !honest || spine.ledger.height() == before {
-            // It does not have what it promised; others are asked first, however much it promises again.
-            self.heads.remove(&from);
+        if !honest || spine.ledger.height() < wanted {
+            // It does not have what it promised, or keeps it; others are asked first, however much it promises again.
             self.tired.insert(from, ctx.now.after(TIRED));
         }
     }

@@ -10,7 +10,7 @@
 //!   provider always has at least half a lease to hand in its receipts.
 //! - once the claim window is over, the rest returns; once the bill is old, the entry goes.
 
-use grange_types::{Amount, LeaseId, LeaseTerms, Millis, Prices, PublicKey, Quote, Signed, Time};
+use grange_types::{Amount, BlobId, LeaseId, LeaseTerms, Millis, Prices, PublicKey, Quote, Signed, Time};
 
 use super::{Execution, Trial};
 use crate::entry::{Deployment, LEASES_PER_DEPLOYMENT, Lease, LeaseState, Mark, Slot};
@@ -78,6 +78,7 @@ impl Execution<'_> {
             let (length, escrow) = self.affordable(&quote.terms, deployment.balance)?;
             (Some(start.after(length)), escrow)
         };
+        let revision = deployment.slot(quote.slot).map_or(BlobId([0; 32]), |slot| slot.spec.revision);
         let mark = Mark { amount: Amount::ZERO, time: start };
         self.leases.put(
             id,
@@ -86,6 +87,7 @@ impl Execution<'_> {
                 deployment: quote.deployment,
                 slot: quote.slot,
                 generation: quote.generation,
+                revision,
                 terms: quote.terms.clone(),
                 start,
                 end,

@@ -5,3 +5,4 @@
 mod life;
 mod money;
 mod support;
+mod update;

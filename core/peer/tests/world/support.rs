@@ -430,18 +430,19 @@ impl World {
     }
 
     fn fetch(&mut self, index: usize, deployment: grange_types::DeploymentId, wanted: &[BlobId], from: &[PeerId]) {
-        let mut manifests = Vec::new();
+        let (mut here, mut manifests) = (Vec::new(), Vec::new());
         for blob in wanted {
             let holders = from.iter().map(|peer| self.index_of(*peer)).chain([index]);
             let alive = holders.filter(|holder| self.hosts[*holder].peer.is_some());
             let found = alive.filter_map(|holder| self.hosts[holder].disk.blobs.get(blob)).next().cloned();
             let Some(bytes) = found else { continue };
             self.hosts[index].disk.blobs.insert(*blob, bytes.clone());
+            here.push(*blob);
             if Manifest::decode(&bytes).is_ok() {
                 manifests.push((*blob, bytes));
             }
         }
-        self.deliver(index, Millis(5), Event::Fetched { deployment, manifests });
+        self.deliver(index, Millis(5), Event::Fetched { deployment, here, manifests });
     }
 
     fn visit(&mut self, from: usize, lease: LeaseId, generation: u64, provider: PeerId, within: Millis) {
@@ -539,11 +540,16 @@ impl World {
         self.hosts[index].replies.remove(&id).unwrap()
     }
 
+    /// Orders a deployment from a peer, and does not wait for what comes of it.
+    pub(crate) fn order(&mut self, index: usize, manifest: Manifest) -> CallId {
+        self.hosts[index].disk.blobs.insert(BlobId::of(b"component"), b"component".to_vec());
+        self.call(index, Call::Deploy { manifest: Box::new(manifest) })
+    }
+
     /// Deploys from a peer; the leases it came to.
     #[track_caller]
     pub(crate) fn deploy(&mut self, index: usize, manifest: Manifest) -> Result<grange_api::DeployDone, Problem> {
-        self.hosts[index].disk.blobs.insert(BlobId::of(b"component"), b"component".to_vec());
-        let id = self.call(index, Call::Deploy { manifest: Box::new(manifest) });
+        let id = self.order(index, manifest);
         let last = |world: &Self| match world.hosts[index].lines.get(&id).and_then(|lines| lines.last()) {
             Some(Line::Done(done)) => Some(Ok(done.clone())),
             Some(Line::Problem(problem)) => Some(Err(problem.clone())),

@@ -1,0 +1,81 @@
+//! Updates that break off half-way: what was ordered comes about, whoever is left, and nobody says that it is there before.
+
+use grange_types::{DeploymentId, HealthCheck, Manifest, Millis, Service};
+
+use crate::support::{Villain, World, manifest};
+
+/// A front page that needs a service behind it.
+fn two(colour: &str) -> Manifest {
+    let mut app = manifest("shop", "10");
+    let environment = [("COLOUR".to_owned(), colour.to_owned())].into();
+    let web = Service { environment, ..app.services["web"].clone() };
+    app.services.insert("api".into(), Service { route: Some("/api".into()), ..web.clone() });
+    app.services.insert("web".into(), Service { depends_on: vec!["api".into()], ..web });
+    app
+}
+
+/// Whether every slot is leased for what it is to run, by the ledger of a peer.
+fn current(world: &World, index: usize, id: DeploymentId) -> bool {
+    let view = world.peer(index).ledger().view();
+    let slots = &view.deployment(id).unwrap().slots;
+    slots
+        .iter()
+        .all(|slot| view.open_lease_of(id, slot.number).is_some_and(|lease| lease.revision == slot.spec.revision))
+}
+
+/// A deployment whose owner died when the update was on the ledger and half of its leases were not.
+fn half_updated() -> (World, DeploymentId) {
+    let mut world = World::new(4);
+    world.settle();
+    let done = world.deploy(0, two("red")).unwrap();
+    world.run_for(Millis::seconds(10));
+    assert!(current(&world, 1, done.id));
+    world.order(0, two("blue"));
+    let told = |world: &World| {
+        let manifest = world.peer(1).ledger().view().deployment(done.id).unwrap().manifest;
+        !current(world, 1, done.id) && world.holders(manifest).len() >= 3
+    };
+    world.until("the update is on the ledger and its manifest with the stewards", Millis::seconds(10), told);
+    world.kill(0);
+    world.run_for(Millis::seconds(20));
+    assert!(!current(&world, 1, done.id), "the front page is of before");
+    (world, done.id)
+}
+
+#[test]
+fn what_an_update_left_undone_the_stewards_do() {
+    let (mut world, id) = half_updated();
+    world.until("every slot runs the new version", Millis::seconds(200), |world| current(world, 1, id));
+}
+
+#[test]
+fn an_update_that_broke_off_is_taken_up_by_deploying_again() {
+    let (mut world, id) = half_updated();
+    world.start(0);
+    world.run_for(Millis::seconds(10));
+    let again = world.deploy(0, two("blue")).unwrap();
+    assert!(again.changed, "it was not there yet");
+    assert!(current(&world, 1, id));
+    let same = world.deploy(0, two("blue")).unwrap();
+    assert!(!same.changed);
+}
+
+#[test]
+fn silence_is_not_paid_while_a_health_check_is_patient() {
+    let mut world = World::new(4);
+    world.settle();
+    let mut app = manifest("shop", "10");
+    let health =
+        HealthCheck { path: "/health".into(), interval: Millis::seconds(30), timeout: Millis(1_000), retries: 3 };
+    app.services.get_mut("web").unwrap().health = Some(health);
+    let done = world.deploy(0, app).unwrap();
+    let (id, provider) = (done.leases[0].lease, world.index_of(done.leases[0].provider));
+    world.run_for(Millis::seconds(30));
+    let served = |world: &World| world.peer(0).ledger().view().lease(id).unwrap().counters.served;
+    world.hosts[provider].villain = Villain::Silent;
+    world.run_for(Millis::seconds(15));
+    let before = served(&world);
+    world.run_for(Millis::seconds(30));
+    assert_eq!(world.peer(0).ledger().view().open_lease_of(done.id, 0).unwrap().id, id, "it is given time");
+    assert_eq!(served(&world), before, "and no money");
+}
