@@ -12,8 +12,9 @@ fn main() -> ExitCode {
         Some("tidy") => tidy(root),
         Some("openapi") => openapi(root),
         Some("acceptance") => acceptance(root),
+        Some("sim") => sim(root),
         _ => {
-            eprintln!("usage: cargo xtask tidy | openapi | acceptance");
+            eprintln!("usage: cargo xtask tidy | openapi | acceptance | sim ...");
             ExitCode::from(2)
         }
     }
@@ -49,6 +50,19 @@ fn failed(what: &str, error: &dyn std::error::Error) -> ExitCode {
     let causes = std::iter::successors(Some(error), |error| error.source());
     eprintln!("{what}: {}", causes.map(ToString::to_string).collect::<Vec<_>>().join(": "));
     ExitCode::FAILURE
+}
+
+/// Lives simulated worlds, with the program that the whole workspace's build makes: one of its own would build most
+/// dependencies anew, with other features.
+fn sim(root: &Path) -> ExitCode {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let mut command = std::process::Command::new(cargo);
+    command.args(["run", "--quiet", "--bin", "grange-sim", "--"]).args(std::env::args().skip(2)).current_dir(root);
+    match command.status() {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(status) => ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)),
+        Err(error) => failed("sim", &error),
+    }
 }
 
 fn openapi(root: &Path) -> ExitCode {

@@ -36,6 +36,18 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("grange", &["grange-types", "grange-api", "grange-app", "grange-node"]),
+    (
+        "grange-sim",
+        &[
+            "grange-types",
+            "grange-ledger",
+            "grange-consensus",
+            "grange-market",
+            "grange-app",
+            "grange-api",
+            "grange-peer",
+        ],
+    ),
     ("xtask", &["grange-api"]),
 ];
 

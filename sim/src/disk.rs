@@ -1,0 +1,186 @@
+//! A disk that keeps what was flushed, and lies about the rest when the power goes.
+
+use std::collections::BTreeMap;
+
+use grange_peer::{Recovery, SyncReply};
+use grange_types::{BlobId, Height};
+
+use crate::dice::Dice;
+
+/// Snapshots that are kept.
+const SNAPSHOTS: usize = 2;
+/// Blocks in one answer to who lags behind.
+const PAGE: usize = 100;
+
+/// A record with its checksum; one whose bits have flipped is found out when it is read.
+struct Stored<T> {
+    content: T,
+    intact: bool,
+}
+
+/// A block and its certificate.
+type Decided = (Vec<u8>, Vec<u8>);
+
+/// What survives a peer's death.
+#[derive(Default)]
+pub(crate) struct Disk {
+    snapshots: BTreeMap<u64, Stored<Vec<Vec<u8>>>>,
+    chain: BTreeMap<u64, Stored<Decided>>,
+    log: Log,
+    /// What the log was before a reset that was not flushed yet.
+    before: Option<Log>,
+    pub(crate) blobs: BTreeMap<BlobId, Vec<u8>>,
+    /// No byte can be written any more.
+    pub(crate) full: bool,
+    /// Flushes do nothing, though they say that they did.
+    pub(crate) lies: bool,
+}
+
+/// A write-ahead log.
+#[derive(Clone, Default)]
+struct Log {
+    height: Height,
+    entries: Vec<Vec<u8>>,
+    flushed: usize,
+}
+
+impl Disk {
+    pub(crate) fn append(&mut self, entry: Vec<u8>) {
+        self.log.entries.push(entry);
+    }
+
+    pub(crate) fn flush(&mut self) {
+        if !self.lies {
+            self.log.flushed = self.log.entries.len();
+            self.before = None;
+        }
+    }
+
+    pub(crate) fn reset(&mut self, height: Height) {
+        let old = core::mem::replace(&mut self.log, Log { height, ..Log::default() });
+        self.before.get_or_insert(old);
+    }
+
+    pub(crate) fn commit(&mut self, height: Height, block: Vec<u8>, certificate: Vec<u8>) {
+        self.chain.insert(height.0, Stored { content: (block, certificate), intact: true });
+    }
+
+    pub(crate) fn snapshot(&mut self, height: Height, state: Vec<Vec<u8>>) {
+        self.snapshots.insert(height.0, Stored { content: state, intact: true });
+        while self.snapshots.len() > SNAPSHOTS {
+            self.snapshots.pop_first();
+        }
+    }
+
+    /// A page of blocks for who lags behind.
+    pub(crate) fn page(&self, from: Height) -> SyncReply {
+        let mut blocks = Vec::new();
+        for height in (from.0..).take(PAGE) {
+            match self.chain.get(&height) {
+                Some(stored) if stored.intact => blocks.push(stored.content.clone()),
+                _ => break,
+            }
+        }
+        SyncReply { blocks }
+    }
+
+    /// What a peer starts from, and what had to be cut for it.
+    pub(crate) fn open(&mut self) -> (Recovery, Option<u64>) {
+        let snapshot = self.snapshots.iter().rev().find(|(_, stored)| stored.intact);
+        let (from, snapshot) = snapshot.map_or((0, Vec::new()), |(height, stored)| (*height, stored.content.clone()));
+        let mut blocks = Vec::new();
+        for height in from + 1.. {
+            match self.chain.get(&height) {
+                Some(stored) if stored.intact => blocks.push(stored.content.0.clone()),
+                _ => break,
+            }
+        }
+        // Peers have what is damaged; the blocks behind it are fetched with it.
+        let end = from + blocks.len() as u64;
+        let cut = self.chain.split_off(&(end + 1));
+        let cut = (!cut.is_empty()).then_some(end + 1);
+        let Log { height, entries, .. } = self.log.clone();
+        (Recovery { snapshot, blocks, wal_height: height, wal: entries }, cut)
+    }
+
+    /// The process dies: what it wrote stays, flushed or not.
+    pub(crate) fn killed(&mut self) {
+        self.before = None;
+        self.log.flushed = self.log.entries.len();
+    }
+
+    /// The power goes: of what was not flushed some is lost, the last of the rest may be torn. Says how many entries are
+    /// gone.
+    pub(crate) fn power_lost(&mut self, dice: &mut Dice) -> usize {
+        if let Some(before) = self.before.take() {
+            // The reset itself may not have reached the disk.
+            if self.log.flushed == 0 && dice.chance(500) {
+                let gone = self.log.entries.len();
+                self.log = before;
+                return gone;
+            }
+        }
+        let unsynced = self.log.entries.len() - self.log.flushed;
+        // A torn entry fails its checksum and is cut when the log is opened: it is as lost as those behind it.
+        let kept = self.log.flushed + dice.index(unsynced + 1);
+        let gone = self.log.entries.len() - kept;
+        self.log.entries.truncate(kept);
+        gone
+    }
+
+    /// Bits flip in one stored block, or else in the newest snapshot. Says in what.
+    pub(crate) fn flip(&mut self, dice: &mut Dice) -> Option<String> {
+        let heights: Vec<u64> = self.chain.keys().copied().collect();
+        if dice.chance(300)
+            && let Some((height, stored)) = self.snapshots.iter_mut().next_back()
+        {
+            stored.intact = false;
+            return Some(format!("the snapshot at {height}"));
+        }
+        let height = *dice.pick(&heights)?;
+        self.chain.get_mut(&height)?.intact = false;
+        Some(format!("block {height}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(disk: &mut Disk) -> Vec<Vec<u8>> {
+        disk.open().0.wal
+    }
+
+    #[test]
+    fn a_power_cut_takes_only_what_was_not_flushed_and_a_liar_loses_the_rest() {
+        let mut dice = Dice::new(1, 1);
+        let mut lost = 0;
+        for _ in 0..100 {
+            let mut disk = Disk::default();
+            disk.append(b"one".to_vec());
+            disk.flush();
+            disk.append(b"two".to_vec());
+            lost += disk.power_lost(&mut dice);
+            assert_eq!(log(&mut disk).first().map(Vec::as_slice), Some(&b"one"[..]));
+        }
+        assert!((20..80).contains(&lost), "{lost} of 100");
+        let mut disk = Disk { lies: true, ..Disk::default() };
+        disk.append(b"one".to_vec());
+        disk.flush();
+        while disk.power_lost(&mut dice) == 0 {}
+        assert!(log(&mut disk).is_empty());
+    }
+
+    #[test]
+    fn a_damaged_block_is_cut_with_what_follows_it() {
+        let mut disk = Disk::default();
+        for height in 1..=5 {
+            disk.commit(Height(height), vec![1], vec![2]);
+        }
+        disk.chain.get_mut(&3).unwrap().intact = false;
+        assert_eq!(disk.page(Height(1)).blocks.len(), 2);
+        let (recovery, cut) = disk.open();
+        assert_eq!((recovery.blocks.len(), cut), (2, Some(3)));
+        assert_eq!(disk.chain.len(), 2);
+    }
+}

@@ -1,0 +1,247 @@
+//! What goes wrong, and how it is mended.
+
+use grange_types::{Millis, Time};
+
+use crate::dice::Dice;
+use crate::network::Weather;
+use crate::world::World;
+
+/// Every kind of fault.
+pub(crate) const KINDS: &[&str] = &[
+    "crash",
+    "power-cut",
+    "blackout",
+    "partition",
+    "one-way",
+    "weather",
+    "disorder",
+    "disk-full",
+    "bit-flip",
+    "freeze",
+    "night",
+    "clock-skew",
+    "workload",
+];
+
+/// Something goes wrong.
+#[derive(Debug, Clone)]
+pub(crate) enum Fault {
+    /// A process dies and is started again later.
+    Crash { host: usize, back: Millis },
+    /// A machine loses its power, and what was not flushed.
+    PowerCut { host: usize, back: Millis },
+    /// Every machine loses its power.
+    Blackout { back: Millis },
+    /// Some hosts cannot talk to the others.
+    Partition { side: Vec<usize>, lasts: Millis },
+    /// A host is not heard by some, though it hears them.
+    OneWay { from: usize, to: Vec<usize>, lasts: Millis },
+    /// Messages are lost, late, doubled, out of order.
+    Weather { weather: Weather, lasts: Millis },
+    /// A disk is full.
+    DiskFull { host: usize, lasts: Millis },
+    /// Bits on a disk flip while its machine is off.
+    BitFlip { host: usize, back: Millis },
+    /// A process is stopped for a while, and nobody tells it.
+    Freeze { host: usize, lasts: Millis },
+    /// All machines sleep for hours; one is gone for good before they do.
+    Night { lasts: Millis, gone: usize },
+    /// A machine is started with a clock that is wrong.
+    Skew { host: usize, ahead: i64 },
+    /// A workload ends by itself.
+    Workload { host: usize },
+}
+
+/// Something is mended.
+#[derive(Debug, Clone)]
+pub(crate) enum Repair {
+    Start { host: usize },
+    StartAll,
+    Unblock { walls: Vec<(usize, usize)> },
+    Clear,
+    DiskFree { host: usize },
+}
+
+impl Fault {
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Crash { .. } => "crash",
+            Self::PowerCut { .. } => "power-cut",
+            Self::Blackout { .. } => "blackout",
+            Self::Partition { .. } => "partition",
+            Self::OneWay { .. } => "one-way",
+            Self::Weather { weather, .. } if weather.disorder => "disorder",
+            Self::Weather { .. } => "weather",
+            Self::DiskFull { .. } => "disk-full",
+            Self::BitFlip { .. } => "bit-flip",
+            Self::Freeze { .. } => "freeze",
+            Self::Night { .. } => "night",
+            Self::Skew { .. } => "clock-skew",
+            Self::Workload { .. } => "workload",
+        }
+    }
+}
+
+/// The faults of a world with their times, from a while after its start until the storm is over.
+pub(crate) fn plan(dice: &mut Dice, hosts: usize, validators: usize, storm: (Time, Time)) -> Vec<(Time, Fault)> {
+    let count = 24 + dice.index(16);
+    // Validators are hit more often than their share: they are what most depends on.
+    let draw = |dice: &mut Dice| {
+        let host = if dice.chance(500) { dice.index(validators) } else { dice.index(hosts) };
+        (Time(dice.between(storm.0.0, storm.1.0)), host)
+    };
+    let mut faults: Vec<(Time, Fault)> = Vec::new();
+    for _ in 0..count {
+        let (at, host) = draw(dice);
+        faults.push((at, fault(dice, host, hosts, validators)));
+    }
+    // Once in a few worlds everything sleeps for a night, at the end of the storm.
+    if dice.chance(350) {
+        let gone = validators + dice.index(hosts - validators);
+        let lasts = Millis(Millis::HOUR.0 * dice.between(2, 30));
+        faults.push((storm.1, Fault::Night { lasts, gone }));
+    }
+    faults.sort_by_key(|(at, _)| *at);
+    faults
+}
+
+fn fault(dice: &mut Dice, host: usize, hosts: usize, validators: usize) -> Fault {
+    let short = dice.span(Millis(300), Millis::seconds(20));
+    let some = |dice: &mut Dice| (0..hosts).filter(|_| dice.chance(350)).collect::<Vec<_>>();
+    match dice.below(100) {
+        0..18 => Fault::Crash { host, back: short },
+        18..36 => Fault::PowerCut { host, back: short },
+        36..39 => Fault::Blackout { back: short },
+        39..49 => Fault::Partition { side: some(dice), lasts: short },
+        49..57 => Fault::OneWay { from: host, to: some(dice), lasts: short },
+        57..65 => {
+            let disorder = dice.chance(400);
+            let (loss, twice, delay) = (dice.below(100), dice.below(100), Millis(dice.below(300)));
+            Fault::Weather { weather: Weather { loss, twice, delay, disorder }, lasts: short }
+        }
+        65..71 => Fault::DiskFull { host, lasts: short },
+        71..79 => Fault::BitFlip { host, back: short },
+        79..87 => Fault::Freeze { host, lasts: dice.span(Millis(500), Millis::seconds(15)) },
+        87..93 => {
+            // One clock at a time may be far off; a voter among more than two thirds has a good one.
+            let far = dice.chance(500);
+            let span = if far { dice.between(3_000, 60_000) } else { dice.below(1_500) };
+            let ahead = i64::try_from(span).unwrap_or(0);
+            let host = if far { validators - 1 } else { host };
+            Fault::Skew { host, ahead: if dice.chance(700) { ahead } else { -ahead } }
+        }
+        _ => Fault::Workload { host },
+    }
+}
+
+impl World<'_> {
+    /// Something goes wrong now.
+    pub(crate) fn suffer(&mut self, fault: Fault) {
+        self.coverage.count("fault", fault.kind());
+        self.faults += 1;
+        match fault {
+            Fault::Crash { host, back } => {
+                self.kill(host, false, "killed");
+                self.mend_after(back, Repair::Start { host });
+            }
+            Fault::PowerCut { host, back } => {
+                self.kill(host, true, "loses its power");
+                self.mend_after(back, Repair::Start { host });
+            }
+            Fault::Blackout { back } => {
+                (0..self.hosts.len()).for_each(|host| self.kill(host, true, "loses its power, as all do"));
+                self.mend_after(back, Repair::StartAll);
+            }
+            Fault::Partition { side, lasts } => {
+                let other = |host: &usize| !side.contains(host);
+                let rest: Vec<usize> = (0..self.hosts.len()).filter(other).collect();
+                let walls = side.iter().flat_map(|left| rest.iter().flat_map(move |right| both(*left, *right)));
+                self.note(None, format_args!("partition: {side:?} apart from the others for {} ms", lasts.0));
+                self.wall(walls.collect(), lasts);
+            }
+            Fault::OneWay { from, to, lasts } => {
+                self.note(Some(from), format_args!("is not heard by {to:?} for {} ms", lasts.0));
+                self.wall(to.iter().filter(|to| **to != from).map(|to| (from, *to)).collect(), lasts);
+            }
+            Fault::Weather { weather, lasts } => {
+                self.note(None, format_args!("weather for {} ms: {weather:?}", lasts.0));
+                self.network.weather = weather;
+                self.mend_after(lasts, Repair::Clear);
+            }
+            Fault::DiskFull { host, lasts } => {
+                self.note(Some(host), format_args!("its disk is full for {} ms", lasts.0));
+                self.hosts[host].disk.full = true;
+                self.mend_after(lasts, Repair::DiskFree { host });
+            }
+            Fault::BitFlip { host, back } => {
+                self.kill(host, false, "killed");
+                let flipped = self.hosts[host].disk.flip(&mut self.dice.faults);
+                self.note(Some(host), format_args!("bits flip in {}", flipped.as_deref().unwrap_or("nothing")));
+                self.mend_after(back, Repair::Start { host });
+            }
+            Fault::Freeze { host, lasts } => {
+                self.note(Some(host), format_args!("is stopped for {} ms", lasts.0));
+                let until = self.now.after(lasts);
+                self.freeze(host, until);
+            }
+            Fault::Night { lasts, gone } => self.night(lasts, gone),
+            Fault::Skew { host, ahead } => {
+                self.kill(host, false, "killed");
+                self.start_at(host, Some(ahead));
+            }
+            Fault::Workload { host } => self.break_workload(host),
+        }
+    }
+
+    fn wall(&mut self, walls: Vec<(usize, usize)>, lasts: Millis) {
+        for (from, to) in &walls {
+            self.network.block(*from, *to);
+            self.watch_link(*from, *to);
+        }
+        self.mend_after(lasts, Repair::Unblock { walls });
+    }
+
+    /// Something is mended now.
+    pub(crate) fn mend(&mut self, repair: Repair) {
+        match repair {
+            Repair::Start { host } => self.start(host),
+            Repair::StartAll => (0..self.hosts.len()).for_each(|host| self.start(host)),
+            Repair::Unblock { walls } => {
+                for (from, to) in walls {
+                    self.network.unblock(from, to);
+                    self.watch_link(from, to);
+                }
+            }
+            Repair::Clear => self.network.weather = Weather::default(),
+            Repair::DiskFree { host } => {
+                self.hosts[host].disk.full = false;
+                self.start(host);
+            }
+        }
+    }
+
+    /// Everything that is broken is mended: the storm is over.
+    pub(crate) fn calm(&mut self) {
+        self.note(None, format_args!("the storm is over"));
+        self.network.weather = Weather::default();
+        for left in 0..self.hosts.len() {
+            for right in (0..self.hosts.len()).filter(|right| *right != left) {
+                self.network.unblock(left, right);
+                self.watch_link(left, right);
+            }
+        }
+        for host in 0..self.hosts.len() {
+            self.hosts[host].disk.full = false;
+            if self.hosts[host].skew.abs() > 1_500 {
+                self.kill(host, false, "gets its clock set");
+            }
+            if Some(host) != self.gone {
+                self.start(host);
+            }
+        }
+    }
+}
+
+const fn both(left: usize, right: usize) -> [(usize, usize); 2] {
+    [(left, right), (right, left)]
+}

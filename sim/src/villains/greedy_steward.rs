@@ -1,0 +1,58 @@
+//! In league with providers: signs, for deployments that it looks after, as much as the ledger may take from it.
+
+use grange_ledger::{Action as Deed, Transaction, Verb};
+use grange_peer::{Action, Batch, Channel, MarketMessage, Peer};
+use grange_types::{ByteCount, Counters, Millis, Receipt, Signed, Wire};
+
+use super::{Me, Villain};
+use crate::dice::Dice;
+
+#[derive(Default)]
+pub(crate) struct GreedySteward {
+    nonce: u64,
+}
+
+impl Villain for GreedySteward {
+    fn name(&self) -> &'static str {
+        "greedy_steward"
+    }
+
+    fn scheme(&mut self, me: &Me<'_>, peer: &Peer, dice: &mut Dice) -> Vec<Action> {
+        let view = peer.ledger().view();
+        let mine = view.deployments().filter(|found| found.delegates_to(me.peer().account(), Verb::Receipt));
+        let leases = mine.flat_map(|found| view.leases_of(found.id)).filter(|lease| lease.is_open(view.now()));
+        let leases: Vec<_> = leases.filter(|lease| lease.is_priced()).collect();
+        let Some(lease) = dice.pick(&leases).filter(|_| dice.chance(300)) else { return Vec::new() };
+        // Requests that nobody made, up to what the lease's rate allows.
+        let counters = Counters {
+            served: view.elapsed(lease).max(lease.counters.served),
+            requests: lease.counters.requests + 1_000_000_000,
+            egress: ByteCount(lease.counters.egress.0),
+        };
+        let earned = lease.terms.prices.charge(&lease.terms.resources, &counters);
+        let receipt = Receipt {
+            lease: lease.id,
+            generation: lease.generation,
+            sequence: lease.sequence + 1 + dice.below(100),
+            counters,
+            amount: earned.min(view.ceiling(lease)),
+        };
+        self.nonce += 1;
+        let expires = view.time().max(me.now).after(Millis::minutes(5));
+        let receipt = Signed::seal(me.network, me.key, expires, receipt);
+        let body = Transaction {
+            account: me.peer().account(),
+            nonce: u64::MAX - self.nonce,
+            action: Deed::Settle { receipt: Box::new(receipt.clone()) },
+        };
+        let batch = Batch { transactions: vec![Signed::seal(me.network, me.key, expires, body)] }.encode();
+        let told = MarketMessage::Receipt(receipt).encode();
+        let mut actions = vec![Action::Send { to: lease.terms.provider, channel: Channel::Steward, bytes: told }];
+        actions.extend(me.others.iter().map(|to| Action::Send {
+            to: *to,
+            channel: Channel::Transactions,
+            bytes: batch.clone(),
+        }));
+        actions
+    }
+}
