@@ -345,6 +345,7 @@ impl<'a> World<'a> {
             _ => &[],
         };
         self.trace.event(self.now, host, kind, bytes);
+        self.coverage.count("event", kind);
         let clock = self.hosts[host].clock(self.now);
         let Some(peer) = &mut self.hosts[host].peer else { return };
         peer.handle(clock, event);

@@ -290,8 +290,11 @@ impl Consensus {
         }
     }
 
-    /// Tells those who do not vote how far the chain has come.
+    /// Tells those who do not vote how far the chain has come. Among themselves they have nothing to tell.
     fn tell_observers(&mut self) {
+        if !self.is_validator() {
+            return;
+        }
         let status = Message::Status { height: self.host.height };
         let observers: Vec<PeerId> =
             self.host.connected.iter().copied().filter(|peer| !self.host.validators.contains(*peer)).collect();

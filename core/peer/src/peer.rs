@@ -213,7 +213,6 @@ impl Peer {
             self.spine.poll_timeout(),
             self.payer.poll_timeout(),
             self.deploys.poll_timeout(),
-            self.shelf.poll_timeout(self.seller.desk.as_ref()),
         ];
         parts.into_iter().flatten().min()
     }

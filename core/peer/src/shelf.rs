@@ -29,11 +29,6 @@ impl Shelf {
         Self { index: OfferIndex::new(limits::OFFERS), next_sheet: Time(0), next_delta: Time(0) }
     }
 
-    /// When there is something to tell.
-    pub(crate) fn poll_timeout(&self, desk: Option<&Desk>) -> Option<Time> {
-        desk.map(|_| self.next_sheet.min(self.next_delta))
-    }
-
     /// Tells our sheet and what is free, when it is time.
     pub(crate) fn tick(&mut self, ctx: &mut Context, ledger: &Ledger, desk: Option<&mut Desk>) {
         self.index.expire(ctx.now);
