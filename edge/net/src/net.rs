@@ -32,6 +32,8 @@ const HANDSHAKES_PER_LINK: usize = 2;
 const DIALS: usize = 16;
 /// How long a stopping node waits for its peers to hear that it leaves.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
+/// How long it waits after that for its relay to end, and as long, at the same time, for its port to be free.
+const RELEASE_WITHIN: Duration = Duration::from_millis(500);
 /// How often a stopping node looks whether its port is free.
 const RELEASE_POLL: Duration = Duration::from_millis(2);
 
@@ -294,26 +296,37 @@ impl Net {
     }
 
     /// Tells the peers that this node leaves, and stops it. Also its clones are of no use afterwards. Its port is free
-    /// again when this returns, for the next node that starts with the same settings.
+    /// again when this returns, for the next node that starts with the same settings, unless another process took it.
     pub async fn shutdown(self) {
         self.shared.stop.cancel();
         self.shared.tasks.close();
+        let endpoint = self.shared.endpoint();
+        let sockets = endpoint.as_ref().map(Endpoint::bound_sockets).unwrap_or_default();
         let left = async {
             self.shared.tasks.wait().await;
-            let endpoint = lock(&self.shared.endpoint).take();
-            if let Some(endpoint) = endpoint {
-                let sockets = endpoint.bound_sockets();
+            if let Some(endpoint) = &endpoint {
                 endpoint.close().await;
-                drop(endpoint);
-                released(&sockets).await;
-            }
-            if let Some(relay) = self.relay.lock().await.take() {
-                relay.stop().await;
             }
         };
         if tokio::time::timeout(LEAVE_WITHIN, left).await.is_err() {
-            tracing::debug!("left_without_farewell");
+            tracing::warn!(within = ?LEAVE_WITHIN, "left_without_farewell");
         }
+        // Whoever keeps the endpoint keeps the port taken.
+        drop((lock(&self.shared.endpoint).take(), endpoint));
+        // The relay carried the farewell to whoever is behind it, so it goes last; it and the port, which another process
+        // may take at once, do not wait for each other.
+        let relay = async {
+            let Some(relay) = self.relay.lock().await.take() else { return };
+            if tokio::time::timeout(RELEASE_WITHIN, relay.stop()).await.is_err() {
+                tracing::warn!(within = ?RELEASE_WITHIN, "relay_cut_off");
+            }
+        };
+        let port = async {
+            if tokio::time::timeout(RELEASE_WITHIN, released(&sockets)).await.is_err() {
+                tracing::warn!(?sockets, within = ?RELEASE_WITHIN, "port_not_released");
+            }
+        };
+        tokio::join!(relay, port);
     }
 }
 

@@ -21,6 +21,9 @@ use crate::stream::PeerStream;
 const REACH_WITHIN: Duration = Duration::from_secs(1);
 /// How long a connection to a linked peer may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+/// How long a peer may take to grant a stream. It has room for as many as we ever ask for at once, so only the news that
+/// others have ended may be on its way.
+const GRANT_WITHIN: Duration = Duration::from_secs(2);
 
 /// The connection to a peer was lost, or never came about.
 #[derive(Debug, Clone, Copy)]
@@ -104,19 +107,23 @@ async fn reach(
     reached.unwrap_or(Err(RequestError::Unreachable { peer }))
 }
 
-/// Opens a bidirectional stream. A connection that turns out to be broken is replaced once: nothing was sent on it.
+/// Opens a bidirectional stream. A connection that turns out to be broken is replaced once: nothing was sent on it. A
+/// peer that grants no stream is busy, whatever the asker's own deadline.
 async fn open(
     shared: &Arc<Shared>,
     session: &Arc<Session>,
     protocol: Protocol,
 ) -> Result<(SendStream, RecvStream), RequestError> {
+    let peer = session.peer;
     for _ in 0..2 {
         let Ok(connection) = connection(shared, session, protocol).await else { break };
-        if let Ok(streams) = connection.open_bi().await {
-            return Ok(streams);
+        match tokio::time::timeout(GRANT_WITHIN, connection.open_bi()).await {
+            Ok(Ok(streams)) => return Ok(streams),
+            Ok(Err(_)) => {}
+            Err(_) => return Err(RequestError::Busy { peer, protocol }),
         }
     }
-    Err(RequestError::Lost { peer: session.peer, protocol })
+    Err(RequestError::Lost { peer, protocol })
 }
 
 /// The connection of a protocol to a linked peer; dialled, if there is none.

@@ -1,7 +1,7 @@
 //! Peers that speak the transport but not the rules.
 
 use grange_types::{NetworkId, PeerId, Wire};
-use iroh::endpoint::{Connection, ConnectionError, presets};
+use iroh::endpoint::{Connection, ConnectionError, QuicTransportConfig, VarInt, presets};
 use iroh::{Endpoint, SecretKey};
 use tokio::io::AsyncWriteExt;
 
@@ -9,7 +9,7 @@ use super::cloud::{NETWORK, Node, PATIENCE, Seen, config, until};
 use crate::frame::{frame, read_frame};
 use crate::session::CloseCode;
 use crate::wire::Hello;
-use crate::{PeerAddress, Protocol, Topic};
+use crate::{PeerAddress, Protocol, RequestError, Topic};
 
 /// A bare endpoint that greets like a peer and then does as it likes.
 struct Rogue {
@@ -19,7 +19,12 @@ struct Rogue {
 
 impl Rogue {
     async fn new(victim: &Node) -> Self {
+        Self::with(victim, QuicTransportConfig::default()).await
+    }
+
+    async fn with(victim: &Node, transport: QuicTransportConfig) -> Self {
         let builder = Endpoint::builder(presets::Minimal).secret_key(SecretKey::from_bytes(&[66; 32]));
+        let builder = builder.transport_config(transport);
         let builder = builder.clear_ip_transports().bind_addr("127.0.0.1:0").unwrap();
         Self { endpoint: builder.bind().await.unwrap(), victim: victim.net.addresses() }
     }
@@ -145,6 +150,21 @@ async fn a_lane_without_a_link_is_refused() {
     let lane = rogue.connect(Protocol::Consensus, &rogue.hello(NETWORK)).await;
     assert_eq!(closed(&lane).await, CloseCode::NotLinked as u64);
     assert_eq!(victim.log(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_grants_no_streams_holds_nobody_up() {
+    let mut victim = Node::new(1, &[]).await;
+    let narrow = QuicTransportConfig::builder().max_concurrent_bidi_streams(VarInt::from_u32(0)).build();
+    let rogue = Rogue::with(&victim, narrow).await;
+    let _link = rogue.link(&mut victim).await;
+    let _lane = rogue.connect(Protocol::Market, &rogue.hello(NETWORK)).await;
+    let busy = RequestError::Busy { peer: rogue.id(), protocol: Protocol::Market };
+    let soon = std::time::Duration::from_secs(10);
+    let opened = tokio::time::timeout(soon, victim.net.open_stream(rogue.id(), Protocol::Market)).await.unwrap();
+    assert_eq!(opened.err(), Some(busy.clone()));
+    let asked = victim.net.request(rogue.id(), Protocol::Market, vec![1], PATIENCE);
+    assert_eq!(tokio::time::timeout(soon, asked).await.unwrap(), Err(busy));
 }
 
 #[tokio::test(flavor = "multi_thread")]

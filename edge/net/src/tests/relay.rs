@@ -72,3 +72,23 @@ async fn a_relay_lets_in_so_many_and_no_more() {
     };
     assert!(tokio::time::timeout(PATIENCE, denied).await.is_ok());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_ends_with_its_node_though_another_takes_the_port_at_once() {
+    let mut offering = config(1);
+    offering.relay = Some(RelayOffer::new(([127, 0, 0, 1], 0).into()));
+    let node = Node::start(offering).await;
+    let port = node.net.addresses().addresses[0];
+    let relay = node.net.relay_url().unwrap().strip_prefix("http://").unwrap().to_owned();
+    assert!(std::net::TcpStream::connect(&relay).is_ok(), "the relay takes connections");
+    let greedy = std::thread::spawn(move || {
+        loop {
+            if let Ok(socket) = std::net::UdpSocket::bind(port) {
+                return socket;
+            }
+        }
+    });
+    node.net.clone().shutdown().await;
+    assert!(std::net::TcpStream::connect(&relay).is_err(), "nobody listens there any more");
+    drop(greedy.join());
+}
