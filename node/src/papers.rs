@@ -13,7 +13,7 @@ use grange_peer::Replica;
 use grange_sandbox::Sandboxes;
 use grange_types::{LeaseId, PeerId, Wire, limits};
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::mpsc;
 
 use crate::ingress::Ingress;
@@ -43,6 +43,13 @@ pub(crate) enum PaperRequest {
     },
 }
 
+impl PaperRequest {
+    /// Whether the answer goes on after what there is.
+    const fn is_followed(&self) -> bool {
+        matches!(self, Self::Logs { follow: true, .. })
+    }
+}
+
 impl Wire for PaperRequest {
     const NAME: &'static str = "paper-request";
     // Two names, a number and a lease.
@@ -50,7 +57,7 @@ impl Wire for PaperRequest {
 }
 
 /// A line is at most this long: a value of a megabyte in base 64, and its frame.
-const LINE_BYTES: u64 = 2 * limits::KEY_VALUE_VALUE_BYTES as u64;
+const LINE_BYTES: usize = 2 * limits::KEY_VALUE_VALUE_BYTES;
 /// Lines read from a log in one go.
 const LOG_PAGE: usize = 256;
 /// Lines that wait for a slow reader.
@@ -60,6 +67,10 @@ pub(crate) const LINES: usize = 256;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A peer that says nothing for so long, where it is not its turn to wait, is given up.
 const SILENCE: Duration = Duration::from_secs(10);
+/// Whoever is followed and has nothing to tell says so this often, by an empty line.
+const ALIVE_EVERY: Duration = Duration::from_secs(3);
+/// How long the longest line may take: 70 KB/s.
+const LINE_WITHIN: Duration = Duration::from_secs(30);
 
 /// What lines are collected and produced from.
 #[derive(Clone)]
@@ -138,21 +149,26 @@ impl Papers {
 
     /// Answers a peer that wants lines, if it pays for the deployment.
     pub(crate) async fn serve(self, mut stream: PeerStream, from: PeerId) {
-        let Ok(Ok(request)) = tokio::time::timeout(SILENCE, read_request(&mut stream)).await else { return };
+        let Ok(request) = timed(SILENCE, read_request(&mut stream)).await else { return };
         let (PaperRequest::Logs { name, .. } | PaperRequest::Data { name, .. }) = &request;
         if !self.ingress.table().names.get(name).is_some_and(|named| named.payers.contains(&from)) {
             tracing::info!(peer = %from, name, "papers.denied");
             return;
         }
+        let followed = request.is_followed();
         let (lines, mut produced) = mpsc::channel(LINES);
         let produce = async move { self.produce(&request, &lines).await };
         let send = async {
-            while let Some(line) = produced.recv().await {
-                let Ok(mut text) = serde_json::to_vec(&line) else { continue };
+            loop {
+                let mut text = match tokio::time::timeout(ALIVE_EVERY, produced.recv()).await {
+                    Ok(Some(line)) => serde_json::to_vec(&line).map_err(io::Error::other)?,
+                    Ok(None) => return stream.shutdown().await,
+                    Err(_) if followed => Vec::new(),
+                    Err(_) => continue,
+                };
                 text.push(b'\n');
-                tokio::time::timeout(SILENCE, stream.write_all(&text)).await.map_err(io::Error::other)??;
+                timed(SILENCE, stream.write_all(&text)).await?;
             }
-            stream.shutdown().await
         };
         // Whoever sends no more needs no more produced.
         let sent = tokio::select! {
@@ -261,19 +277,58 @@ fn unreachable_of(request: &PaperRequest, missed: &[PeerId]) -> Problem {
 async fn fetch(net: &Net, peer: PeerId, request: &PaperRequest, lines: &mpsc::Sender<Line>) -> io::Result<()> {
     let mut stream = net.open_stream(peer, Protocol::Steward).await.map_err(io::Error::other)?;
     let bytes = request.encode();
-    stream.write_u16_le(bytes.len() as u16).await?;
-    stream.write_all(&bytes).await?;
-    let mut reader = BufReader::new(stream);
+    timed(SILENCE, stream.write_u16_le(bytes.len() as u16)).await?;
+    timed(SILENCE, stream.write_all(&bytes)).await?;
+    take_lines(BufReader::new(stream), request.is_followed(), lines, SILENCE).await
+}
+
+/// Hands on what a peer answers, until it has no more or nobody wants it. An empty line tells only that it is there, and
+/// only whoever is followed may say no more than that: anybody else could be waited for for ever.
+async fn take_lines(
+    mut reader: impl AsyncBufRead + Unpin,
+    followed: bool,
+    lines: &mpsc::Sender<Line>,
+    silence: Duration,
+) -> io::Result<()> {
     loop {
-        let mut text = String::new();
-        if (&mut reader).take(LINE_BYTES).read_line(&mut text).await? == 0 {
-            return Ok(());
+        let taken = tokio::select! {
+            taken = timed(LINE_WITHIN, take_line(&mut reader, silence)) => taken?,
+            () = lines.closed() => return Ok(()),
+        };
+        let Some(text) = taken else { return Ok(()) };
+        if text.is_empty() && followed {
+            continue;
         }
-        let line: Line = serde_json::from_str(&text).map_err(io::Error::other)?;
+        let line: Line = serde_json::from_slice(&text).map_err(io::Error::other)?;
         if lines.send(line).await.is_err() {
             return Ok(());
         }
     }
+}
+
+/// One line without its end, or nothing at the end of all. The peer is never silent for longer than this.
+async fn take_line(reader: &mut (impl AsyncBufRead + Unpin), silence: Duration) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    loop {
+        let read = timed(silence, reader.fill_buf()).await?;
+        if read.is_empty() {
+            return if line.is_empty() { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
+        }
+        let end = read.iter().position(|byte| *byte == b'\n');
+        line.extend_from_slice(&read[..end.unwrap_or(read.len())]);
+        let used = end.map_or(read.len(), |end| end + 1);
+        reader.consume(used);
+        if line.len() > LINE_BYTES {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        if end.is_some() {
+            return Ok(Some(line));
+        }
+    }
+}
+
+async fn timed<T>(within: Duration, future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::time::timeout(within, future).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 async fn read_request(stream: &mut PeerStream) -> io::Result<PaperRequest> {
@@ -339,5 +394,54 @@ mod tests {
         grange_types::codec::check_golden(&logs, include_str!("../golden/paper-request.hex"));
         let data = PaperRequest::Data { name: "shop".into(), service: None };
         grange_types::codec::check_golden(&data, include_str!("../golden/paper-request-data.hex"));
+    }
+    const SILENCE: Duration = Duration::from_millis(200);
+    const LINE: &[u8] = b"{\"phase\":\"plan\",\"ms\":3}\n";
+
+    /// What comes of an answer of these pieces, between which half of the silence goes by, and how many lines come.
+    async fn taken(followed: bool, answer: &[&[u8]], ends: bool) -> (io::Result<()>, usize) {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 10);
+        let (lines, mut handed) = mpsc::channel(LINES);
+        let give = async move {
+            for piece in answer {
+                tokio::time::sleep(SILENCE / 2).await;
+                if theirs.write_all(piece).await.is_err() {
+                    break;
+                }
+            }
+            let held = (!ends).then_some(theirs);
+            std::future::pending::<()>().await;
+            drop(held);
+        };
+        let taken = tokio::select! {
+            taken = take_lines(BufReader::new(ours), followed, &lines, SILENCE) => taken,
+            () = give => unreachable!("it never ends"),
+        };
+        drop(lines);
+        let mut count = 0;
+        while handed.recv().await.is_some() {
+            count += 1;
+        }
+        (taken, count)
+    }
+
+    #[track_caller]
+    fn check((taken, count): (io::Result<()>, usize), expected: Result<usize, io::ErrorKind>) {
+        assert_eq!(taken.map(|()| count).map_err(|error| error.kind()), expected);
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_says_nothing_is_given_up() {
+        check(taken(false, &[LINE, LINE], true).await, Ok(2));
+        check(taken(false, &[LINE], false).await, Err(io::ErrorKind::TimedOut));
+        check(taken(true, &[LINE], false).await, Err(io::ErrorKind::TimedOut));
+        check(taken(false, &[LINE, &LINE[..5]], true).await, Err(io::ErrorKind::UnexpectedEof));
+    }
+
+    #[tokio::test]
+    async fn only_who_is_followed_may_say_that_it_is_there_and_no_more() {
+        let answer = [LINE, b"\n", b"\n", b"\n", LINE];
+        check(taken(true, &answer, true).await, Ok(2));
+        check(taken(false, &answer, true).await, Err(io::ErrorKind::Other));
     }
 }
