@@ -68,14 +68,14 @@ fn listen(wish: &Sender<()>, listens: &Sender<io::Result<()>>) {
     });
 }
 
-/// From now on such a wish ends the process, after these words.
-pub(crate) fn leave_with(output: Output, words: String) -> io::Result<()> {
+/// From now on such a wish ends the process, after the words that are true then.
+pub(crate) fn leave_with(output: Output, words: impl Fn() -> String + Send + 'static) -> io::Result<()> {
     /// What a shell gives for a process that Ctrl-C ended.
     const INTERRUPTED: i32 = 130;
     let signal = StopSignal::listen()?;
     thread::Builder::new().name("farewell".into()).spawn(move || {
         while !signal.within(Duration::from_secs(60)) {}
-        output.progress(&words);
+        output.progress(&words());
         std::process::exit(INTERRUPTED);
     })?;
     Ok(())

@@ -1,6 +1,8 @@
 //! `validate`, `plan` and `deploy`: from a compose file to a URL that answers.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use grange_api::{Call, DeployDone, DeployPhase, Line, Plan, Problem, ProblemCode};
@@ -101,13 +103,26 @@ pub(crate) fn run(context: Context<'_>, path: &Path) -> Outcome {
     let read = phase("read", began);
     warn(&project, output);
     let client = context.actor("deploy")?;
-    let mut tell = |phase: &DeployPhase| tell(output, phase);
+    let tell = |phase: &DeployPhase| tell(output, phase);
     tell(&read)?;
-    let name = &project.app.name;
-    let words =
-        format!("the node goes on deploying {name} by itself: `grange ps {name}` looks, `grange down {name}` ends it");
+    let ordered = Arc::new(AtomicBool::new(false));
+    let (name, told) = (project.app.name.clone(), Arc::clone(&ordered));
+    let words = move || {
+        if told.load(Ordering::Relaxed) {
+            format!(
+                "the node goes on deploying {name} by itself: `grange ps {name}` looks, `grange down {name}` ends it"
+            )
+        } else {
+            format!("{name} was not ordered yet; nothing was changed")
+        }
+    };
     // Without a listener Ctrl-C still works; it only says nothing.
     let _ = leave_with(output, words);
+    let mut tell = |phase: &DeployPhase| {
+        // The node's first phase: from here on it works without us.
+        ordered.fetch_or(phase.phase == "match", Ordering::Relaxed);
+        tell(phase)
+    };
     let done = deploy(&client, &project, output, &mut tell)?;
     output.show(&done, summary)
 }
