@@ -48,6 +48,13 @@ impl Load {
         (self.acknowledged.load(Ordering::SeqCst), self.answered.load(Ordering::SeqCst))
     }
 
+    /// What was acknowledged is on an account that had nothing before, by the word of a node.
+    fn is_kept(&self, cloud: &Cloud, node: usize, to: &str) {
+        let account = cloud.json_of(node, &["ledger", "account", to]);
+        let (has, acknowledged) = (units(&account["available"]), u128::from(self.counts().0));
+        assert!(has >= acknowledged * UNIT / 1_000_000, "{acknowledged} were acknowledged: {account}");
+    }
+
     /// Whether both have grown by five since.
     fn goes_on(&self, (acknowledged, answered): (u64, u64)) -> bool {
         let now = self.counts();
@@ -95,7 +102,7 @@ fn any_one_of_four_may_die_under_load() {
     let to = "11".repeat(32);
     let folder = cloud.guestbook("loaded", "");
     cloud.json(&["deploy", folder.to_str().unwrap()]);
-    let mut acknowledged = 0;
+    let total = Load::default();
     for victim in 0..4 {
         let others: Vec<usize> = (0..4).filter(|node| *node != victim).collect();
         let load = Load::default();
@@ -114,10 +121,8 @@ fn any_one_of_four_may_die_under_load() {
         let caught_up = || height(&cloud, victim) >= reached;
         until("it catches up", Duration::from_secs(10), caught_up);
         assert!(started.elapsed() < Duration::from_secs(10), "from its start on: {:?}", started.elapsed());
-        let account = cloud.json_of(victim, &["ledger", "account", &to]);
-        let sum: f64 = account["available"].as_str().unwrap().parse().unwrap();
-        acknowledged += load.counts().0;
-        assert!((sum * 1_000_000.0).round() as u64 >= acknowledged, "{acknowledged} were acknowledged: {account}");
+        total.acknowledged.fetch_add(load.counts().0, Ordering::SeqCst);
+        total.is_kept(&cloud, victim, &to);
     }
     one_chain(&cloud);
 }
@@ -163,12 +168,23 @@ fn without_the_owner_the_app_goes_on_and_its_provider_is_paid() {
     let done = cloud.json(&["deploy", folder.to_str().unwrap()]);
     let provider = cloud.index_of(done["leases"][0]["provider"].as_str().unwrap());
     let other = (1..4).find(|node| *node != provider).unwrap();
-    cloud.kill(0);
-    let settled = || cloud.json_of(other, &["usage", "orphan"])["settled"].as_str().unwrap().parse::<f64>().unwrap();
-    let before = settled();
-    assert_eq!(cloud.get(other, "orphan", "/entries").0, 200);
-    until("a receipt of a steward is paid", Duration::from_secs(60), || settled() > before);
-    assert_eq!(cloud.get(other, "orphan", "/entries").0, 200);
+    let settled = || units(&cloud.json_of(other, &["usage", "orphan"])["settled"]);
+    let (load, to) = (Load::default(), "12".repeat(32));
+    std::thread::scope(|scope| {
+        scope.spawn(|| load.transfer(&cloud, &[1, 2, 3], &to));
+        scope.spawn(|| load.request(&cloud, &[1, 2, 3], "orphan"));
+        until("the load runs", Duration::from_secs(30), || load.goes_on((0, 0)));
+        cloud.kill(0);
+        let before = load.counts();
+        // The owner may have signed one just before; a second and a third can only be a steward's.
+        for receipt in 1..=3 {
+            let paid = settled();
+            until(&format!("receipt {receipt} after its death is paid"), Duration::from_secs(60), || settled() > paid);
+        }
+        until("money and pages go on without it", Duration::from_secs(30), || load.goes_on(before));
+        load.stop.store(true, Ordering::Relaxed);
+    });
+    load.is_kept(&cloud, other, &to);
 }
 
 #[test]
@@ -180,12 +196,16 @@ fn owner_and_provider_in_one_may_die() {
     assert_eq!(cloud.json(&["usage", "own"])["total"], "0", "own capacity is free");
     cloud.kill(0);
     let served = || (1..4).any(|node| cloud.get(node, "own", "/entries").0 == 200);
-    let load = Load::default();
+    let (load, to) = (Load::default(), "11".repeat(32));
     std::thread::scope(|scope| {
-        scope.spawn(|| load.transfer(&cloud, &[1, 2, 3], &"11".repeat(32)));
+        scope.spawn(|| load.transfer(&cloud, &[1, 2, 3], &to));
+        scope.spawn(|| load.request(&cloud, &[1, 2, 3], "own"));
         until("a steward has it run elsewhere", Duration::from_secs(15), served);
+        let before = load.counts();
+        until("money and pages go on", Duration::from_secs(30), || load.goes_on(before));
         load.stop.store(true, Ordering::Relaxed);
     });
+    load.is_kept(&cloud, 1, &to);
     cloud.revive(0);
     old_lease_serves_nothing(&cloud, 0, "own", done["leases"][0]["lease"].as_str().unwrap());
 }
@@ -215,15 +235,26 @@ fn with_two_of_four_dead_apps_go_on_and_the_ledger_waits() {
     let done = cloud.json(&["deploy", folder.to_str().unwrap()]);
     let provider = cloud.index_of(done["leases"][0]["provider"].as_str().unwrap());
     let victims: Vec<usize> = (1..4).filter(|node| *node != provider).collect();
-    for victim in &victims {
-        cloud.kill(*victim);
-    }
     let halted = || {
         let status = cloud.json(&["status"]);
         status["ready"] == false && status["reason"].as_str().unwrap().contains("halted")
     };
-    until("status says that the ledger is halted", Duration::from_secs(10), halted);
-    assert_eq!(cloud.get(0, "half", "/entries").0, 200, "the app goes on");
+    let (load, pages, to) = (Load::default(), Load::default(), "12".repeat(32));
+    std::thread::scope(|scope| {
+        let pays = scope.spawn(|| load.transfer(&cloud, &[0, provider], &to));
+        scope.spawn(|| pages.request(&cloud, &[0, provider], "half"));
+        until("money moves", Duration::from_secs(30), || load.counts().0 >= 5);
+        // One under way when the ledger halts would wait for as long.
+        load.stop.store(true, Ordering::Relaxed);
+        pays.join().unwrap();
+        for victim in &victims {
+            cloud.kill(*victim);
+        }
+        until("status says that the ledger is halted", Duration::from_secs(10), halted);
+        let before = pages.counts().1;
+        until("the app goes on", Duration::from_secs(10), || pages.counts().1 >= before + 5);
+        pages.stop.store(true, Ordering::Relaxed);
+    });
     let refused = cloud.problem(&["wallet", "send", &"22".repeat(32), "1"]);
     assert_eq!(refused["code"], "ledger-halted");
     for victim in victims {
@@ -231,6 +262,7 @@ fn with_two_of_four_dead_apps_go_on_and_the_ledger_waits() {
     }
     let goes_on = || cloud.run(&["wallet", "send", &"22".repeat(32), "1", "--json"]).status.success();
     until("the ledger goes on", Duration::from_secs(30), goes_on);
+    load.is_kept(&cloud, 0, &to);
 }
 
 #[test]
@@ -239,17 +271,27 @@ fn all_may_die_and_come_back() {
     let folder = cloud.guestbook("phoenix", "");
     let done = cloud.json(&["deploy", folder.to_str().unwrap()]);
     assert_eq!(cloud.post(0, "phoenix", "/entries", r#"{"name":"a","message":"kept"}"#).0, 201);
-    for node in 0..4 {
-        cloud.kill(node);
-    }
+    // Neither the owner nor the provider pays anybody, so that their books show the lease alone.
+    let provider = cloud.index_of(done["leases"][0]["provider"].as_str().unwrap());
+    let others: Vec<usize> = (1..4).filter(|node| *node != provider).collect();
+    let (load, to) = (Load::default(), "12".repeat(32));
+    std::thread::scope(|scope| {
+        scope.spawn(|| load.transfer(&cloud, &others, &to));
+        scope.spawn(|| load.request(&cloud, &others, "phoenix"));
+        until("the load runs", Duration::from_secs(30), || load.goes_on((0, 0)));
+        for node in 0..4 {
+            cloud.kill(node);
+        }
+        load.stop.store(true, Ordering::Relaxed);
+    });
     cloud.resume(4);
     let served = || cloud.get(0, "phoenix", "/entries").0 == 200;
     until("the app is served again", Duration::from_secs(20), served);
     assert!(cloud.get(0, "phoenix", "/entries").1.contains("kept"), "with its data");
     let replicas = cloud.json(&["ps", "phoenix"]);
     assert_eq!(replicas[0]["provider"], done["leases"][0]["provider"]);
-    let provider = cloud.index_of(done["leases"][0]["provider"].as_str().unwrap());
     assert_eq!(replicas[0]["generation"], 1, "under the same lease: {replicas}");
+    load.is_kept(&cloud, 0, &to);
     let again = cloud.json(&["deploy", folder.to_str().unwrap()]);
     assert_eq!(again["leases"][0]["lease"], done["leases"][0]["lease"], "the very same: {again}");
     // What left the owner's budget is what the bill says, to the last unit, and the provider has it.
