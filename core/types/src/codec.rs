@@ -72,10 +72,13 @@ pub trait Record: Serialize + DeserializeOwned {
     }
 }
 
+/// Most encodings fit this: a vote, a receipt, a transfer. Growing byte by byte costs more than writing.
+const USUAL: usize = 256;
+
 fn to_bytes<T: Serialize>(value: &T) -> Vec<u8> {
     // postcard fails only on a sequence of unknown length or a refusing `Serialize`; derived code has neither,
     // and an empty encoding is refused by every decoder.
-    postcard::to_allocvec(value).unwrap_or_default()
+    postcard::to_extend(value, Vec::with_capacity(USUAL)).unwrap_or_default()
 }
 
 fn from_bytes<T: Serialize + DeserializeOwned>(
