@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test acceptance install clean
+.PHONY: help setup build run test soak acceptance install clean
 
 CARGO ?= cargo
 BIN := $(HOME)/.local/bin
@@ -22,6 +22,9 @@ run: build ## a cloud of four operators on this machine, with the guestbook on i
 
 test: setup ## the whole gate
 	@bash .ci/gate
+
+soak: setup ## simulated worlds for SECONDS=600, what was met in them and what was found
+	@$(CARGO) xtask sim --for $(or $(SECONDS),600)
 
 acceptance: setup ## every command of docs/acceptance.md, and what is not done yet
 	@$(CARGO) xtask acceptance

@@ -117,6 +117,8 @@ pub(crate) struct World<'a> {
     pub(crate) places: BTreeMap<PeerId, usize>,
     /// For each host, all others.
     pub(crate) others: Vec<Vec<PeerId>>,
+    /// The last word of consensus, and whose it was.
+    pub(crate) last_word: (usize, Vec<u8>),
     queue: BTreeMap<(Time, u64), Happening>,
     pub(crate) sequence: u64,
     wakes: BTreeSet<(Time, usize)>,
@@ -176,6 +178,7 @@ impl<'a> World<'a> {
             faults: 0,
             gone: None,
             asked: BTreeMap::new(),
+            last_word: (usize::MAX, Vec::new()),
             queue: BTreeMap::new(),
             sequence: 0,
             wakes: BTreeSet::new(),
