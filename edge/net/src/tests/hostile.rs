@@ -158,7 +158,11 @@ async fn a_peer_that_grants_no_streams_holds_nobody_up() {
     let narrow = QuicTransportConfig::builder().max_concurrent_bidi_streams(VarInt::from_u32(0)).build();
     let rogue = Rogue::with(&victim, narrow).await;
     let _link = rogue.link(&mut victim).await;
-    let _lane = rogue.connect(Protocol::Market, &rogue.hello(NETWORK)).await;
+    let lane = rogue.connect(Protocol::Market, &rogue.hello(NETWORK)).await;
+    let mut send = lane.open_uni().await.unwrap();
+    send.write_all(&frame(b"here")).await.unwrap();
+    // By then the victim has taken the lane for its own requests, too.
+    victim.wait_for(Seen::Message(rogue.id(), Protocol::Market, b"here".to_vec()), 1).await;
     let busy = RequestError::Busy { peer: rogue.id(), protocol: Protocol::Market };
     let soon = std::time::Duration::from_secs(10);
     let opened = tokio::time::timeout(soon, victim.net.open_stream(rogue.id(), Protocol::Market)).await.unwrap();
