@@ -382,6 +382,9 @@ struct Exported {
 mod tests {
     use super::*;
 
+    const SILENCE: Duration = Duration::from_millis(200);
+    const LINE: &[u8] = b"{\"phase\":\"plan\",\"ms\":3}\n";
+
     #[test]
     fn requests_are_frozen() {
         let logs = PaperRequest::Logs {
@@ -395,8 +398,6 @@ mod tests {
         let data = PaperRequest::Data { name: "shop".into(), service: None };
         grange_types::codec::check_golden(&data, include_str!("../golden/paper-request-data.hex"));
     }
-    const SILENCE: Duration = Duration::from_millis(200);
-    const LINE: &[u8] = b"{\"phase\":\"plan\",\"ms\":3}\n";
 
     /// What comes of an answer of these pieces, between which half of the silence goes by, and how many lines come.
     async fn taken(followed: bool, answer: &[&[u8]], ends: bool) -> (io::Result<()>, usize) {
