@@ -12,9 +12,10 @@ fn main() -> ExitCode {
         Some("tidy") => tidy(root),
         Some("openapi") => openapi(root),
         Some("acceptance") => acceptance(root),
-        Some("sim") => sim(root),
+        Some("sim") => tool(root, "grange-sim"),
+        Some("fuzz") => tool(root, "grange-fuzz"),
         _ => {
-            eprintln!("usage: cargo xtask tidy | openapi | acceptance | sim ...");
+            eprintln!("usage: cargo xtask tidy | openapi | acceptance | sim ... | fuzz ...");
             ExitCode::from(2)
         }
     }
@@ -52,16 +53,16 @@ fn failed(what: &str, error: &dyn std::error::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Lives simulated worlds, with the program that the whole workspace's build makes: one of its own would build most
-/// dependencies anew, with other features.
-fn sim(root: &Path) -> ExitCode {
+/// Runs a program of the workspace as the whole workspace's build makes it: one of its own would build most dependencies
+/// anew, with other features.
+fn tool(root: &Path, name: &str) -> ExitCode {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let mut command = std::process::Command::new(cargo);
-    command.args(["run", "--quiet", "--bin", "grange-sim", "--"]).args(std::env::args().skip(2)).current_dir(root);
+    command.args(["run", "--quiet", "--bin", name, "--"]).args(std::env::args().skip(2)).current_dir(root);
     match command.status() {
         Ok(status) if status.success() => ExitCode::SUCCESS,
         Ok(status) => ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)),
-        Err(error) => failed("sim", &error),
+        Err(error) => failed(name, &error),
     }
 }
 

@@ -48,6 +48,18 @@ const ARROWS: &[(&str, &[&str])] = &[
             "grange-peer",
         ],
     ),
+    (
+        "grange-fuzz",
+        &[
+            "grange-types",
+            "grange-ledger",
+            "grange-consensus",
+            "grange-market",
+            "grange-app",
+            "grange-api",
+            "grange-peer",
+        ],
+    ),
     ("xtask", &["grange-api"]),
 ];
 

@@ -1,0 +1,95 @@
+//! Hunts from the command line.
+
+#![allow(clippy::print_stdout)]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use grange_fuzz::{Catch, TARGETS, Target, hunt};
+
+const USAGE: &str = "usage: cargo xtask fuzz [TARGET ...] [--for SECONDS] [--seed N] [--replay FILE]";
+
+/// What is asked for.
+struct Task {
+    targets: Vec<&'static Target>,
+    last: Duration,
+    seed: u64,
+    replay: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match parse(std::env::args().skip(1)) {
+        Ok(task) => run(&task),
+        Err(error) => {
+            eprintln!("{error}\n{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn parse(mut args: impl Iterator<Item = String>) -> Result<Task, String> {
+    let mut task = Task { targets: Vec::new(), last: Duration::from_secs(2), seed: 1, replay: None };
+    while let Some(arg) = args.next() {
+        let mut number = |what| args.next().and_then(|text| text.parse().ok()).ok_or(format!("{arg} needs {what}"));
+        match arg.as_str() {
+            "--for" => task.last = Duration::from_secs(number("seconds")?),
+            "--seed" => task.seed = number("a number")?,
+            "--replay" => task.replay = Some(args.next().ok_or("--replay needs a file")?.into()),
+            name => task.targets.push(TARGETS.iter().find(|target| target.name == name).ok_or_else(|| unknown(name))?),
+        }
+    }
+    if task.targets.is_empty() {
+        task.targets = TARGETS.iter().collect();
+    }
+    Ok(task)
+}
+
+fn unknown(name: &str) -> String {
+    let names: Vec<&str> = TARGETS.iter().map(|target| target.name).collect();
+    format!("there is no target {name}; there are {}", names.join(", "))
+}
+
+fn run(task: &Task) -> ExitCode {
+    if let Some(file) = &task.replay {
+        return replay(task, file);
+    }
+    // What a target says when it falls is told with the input, once.
+    std::panic::set_hook(Box::new(|_| {}));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+    let mut fell = false;
+    for target in &task.targets {
+        let found = hunt(root, target, task.last, task.seed);
+        let per_second = found.made as f64 / task.last.as_secs_f64().max(0.001);
+        println!(
+            "{:<20} {:>4} replayed, {:>8} made ({per_second:.0}/s), {:>7} accepted",
+            target.name, found.replayed, found.made, found.accepted
+        );
+        if let Some(catch) = found.catch {
+            fell = true;
+            keep(root, target, &catch);
+        }
+    }
+    if fell { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Keeps an input under which a target fell where every gate replays it.
+fn keep(root: &Path, target: &Target, catch: &Catch) {
+    let folder = root.join("fuzz/corpus").join(target.name);
+    let file = folder.join(format!("fell-{}.bin", catch.input.len()));
+    println!("{} FELL: {}", target.name, catch.what);
+    match std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&file, &catch.input)) {
+        Ok(()) => println!("  replay: cargo xtask fuzz {} --replay {}", target.name, file.display()),
+        Err(error) => println!("  its input cannot be kept: {error}: {:?}", catch.input),
+    }
+}
+
+fn replay(task: &Task, file: &Path) -> ExitCode {
+    let ([target], Ok(input)) = (&task.targets[..], std::fs::read(file)) else {
+        eprintln!("--replay needs one target and a file that can be read\n{USAGE}");
+        return ExitCode::from(2);
+    };
+    let accepted = (target.run)(&input);
+    println!("{} {} it", target.name, if accepted { "accepts" } else { "refuses" });
+    ExitCode::SUCCESS
+}

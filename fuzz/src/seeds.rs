@@ -1,0 +1,45 @@
+//! Where inputs begin: golden bytes, what was kept, the compose files of the tests and examples.
+
+use std::path::Path;
+
+use crate::target::Target;
+
+/// The inputs of a target, in the order of their files' names.
+pub(crate) fn of(root: &Path, target: &Target) -> Vec<(String, Vec<u8>)> {
+    let home = root.join(target.home);
+    let mut seeds = vec![("nothing".to_owned(), Vec::new())];
+    for folder in [home.join("golden"), home.join("tests/corpus"), root.join("fuzz/corpus").join(target.name)] {
+        seeds.extend(files(&folder));
+    }
+    if target.home == "core/peer" {
+        // A peer hears the words of all machines in it.
+        for part in ["core/consensus/golden", "core/ledger/golden", "core/types/golden"] {
+            seeds.extend(files(&root.join(part)));
+        }
+    }
+    if target.name == "peer" {
+        // The first byte says how they come: in every way there is.
+        let ways = seeds.iter().flat_map(|(name, bytes)| (0..20u8).map(move |way| (name.clone(), way, bytes)));
+        return ways.map(|(name, way, bytes)| (name, [&[way][..], bytes].concat())).collect();
+    }
+    seeds
+}
+
+/// The files of a folder, golden bytes decoded from their hexadecimal; none if there is no such folder.
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut paths: Vec<_> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()).collect();
+    paths.sort();
+    let read = |path: std::path::PathBuf| {
+        let bytes = std::fs::read(&path).ok()?;
+        let bytes = if path.extension().is_some_and(|end| end == "hex") { hex(&bytes)? } else { bytes };
+        Some((path.display().to_string(), bytes))
+    };
+    paths.into_iter().filter_map(read).collect()
+}
+
+fn hex(text: &[u8]) -> Option<Vec<u8>> {
+    let digits: Vec<u8> = text.iter().copied().filter(u8::is_ascii_hexdigit).collect();
+    data_encoding::HEXLOWER_PERMISSIVE.decode(&digits).ok()
+}

@@ -1,0 +1,139 @@
+//! The list of targets.
+
+use std::collections::BTreeMap;
+
+use grange_api::{Call, IncomingRequest, Operation};
+use grange_ledger::{Block, Entry, Genesis, KeyStatement, SnapshotChunk, StateKey, StateProof, Transaction};
+use grange_types::{
+    AccountId, Amount, Manifest, OfferDelta, PriceSheet, PublicKey, Quote, Receipt, Record, Region, Signed, SiteIndex,
+    Wire,
+};
+
+use crate::machines;
+
+/// Something that takes bytes from strangers.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Its name, and that of its corpus.
+    pub name: &'static str,
+    /// The folder of its crate, whose golden bytes it begins with.
+    pub home: &'static str,
+    /// Takes any bytes, and says whether it accepted them. Panics where there is a fault.
+    pub run: fn(&[u8]) -> bool,
+}
+
+macro_rules! targets {
+    ($($name:literal in $home:literal: $run:expr,)+) => {
+        /// All of them.
+        pub const TARGETS: &[Target] = &[$(Target { name: $name, home: $home, run: $run }),+];
+    };
+}
+
+targets! {
+    "manifest" in "core/types": wire::<Manifest>,
+    "site-index" in "core/types": wire::<SiteIndex>,
+    "price-sheet" in "core/types": signed::<PriceSheet>,
+    "offer-delta" in "core/types": signed::<OfferDelta>,
+    "quote" in "core/types": signed::<Quote>,
+    "receipt" in "core/types": signed::<Receipt>,
+    "words" in "core/types": words,
+    "block" in "core/ledger": wire::<Block>,
+    "transaction" in "core/ledger": signed::<Transaction>,
+    "genesis" in "core/ledger": wire::<Genesis>,
+    "key-statement" in "core/ledger": signed::<KeyStatement>,
+    "state-entry" in "core/ledger": wire::<Entry>,
+    "state-key" in "core/ledger": wire::<StateKey>,
+    "state-proof" in "core/ledger": wire::<StateProof>,
+    "snapshot-chunk" in "core/ledger": record::<SnapshotChunk>,
+    "ledger" in "core/ledger": machines::ledger,
+    "consensus-message" in "core/consensus": wire::<grange_consensus::Message>,
+    "consensus-vote" in "core/consensus": wire::<grange_consensus::Vote>,
+    "consensus-proposal" in "core/consensus": wire::<grange_consensus::Proposal>,
+    "consensus-entry" in "core/consensus": record::<grange_consensus::Entry>,
+    "certificate" in "core/consensus": wire::<grange_consensus::Certificate>,
+    "consensus" in "core/consensus": machines::consensus,
+    "consensus-log" in "core/consensus": machines::consensus_log,
+    "quote-request" in "core/market": wire::<grange_market::QuoteRequest>,
+    "quote-reply" in "core/market": wire::<grange_market::QuoteReply>,
+    "batch" in "core/peer": wire::<grange_peer::Batch>,
+    "head" in "core/peer": wire::<grange_peer::Head>,
+    "sync-request" in "core/peer": wire::<grange_peer::SyncRequest>,
+    "sync-reply" in "core/peer": wire::<grange_peer::SyncReply>,
+    "market-message" in "core/peer": wire::<grange_peer::MarketMessage>,
+    "ask" in "core/peer": wire::<grange_peer::Ask>,
+    "ask-reply" in "core/peer": wire::<grange_peer::AskReply>,
+    "history" in "core/peer": record::<grange_peer::History>,
+    "peer" in "core/peer": machines::peer,
+    "compose" in "core/app": compose,
+    "request" in "core/api": request,
+}
+
+/// A value that is exchanged: what is decoded encodes to the very same bytes.
+fn wire<T: Wire>(bytes: &[u8]) -> bool {
+    let Ok(value) = T::decode(bytes) else { return false };
+    assert!(value.encode() == bytes, "{} bytes decode to a {} that encodes otherwise", bytes.len(), T::NAME);
+    true
+}
+
+/// A value that is exchanged under a signature, with it or without.
+fn signed<T: Wire>(bytes: &[u8]) -> bool {
+    wire::<T>(bytes) | wire::<Signed<T>>(bytes)
+}
+
+/// A value that is kept.
+fn record<T: Record>(bytes: &[u8]) -> bool {
+    let Ok(value) = T::from_record(bytes) else { return false };
+    assert!(value.to_record() == bytes, "{} bytes decode to a {} that encodes otherwise", bytes.len(), T::NAME);
+    true
+}
+
+/// Everything that is read from a short text.
+fn words(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let amount = text.parse::<Amount>();
+    if let Ok(amount) = &amount {
+        assert!(amount.to_string().parse() == Ok(*amount), "{text} is an amount that prints as another");
+    }
+    let account = text.parse::<AccountId>().is_ok();
+    let key = text.parse::<PublicKey>().is_ok();
+    let region = Region::try_from(text.clone().into_owned()).is_ok();
+    let time = text.parse::<grange_api::Timestamp>().is_ok();
+    amount.is_ok() || account || key || region || time
+}
+
+/// A compose file.
+fn compose(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let env = BTreeMap::from([("NAME".to_owned(), "value".to_owned()), ("EMPTY".to_owned(), String::new())]);
+    let source = grange_app::Source { file: "compose.yaml", text: &text };
+    match grange_app::read(&source, &env) {
+        Ok(_) => true,
+        Err(findings) => {
+            assert!(!findings.is_empty(), "refused without a reason");
+            false
+        }
+    }
+}
+
+/// The body of a request to the HTTP API; its first byte says to which operation.
+fn request(bytes: &[u8]) -> bool {
+    let [first, body @ ..] = bytes else { return false };
+    let all = Operation::ALL;
+    let operation = all[usize::from(*first) % all.len()];
+    let named: Vec<(String, String)> = operation
+        .endpoint()
+        .path_parameters()
+        .map(|name| (name.to_owned(), String::from_utf8_lossy(body).into_owned()))
+        .collect();
+    let request = IncomingRequest { path: &named, query: &[], body };
+    match Call::from_request(operation, request) {
+        Ok(call) => {
+            let _ = call.to_request();
+            true
+        }
+        Err(problem) => {
+            assert!(serde_json::to_string(&problem).is_ok(), "a problem that is no JSON");
+            false
+        }
+    }
+}
