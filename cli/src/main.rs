@@ -50,7 +50,10 @@ fn main() -> ExitCode {
     }
     let output = Output::new(arguments.global.json);
     let context = Context { global: &arguments.global, output };
-    match command::run(context, &arguments.command) {
+    let outcome = command::run(context, &arguments.command);
+    // Ctrl-C may come at the very end; two would then say how it went.
+    stop_signal::take_last_word();
+    match outcome {
         Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
         Err(Failure::Problem(problem)) => {
             output.problem(&problem);

@@ -3,10 +3,12 @@
 use std::cell::Cell;
 use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use crate::output::Output;
+use grange_api::Problem;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Whether somebody wishes that this process stops; for code that waits without a runtime.
@@ -68,15 +70,26 @@ fn listen(wish: &Sender<()>, listens: &Sender<io::Result<()>>) {
     });
 }
 
-/// From now on such a wish ends the process, after the words that are true then.
-pub(crate) fn leave_with(output: Output, words: impl Fn() -> String + Send + 'static) -> io::Result<()> {
-    /// What a shell gives for a process that Ctrl-C ended.
-    const INTERRUPTED: i32 = 130;
+/// What a shell gives for a process that Ctrl-C ended.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// Held by whoever says how the process ends.
+static LAST_WORD: Mutex<()> = Mutex::new(());
+
+/// For whoever says how the process ends: when this returns, nobody else will. It does not return a second time.
+pub(crate) fn take_last_word() {
+    std::mem::forget(LAST_WORD.lock().unwrap_or_else(PoisonError::into_inner));
+}
+
+/// From now on such a wish ends the process, with what is true at that time as its problem.
+pub(crate) fn leave_with(output: Output, broken_off: impl Fn() -> Problem + Send + 'static) -> io::Result<()> {
     let signal = StopSignal::listen()?;
     thread::Builder::new().name("farewell".into()).spawn(move || {
         while !signal.within(Duration::from_secs(60)) {}
-        output.progress(&words());
-        std::process::exit(INTERRUPTED);
+        take_last_word();
+        let problem = broken_off();
+        output.problem(&problem);
+        std::process::exit(problem.exit.into());
     })?;
     Ok(())
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::arguments::Tour;
 use crate::client::Client;
 use crate::command::deploy::{ask_plan, deploy, leases, phase, plan_sentence, plan_table};
+use crate::command::step::Steps;
 use crate::dev::{self, Cloud, Ending, Stopping, Wanted, supervise};
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
@@ -56,7 +57,7 @@ fn show(cloud: &Cloud, app: &Path, began: Instant, output: Output, stopping: &St
     told(&phase("plan", began))?;
     show_plan(&plan, &project, output)?;
 
-    let done = deploy(&client, &project, output, &mut { told })?;
+    let done = deploy(&client, &project, output, &Steps::new(), &mut { told })?;
     show_deployed(&client, &done, output)?;
     meter(&client, &done, output, stopping)
 }

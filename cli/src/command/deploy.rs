@@ -1,14 +1,13 @@
 //! `validate`, `plan` and `deploy`: from a compose file to a URL that answers.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use grange_api::{Call, DeployDone, DeployPhase, Line, Plan, Problem, ProblemCode};
 use grange_types::{Amount, ByteCount};
 use serde::Serialize;
 
+use super::step::{Step, Steps};
 use super::{Context, answer, called};
 use crate::client::{Client, Wait};
 use crate::failure::{Failure, Outcome};
@@ -103,27 +102,13 @@ pub(crate) fn run(context: Context<'_>, path: &Path) -> Outcome {
     let read = phase("read", began);
     warn(&project, output);
     let client = context.actor("deploy")?;
-    let tell = |phase: &DeployPhase| tell(output, phase);
+    let mut tell = |phase: &DeployPhase| tell(output, phase);
     tell(&read)?;
-    let ordered = Arc::new(AtomicBool::new(false));
-    let (name, told) = (project.app.name.clone(), Arc::clone(&ordered));
-    let words = move || {
-        if told.load(Ordering::Relaxed) {
-            format!(
-                "the node goes on deploying {name} by itself: `grange ps {name}` looks, `grange down {name}` ends it"
-            )
-        } else {
-            format!("{name} was not ordered yet; nothing was changed")
-        }
-    };
+    let steps = Steps::new();
+    let (name, at) = (project.app.name.clone(), steps.clone());
     // Without a listener Ctrl-C still works; it only says nothing.
-    let _ = leave_with(output, words);
-    let mut tell = |phase: &DeployPhase| {
-        // The node's first phase: from here on it works without us.
-        ordered.fetch_or(phase.phase == "match", Ordering::Relaxed);
-        tell(phase)
-    };
-    let done = deploy(&client, &project, output, &mut tell)?;
+    let _ = leave_with(output, move || at.broken_off(&name));
+    let done = deploy(&client, &project, output, &steps, &mut tell)?;
     output.show(&done, summary)
 }
 
@@ -132,6 +117,7 @@ pub(crate) fn deploy(
     client: &Client,
     project: &Project,
     output: Output,
+    steps: &Steps,
     tell: &mut dyn FnMut(&DeployPhase) -> Outcome,
 ) -> Result<DeployDone, Failure> {
     let began = Instant::now();
@@ -140,16 +126,18 @@ pub(crate) fn deploy(
     if sent.blobs > 0 {
         output.progress(&format!("sent {} files of {} together", sent.blobs, ByteCount(sent.bytes)));
     }
-    let done = match order(client, project, output, tell) {
+    let done = match order(client, project, output, steps, tell) {
         // The node had the first blob of a service and lost one behind it.
         Err(Failure::Problem(problem)) if problem.code == ProblemCode::BlobMissing => {
+            steps.are_at(Step::Preparing);
             let began = Instant::now();
             upload(client, &project.packed, true)?;
             tell(&phase("upload", began))?;
-            order(client, project, output, tell)?
+            order(client, project, output, steps, tell)?
         }
         other => other?,
     };
+    steps.are_at(Step::Done);
     let began = Instant::now();
     for url in &done.urls {
         answer::wait(client.agent(), url, output)?;
@@ -163,9 +151,12 @@ fn order(
     client: &Client,
     project: &Project,
     output: Output,
+    steps: &Steps,
     tell: &mut dyn FnMut(&DeployPhase) -> Outcome,
 ) -> Result<DeployDone, Failure> {
+    steps.are_at(Step::Asking);
     let lines = client.lines(&Call::Deploy { manifest: Box::new(project.manifest.clone()) })?;
+    steps.are_at(Step::Ordered);
     let began = Instant::now();
     let mut last = String::from("validate");
     loop {

@@ -11,6 +11,7 @@ mod market;
 mod money;
 mod names;
 mod replicas;
+pub(crate) mod step;
 
 use clap::CommandFactory;
 use grange_api::{Call, InviteRequest};
