@@ -5,5 +5,6 @@
 mod bad_input;
 mod errors;
 mod faults;
+mod load;
 mod main_job;
 mod support;

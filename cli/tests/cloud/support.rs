@@ -80,16 +80,7 @@ impl Cloud {
     #[track_caller]
     pub(crate) fn problem(&self, arguments: &[&str]) -> Value {
         let output = self.run(&[arguments, &["--json"]].concat());
-        assert!(!output.status.success(), "grange {arguments:?} succeeded: {}", text(&output.stdout));
-        let problem: Value = serde_json::from_slice(&output.stderr).unwrap_or_else(|error| {
-            panic!("grange {arguments:?}: stderr is not one object ({error}): {}", text(&output.stderr))
-        });
-        assert_eq!(problem["exit"], output.status.code().unwrap(), "{problem}");
-        for field in ["code", "operation", "thing", "message", "remedy"] {
-            assert!(problem[field].is_string(), "{field} of {problem}");
-        }
-        assert!(problem["findings"].is_array(), "{problem}");
-        problem
+        problem_of(arguments, &output)
     }
 
     /// The same, asked of a certain node.
@@ -106,9 +97,14 @@ impl Cloud {
 
     /// Starts a node that died, and waits until its API answers.
     pub(crate) fn revive(&mut self, node: usize) {
-        let count = self.nodes.len();
-        assert!(self.run(&["dev", "start", &node.to_string()]).status.success());
-        self.resume(count);
+        self.restart(node);
+        self.resume(self.nodes.len());
+    }
+
+    /// The same while others use the cloud: the new process is not known before the next [`Cloud::resume`].
+    pub(crate) fn restart(&self, node: usize) {
+        let output = self.run(&["dev", "start", &node.to_string()]);
+        assert!(output.status.success(), "node {node}: {}", text(&output.stderr));
     }
 
     /// The guestbook in a folder of its own, under a name of its own.
@@ -157,6 +153,29 @@ impl Drop for Cloud {
         }
         let _ = self.run(&["dev", "stop"]);
     }
+}
+
+/// The one problem of a command that failed under `--json`.
+#[track_caller]
+pub(crate) fn problem_of(arguments: &[&str], output: &Output) -> Value {
+    assert!(!output.status.success(), "grange {arguments:?} succeeded: {}", text(&output.stdout));
+    let problem: Value = serde_json::from_slice(&output.stderr).unwrap_or_else(|error| {
+        panic!("grange {arguments:?}: stderr is not one object ({error}): {}", text(&output.stderr))
+    });
+    assert_eq!(problem["exit"], output.status.code().unwrap(), "{problem}");
+    for field in ["code", "operation", "thing", "message", "remedy"] {
+        assert!(problem[field].is_string(), "{field} of {problem}");
+    }
+    assert!(problem["findings"].is_array(), "{problem}");
+    problem
+}
+
+/// The units of a credit.
+pub(crate) const UNIT: u128 = 1_000_000_000_000;
+
+/// An amount in units.
+pub(crate) fn units(amount: &Value) -> u128 {
+    amount.as_str().unwrap().parse::<grange_types::Amount>().unwrap().0
 }
 
 pub(crate) fn http(method: &str, gateway: &str, name: &str, path: &str, body: &str) -> (u16, String) {
