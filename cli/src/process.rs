@@ -175,9 +175,10 @@ mod tests {
 
     #[test]
     fn what_does_not_end_is_killed() {
+        // It waits by itself: a program that it started for that would outlive it, with all files that are open here.
         let mut child = Command::new("sh")
-            .args(["-c", "trap '' TERM; echo ready; while :; do sleep 600; done"])
-            .stdin(Stdio::null())
+            .args(["-c", "trap '' TERM; echo ready; while :; do read -r line; done"])
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
