@@ -36,30 +36,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("grange", &["grange-types", "grange-api", "grange-app", "grange-node"]),
-    (
-        "grange-sim",
-        &[
-            "grange-types",
-            "grange-ledger",
-            "grange-consensus",
-            "grange-market",
-            "grange-app",
-            "grange-api",
-            "grange-peer",
-        ],
-    ),
-    (
-        "grange-fuzz",
-        &[
-            "grange-types",
-            "grange-ledger",
-            "grange-consensus",
-            "grange-market",
-            "grange-app",
-            "grange-api",
-            "grange-peer",
-        ],
-    ),
+    ("grange-sim", PURE),
+    ("grange-fuzz", PURE),
     ("xtask", &["grange-api"]),
 ];
 
