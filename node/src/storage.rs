@@ -26,6 +26,9 @@ impl Storage {
     pub(crate) fn open(folder: &Folder) -> Result<(Self, Recovery), DiskError> {
         let (wal, logged) = Wal::open(&folder.at("wal"))?;
         report("wal", logged.tail);
+        if logged.damaged {
+            tracing::error!(silent_below = logged.height.0, "wal.damaged");
+        }
         let (chain, tail) = Chain::open(&folder.at("chain"))?;
         report("chain", tail);
         let snapshots = Snapshots::open(&folder.at("snapshots"))?;

@@ -120,6 +120,11 @@ impl Journal {
         Ok(())
     }
 
+    /// Where the next record begins.
+    pub(crate) const fn end(&self) -> u64 {
+        self.end
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
