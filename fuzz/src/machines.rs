@@ -139,6 +139,7 @@ fn fresh_peer() -> Option<Peer> {
         prices: Prices::default(),
         paused: false,
         gateway_port: 8_000,
+        snapshot_every: 16,
         sequence: 1,
         seed: 1,
     };

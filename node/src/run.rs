@@ -208,6 +208,7 @@ fn config(
         prices: settings.prices.into(),
         paused: settings.paused,
         gateway_port: settings.gateway.port(),
+        snapshot_every: Config::SNAPSHOT_EVERY,
         // Sheets are numbered by time, so that a restart needs no memory of the last one.
         sequence: clock.now().0,
         seed: u64::from_le_bytes([seed[0], seed[1], seed[2], seed[3], seed[4], seed[5], seed[6], seed[7]]),

@@ -42,6 +42,10 @@ struct Log {
     height: Height,
     entries: Vec<Vec<u8>>,
     flushed: usize,
+    /// Up to where the mark beside the log says that it was durable: after a power cut it may be older than the log.
+    marked: usize,
+    /// The first entry whose bits have flipped.
+    damaged: Option<usize>,
 }
 
 impl Disk {
@@ -52,6 +56,7 @@ impl Disk {
     pub(crate) fn flush(&mut self) {
         if !self.lies {
             self.log.flushed = self.log.entries.len();
+            self.log.marked = self.log.flushed;
             self.before = None;
         }
     }
@@ -99,8 +104,16 @@ impl Disk {
         let end = from + blocks.len() as u64;
         let cut = self.chain.split_off(&(end + 1));
         let cut = (!cut.is_empty()).then_some(end + 1);
-        let Log { height, entries, .. } = self.log.clone();
-        (Recovery { snapshot, blocks, wal_height: height, wal: entries }, cut)
+        let (wal_height, wal) = self.log.open();
+        if self.log.damaged.is_none() {
+            self.flush();
+        }
+        (Recovery { snapshot, blocks, wal_height, wal }, cut)
+    }
+
+    /// Whether the log cannot be read as far as it was durable.
+    pub(crate) fn log_is_damaged(&self) -> bool {
+        self.log.damaged.is_some_and(|at| at < self.log.marked)
     }
 
     /// The process dies: what it wrote stays, flushed or not.
@@ -125,11 +138,18 @@ impl Disk {
         let kept = self.log.flushed + dice.index(unsynced + 1);
         let gone = self.log.entries.len() - kept;
         self.log.entries.truncate(kept);
+        // The mark is not flushed by itself.
+        self.log.marked = dice.index(self.log.marked + 1);
         gone
     }
 
-    /// Bits flip in one stored block, or else in the newest snapshot. Says in what.
+    /// Bits flip in one stored block, in the newest snapshot or in the log. Says in what.
     pub(crate) fn flip(&mut self, dice: &mut Dice) -> Option<String> {
+        if dice.chance(400) && !self.log.entries.is_empty() {
+            let at = dice.index(self.log.entries.len());
+            self.log.damaged = Some(self.log.damaged.map_or(at, |before| before.min(at)));
+            return Some(format!("entry {at} of the log of height {}", self.log.height));
+        }
         let heights: Vec<u64> = self.chain.keys().copied().collect();
         if dice.chance(300)
             && let Some((height, stored)) = self.snapshots.iter_mut().next_back()
@@ -140,6 +160,21 @@ impl Disk {
         let height = *dice.pick(&heights)?;
         self.chain.get_mut(&height)?.intact = false;
         Some(format!("block {height}"))
+    }
+}
+
+impl Log {
+    /// What is found: nothing may be said any more at a height whose log was durable and cannot be read.
+    fn open(&mut self) -> (Height, Vec<Vec<u8>>) {
+        match self.damaged {
+            Some(at) if at < self.marked => (self.height.next(), Vec::new()),
+            Some(at) => {
+                self.entries.truncate(at);
+                (self.flushed, self.damaged) = (self.flushed.min(at), None);
+                (self.height, self.entries.clone())
+            }
+            None => (self.height, self.entries.clone()),
+        }
     }
 }
 
@@ -182,5 +217,25 @@ mod tests {
         let (recovery, cut) = disk.open();
         assert_eq!((recovery.blocks.len(), cut), (2, Some(3)));
         assert_eq!(disk.chain.len(), 2);
+    }
+
+    #[test]
+    fn a_height_whose_log_is_damaged_is_sat_out() {
+        let mut disk = Disk::default();
+        disk.reset(Height(4));
+        disk.append(b"one".to_vec());
+        disk.flush();
+        disk.append(b"two".to_vec());
+        disk.killed();
+        disk.log.damaged = Some(1);
+        assert_eq!(log(&mut disk), [b"one"], "what was never said is torn");
+        disk.log.damaged = Some(0);
+        for _ in 0..2 {
+            let (recovery, _) = disk.open();
+            assert_eq!((recovery.wal_height, recovery.wal.len()), (Height(5), 0));
+        }
+        disk.reset(Height(5));
+        disk.append(b"three".to_vec());
+        assert_eq!(log(&mut disk), [b"three"]);
     }
 }

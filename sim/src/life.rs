@@ -25,6 +25,11 @@ impl World<'_> {
         machine.config.sequence = clock.0.max(machine.config.sequence + 1);
         machine.config.seed = seed;
         let (recovery, cut) = machine.disk.open();
+        let from = if recovery.snapshot.is_empty() { "genesis" } else { "snapshot" };
+        self.coverage.count("recovery", from);
+        if machine.disk.log_is_damaged() {
+            self.coverage.count("recovery", "damaged-log");
+        }
         let height = recovery.blocks.len();
         let mut peer = match Peer::new(machine.config.clone(), &recovery) {
             Ok(peer) => peer,

@@ -16,6 +16,8 @@ use crate::villains::{Villain, cast};
 
 /// Nodes of a world, validators among them.
 const NODES: usize = 20;
+/// Blocks between two snapshots: a world's chain has about nine hundred.
+const SNAPSHOT_EVERY: u64 = 150;
 /// When every world begins.
 pub(crate) const BEGINNING: Time = Time(1_795_219_300_000);
 /// What every account begins with.
@@ -143,6 +145,7 @@ fn config(index: usize, genesis: &Genesis, validators: usize, dice: &mut Dice) -
         },
         paused: false,
         gateway_port: 8_000,
+        snapshot_every: SNAPSHOT_EVERY,
         sequence: 1,
         seed: dice.number(),
     }

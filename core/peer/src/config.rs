@@ -69,8 +69,15 @@ pub struct Config {
     pub gateway_port: u16,
     /// The number of the last price sheet it issued.
     pub sequence: u64,
+    /// A snapshot is taken every so many blocks, at least one.
+    pub snapshot_every: u64,
     /// Makes numbers that must differ between starts.
     pub seed: u64,
+}
+
+impl Config {
+    /// Blocks between two snapshots, where nothing speaks for another number: a start reads about as many.
+    pub const SNAPSHOT_EVERY: u64 = 2_000;
 }
 
 /// What a node kept on its disk.

@@ -124,7 +124,7 @@ impl Peer {
             display: config.display,
             entry,
             network_name: config.genesis.name,
-            spine: Spine::new(ledger, history, consensus),
+            spine: Spine::new(ledger, history, consensus, config.snapshot_every),
             sync: Sync::default(),
             library: Library::default(),
             shelf: Shelf::new(),

@@ -25,8 +25,6 @@ use crate::problem::sentence;
 const PACE_RUNNING: Millis = Millis(1_000);
 /// Between empty blocks while nothing is owed.
 const PACE_IDLE: Millis = Millis(5_000);
-/// A snapshot is taken every so many blocks.
-const SNAPSHOT_EVERY: u64 = 2_000;
 /// Validated blocks kept until one is decided: the rounds of one height.
 const PREPARED: usize = 8;
 /// Between two batches of transactions to the other validators: much less than a block takes.
@@ -57,10 +55,12 @@ pub(crate) struct Spine {
     pace: Millis,
     /// When the last block was committed here, by our own clock.
     pub(crate) moved: Time,
+    /// A snapshot is taken every so many blocks.
+    snapshot_every: u64,
 }
 
 impl Spine {
-    pub(crate) fn new(ledger: Ledger, history: History, consensus: Consensus) -> Self {
+    pub(crate) fn new(ledger: Ledger, history: History, consensus: Consensus, snapshot_every: u64) -> Self {
         Self {
             ledger,
             history,
@@ -76,6 +76,7 @@ impl Spine {
             refused: BTreeMap::new(),
             pace: Millis(0),
             moved: Time(0),
+            snapshot_every: snapshot_every.max(1),
         }
     }
 
@@ -318,7 +319,7 @@ impl Spine {
         self.moved = ctx.now;
         self.history.take(&self.ledger, ctx.account, &committed, &memos);
         self.settle_waiting(ctx, &committed);
-        if height.0.is_multiple_of(SNAPSHOT_EVERY) {
+        if height.0.is_multiple_of(self.snapshot_every) {
             let state = self.ledger.snapshot().chain([self.history.to_record()]).collect();
             ctx.push(Action::Snapshot { height, state });
         }

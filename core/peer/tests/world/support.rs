@@ -179,6 +179,7 @@ impl World {
                 prices: prices(index),
                 paused: false,
                 gateway_port: 8_000,
+                snapshot_every: Config::SNAPSHOT_EVERY,
                 sequence: 1,
                 seed: index as u64,
             };
