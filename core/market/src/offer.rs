@@ -256,7 +256,7 @@ impl NoOffer {
                 let price = self.price_max.unwrap_or(Amount::MAX);
                 write!(f, "{} more than {price} an hour", if one { "costs" } else { "cost" })
             }
-            Constraint::Resources => write!(f, "{be} full"),
+            Constraint::Resources => write!(f, "{} too little free", if one { "has" } else { "have" }),
             Constraint::Paused => write!(f, "{be} paused"),
         }
     }
@@ -285,7 +285,7 @@ mod tests {
         check(
             &[(Resources, 1), (Region, 2), (Price, 1)],
             On::Market,
-            "no offer: of 4 providers 2 are in another region, 1 costs more than 0.01 an hour, 1 is full",
+            "no offer: of 4 providers 2 are in another region, 1 costs more than 0.01 an hour, 1 has too little free",
         );
         check(&[(Own, 1)], On::Market, "no offer: of 1 provider 1 is your own");
         check(&[(Own, 3)], On::Own, "no offer: of 3 providers 3 are others'");

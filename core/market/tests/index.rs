@@ -393,7 +393,7 @@ fn a_delta_lapses_and_an_old_one_does_not_come_back() {
     index.insert(sheet(1, 1), Trust(1), None, NOW).unwrap();
     index.apply(&delta, NOW).unwrap();
     let refused = index.find(&need(), 1, NOW).unwrap_err();
-    assert_eq!(refused.to_string(), "no offer: of 1 provider 1 is full");
+    assert_eq!(refused.to_string(), "no offer: of 1 provider 1 has too little free");
     assert_eq!(index.poll_timeout(), Some(NOW.after(DELTA_LIFETIME)));
     index.expire(NOW.after(DELTA_LIFETIME));
     assert_eq!(index.find(&need(), 1, NOW).unwrap()[0].provider, peer(1));

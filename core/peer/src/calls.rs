@@ -17,7 +17,7 @@ use crate::history::History;
 use crate::library::Library;
 use crate::message::{Ask, Channel, Probe, ProbeReply};
 use crate::payer::{Payer, Sight};
-use crate::problem::{no_offer, rejected, undecodable, unknown_deployment};
+use crate::problem::{name_taken, no_offer, rejected, undecodable, unknown_deployment};
 use crate::seller::Seller;
 use crate::shelf::Shelf;
 use crate::slots::{self, SlotPlan, enough};
@@ -228,15 +228,51 @@ impl Calls {
     }
 }
 
+/// The name of a call that needs a new block; none where it needs none.
+pub(crate) const fn writes(call: &Call) -> Option<&'static str> {
+    match call {
+        Call::Deploy { .. } => Some("deploy"),
+        Call::Down { .. } => Some("down"),
+        Call::Transfer(_) => Some("wallet send"),
+        Call::SubmitTransaction { .. } => Some("submit"),
+        Call::ClaimName(_) => Some("name claim"),
+        Call::ReleaseName { .. } => Some("name release"),
+        _ => None,
+    }
+}
+
 fn plan(ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, manifest: &Manifest) {
-    let plans = match slots::plan(parts.shelf, account, manifest, ctx.now) {
+    let mut plans = match slots::plan(parts.shelf, account, manifest, ctx.now) {
         Ok(plans) => plans,
         Err(refusal) => return refuse(ctx, id, no_offer("plan", &manifest.name, &refusal)),
     };
-    if let Err(problem) = enough(parts.ledger, "plan", &manifest.name, manifest.budget, &plans) {
+    let view = parts.ledger.view();
+    let existing = view.deployment_named(&manifest.name);
+    if let Some(other) = existing.filter(|found| found.owner != account) {
+        return refuse(ctx, id, name_taken("plan", &manifest.name, other.owner));
+    }
+    // What runs already stays where it is, as it does when it is deployed again.
+    if let Some(found) = existing {
+        slots::number(parts.ledger, &mut plans, found);
+        plans.iter_mut().for_each(|plan| plan.stay(parts.ledger));
+    }
+    let spent = existing.map_or(Amount::ZERO, |found| describe::settled(parts.ledger, found));
+    let left = manifest.budget.saturating_sub(spent);
+    if let Err(problem) = enough(parts.ledger, "plan", &manifest.name, left, &plans) {
         return refuse(ctx, id, *problem);
     }
     let planned = |plan: &SlotPlan| {
+        let kept = plan.lease.and_then(|lease| view.lease(lease));
+        if let Some(lease) = kept {
+            return Some(PlannedService {
+                name: plan.spec.service.clone(),
+                replica: plan.spec.replica,
+                provider: lease.terms.provider,
+                display: describe::display(parts.ledger, lease.terms.provider),
+                price_per_hour: lease.terms.prices.per_hour(&lease.terms.resources),
+                max_cost: lease.terms.max_rate,
+            });
+        }
         let first = plan.matches.first()?;
         Some(PlannedService {
             name: plan.spec.service.clone(),
@@ -250,7 +286,7 @@ fn plan(ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, ma
     let services: Vec<PlannedService> = plans.iter().filter_map(planned).collect();
     let total_per_hour = services.iter().map(|service| service.price_per_hour).sum();
     let dearest: Amount = services.iter().map(|service| service.max_cost).sum();
-    let lasts = manifest.budget.scaled(u128::from(grange_types::Millis::HOUR.0), dearest.0);
+    let lasts = left.scaled(u128::from(grange_types::Millis::HOUR.0), dearest.0);
     let runs_until = u64::try_from(lasts.0).ok().filter(|_| !dearest.is_zero());
     let runs_until = runs_until.map(|millis| ctx.now.after(grange_types::Millis(millis)));
     // A date needs a year of four digits; what lasts longer needs no date.

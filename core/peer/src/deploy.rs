@@ -15,7 +15,7 @@ use crate::describe;
 use crate::event::CallId;
 use crate::library::Library;
 use crate::message::{Ask, Channel, Probe, ProbeReply};
-use crate::problem::{no_offer, rejected};
+use crate::problem::{name_taken, no_offer, rejected};
 use crate::shelf::Shelf;
 use crate::slots::{SlotPlan, enough, is_current, number, plan, quote_request};
 
@@ -76,6 +76,11 @@ impl Deploys {
             Phase::Start => Some(deploy.next_probe),
         };
         self.under_way.values().map(|deploy| next(deploy).map_or(deploy.deadline, |at| at.min(deploy.deadline))).min()
+    }
+
+    /// Whether one has taken too long.
+    pub(crate) fn is_late(&self, now: Time) -> bool {
+        self.under_way.values().any(|deploy| now >= deploy.deadline)
     }
 
     /// Begins.
@@ -201,18 +206,13 @@ impl Deploys {
         self.advance(ctx, ledger, call);
     }
 
-    /// Probes again, gives up on what takes too long.
-    pub(crate) fn tick(&mut self, ctx: &mut Context, ledger: &Ledger) {
+    /// Probes again, gives up on what takes too long; `halted` says why the ledger stands still, if it does.
+    pub(crate) fn tick(&mut self, ctx: &mut Context, ledger: &Ledger, halted: Option<&str>) {
         let late: Vec<CallId> =
             self.under_way.iter().filter(|(_, deploy)| ctx.now >= deploy.deadline).map(|(call, _)| *call).collect();
         for call in late {
             let Some(deploying) = self.under_way.get(&call) else { continue };
-            let slow = deploying.slots.iter().find(|plan| !plan.serving);
-            let what = slow.map_or("it", |plan| plan.spec.service.as_str());
-            let reason =
-                slow.and_then(|plan| plan.reason.clone()).unwrap_or_else(|| "the ledger did not answer".into());
-            let text = format!("{what} does not serve after {} s: {reason}", DEPLOY_WITHIN.0 / 1_000);
-            let problem = Problem::new(ProblemCode::Timeout, "deploy", deploying.name.clone(), text);
+            let problem = deploying.late(halted);
             self.fail(ctx, ledger, call, problem);
         }
         for (call, deploying) in &mut self.under_way {
@@ -265,8 +265,7 @@ fn prepare(
     let view = ledger.view();
     let existing = view.deployment_named(&name).cloned();
     if let Some(other) = existing.as_ref().filter(|found| found.owner != ctx.account) {
-        let text = format!("the name {name} belongs to account {}", other.owner);
-        return Err(Box::new(Problem::new(ProblemCode::NameTaken, "deploy", name, text)));
+        return Err(Box::new(name_taken("deploy", &name, other.owner)));
     }
     let budget = manifest.budget;
     let services = manifest.clone();
@@ -411,6 +410,20 @@ impl Deploying {
             plan.lease = Some(LeaseId(ctx.submit(ledger, deed, Purpose::Deploy(call)).0));
             self.unsettled += 1;
         }
+    }
+
+    /// Why it took too long.
+    fn late(&self, halted: Option<&str>) -> Problem {
+        let seconds = DEPLOY_WITHIN.0 / 1_000;
+        if let Some(reason) = halted.filter(|_| self.phase == Phase::Finalize) {
+            let text = format!("the ledger did not take it within {seconds} s: {reason}");
+            return Problem::new(ProblemCode::LedgerHalted, "deploy", self.name.clone(), text);
+        }
+        let slow = self.slots.iter().find(|plan| !plan.serving);
+        let what = slow.map_or("it", |plan| plan.spec.service.as_str());
+        let reason = slow.and_then(|plan| plan.reason.clone()).unwrap_or_else(|| "the ledger did not answer".into());
+        let text = format!("{what} does not serve after {seconds} s: {reason}");
+        Problem::new(ProblemCode::Timeout, "deploy", self.name.clone(), text)
     }
 
     fn done(&self, ctx: &Context, ledger: &Ledger) -> DeployDone {

@@ -205,12 +205,14 @@ pub(crate) fn replicas(
     deployment.slots.iter().map(describe).collect()
 }
 
-/// Whether the generation before kept its key-values with another provider.
+/// Whether the generation before kept its key-values with another provider, as far as the ledger still shows it.
 fn lost_data(ledger: &Ledger, lease: &Lease) -> bool {
-    let carried_over = ledger.view().leases_of_provider(lease.terms.provider).any(|other| {
-        other.deployment == lease.deployment && other.slot == lease.slot && other.generation + 1 == lease.generation
-    });
-    lease.generation > 1 && lease.terms.kind == grange_types::Kind::Wasm && !carried_over
+    let left_behind = |other: &Lease| {
+        other.slot == lease.slot
+            && other.generation + 1 == lease.generation
+            && other.terms.provider != lease.terms.provider
+    };
+    lease.terms.kind == grange_types::Kind::Wasm && ledger.view().leases_of(lease.deployment).any(left_behind)
 }
 
 /// When something happened by the clock on the wall, if nothing was off since: the ledger counts only time with blocks.

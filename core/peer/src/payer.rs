@@ -338,7 +338,16 @@ impl Payer {
 
     /// A gateway counted. Whoever is of the provider's operator is not believed, nor whoever has no name on the ledger:
     /// keys cost nothing. Our own gateway is believed in any case.
-    pub(crate) fn counted(&mut self, ctx: &Context, ledger: &Ledger, from: PeerId, counted: Counted) {
+    pub(crate) fn counted(&mut self, ctx: &Context, ledger: &Ledger, steward: bool, from: PeerId, counted: Counted) {
+        let view = ledger.view();
+        // The first requests come before the first look at a new lease.
+        let lease = view.lease(counted.lease).filter(|lease| lease.is_open(view.now()));
+        let deployment = |lease: &&Lease| view.deployment(lease.deployment);
+        if let Some(lease) = lease
+            && deployment(&lease).is_some_and(|found| is_taken_on(ctx, ledger, found, steward))
+        {
+            self.meter(ctx, lease, view.now().since(lease.start));
+        }
         let Some(metered) = self.metered.get_mut(&counted.lease) else { return };
         let known = ledger.view().operator_of(from).or_else(|| (from == ctx.me).then_some(ctx.account));
         if known.is_some_and(|operator| operator != metered.meter.terms().operator) {

@@ -9,7 +9,7 @@ use grange_market::{Desk, DeskSetup};
 use grange_types::{AccountId, BlobId, DeploymentId, Millis, PeerId, Record, Signed, Time, Wire};
 
 use crate::action::{Action, RequestId};
-use crate::calls::{Calls, Parts, refuse};
+use crate::calls::{Calls, Parts, refuse, writes};
 use crate::config::{Config, Recovery, Roles};
 use crate::context::{Asked, Context, Outcome, Purpose};
 use crate::deploy::Deploys;
@@ -311,11 +311,11 @@ impl Peer {
     }
 
     fn market(&mut self, from: PeerId, message: MarketMessage) {
-        let Self { ctx, spine, shelf, seller, payer, .. } = self;
+        let Self { ctx, spine, shelf, seller, payer, roles, .. } = self;
         match message {
             MarketMessage::Sheet(sheet) => shelf.take_sheet(ctx, &spine.ledger, sheet),
             MarketMessage::Delta(delta) => shelf.take_delta(ctx, &delta),
-            MarketMessage::Counted(counted) => payer.counted(ctx, &spine.ledger, from, counted),
+            MarketMessage::Counted(counted) => payer.counted(ctx, &spine.ledger, roles.steward, from, counted),
             MarketMessage::Steward(true) if ctx.linked.contains(&from) => drop(ctx.stewards.insert(from)),
             MarketMessage::Steward(_) => drop(ctx.stewards.remove(&from)),
             MarketMessage::Receipt(receipt) => {
@@ -388,14 +388,14 @@ impl Peer {
 
     /// Our gateway counted: tell whoever pays.
     fn count(&mut self, counted: Counted) {
-        let Self { ctx, spine, payer, .. } = self;
+        let Self { ctx, spine, payer, roles, .. } = self;
         let view = spine.ledger.view();
         let deployment = view.lease(counted.lease).and_then(|lease| view.deployment(lease.deployment));
         let Some(deployment) = deployment else { return };
         let stewards = deployment.delegates.iter().map(|delegate| delegate.account);
         for peer in core::iter::once(deployment.owner).chain(stewards).map(AccountId::peer) {
             if peer == ctx.me {
-                payer.counted(ctx, &spine.ledger, peer, counted);
+                payer.counted(ctx, &spine.ledger, roles.steward, peer, counted);
             } else {
                 ctx.send(peer, Channel::Market, &MarketMessage::Counted(counted));
             }
@@ -404,17 +404,7 @@ impl Peer {
 
     fn call(&mut self, id: CallId, account: AccountId, call: Call) {
         let reason = self.reason();
-        let needs_ledger = matches!(
-            call,
-            Call::Deploy { .. }
-                | Call::Down { .. }
-                | Call::Transfer(_)
-                | Call::SubmitTransaction { .. }
-                | Call::ClaimName(_)
-                | Call::ReleaseName { .. }
-        );
-        if let Some(reason) = reason.as_ref().filter(|_| needs_ledger) {
-            let operation = if matches!(call, Call::Deploy { .. }) { "deploy" } else { "submit" };
+        if let (Some(reason), Some(operation)) = (&reason, writes(&call)) {
             return refuse(&mut self.ctx, id, halted(operation, "ledger", reason));
         }
         if account != self.ctx.account {
@@ -441,10 +431,11 @@ impl Peer {
 
     /// Whoever looks around by himself does so now, if it is time.
     fn tick(&mut self) {
+        let halted = if self.deploys.is_late(self.ctx.now) { self.reason() } else { None };
         let Self { ctx, spine, library, shelf, seller, payer, deploys, .. } = self;
         spine.let_out(ctx);
         spine.tell(ctx, Said::Tick);
-        deploys.tick(ctx, &spine.ledger);
+        deploys.tick(ctx, &spine.ledger, halted.as_deref());
         payer.tick(ctx, &spine.ledger, library, shelf, self.roles.steward);
         if ctx.now < self.next_tick {
             return;

@@ -5,8 +5,8 @@ use core::fmt::Write;
 
 use grange_api::{Problem, ProblemCode};
 use grange_ledger::{Rejection, RejectionKind};
-use grange_market::NoOffer;
-use grange_types::{EnvelopeError, limits};
+use grange_market::{Constraint, NoOffer};
+use grange_types::{AccountId, EnvelopeError, limits};
 
 /// An error and its causes as one sentence.
 pub(crate) fn sentence(error: &dyn Error) -> String {
@@ -59,9 +59,31 @@ fn envelope_code(error: &EnvelopeError) -> ProblemCode {
     }
 }
 
-/// No offer fits.
+/// No offer fits; what helps is said of the constraint that excluded most.
 pub(crate) fn no_offer(operation: &str, thing: &str, refusal: &NoOffer) -> Problem {
-    Problem::new(ProblemCode::NoOffer, operation, thing, refusal.to_string())
+    let problem = Problem::new(ProblemCode::NoOffer, operation, thing, refusal.to_string());
+    let Some((most, _)) = refusal.excluded.iter().max_by_key(|(_, count)| **count) else {
+        return problem.with_remedy("wait a moment, then look at `grange offers`");
+    };
+    problem.with_remedy(match most {
+        Constraint::Price => "raise x-grange.price_max, or ask for fewer resources",
+        Constraint::Resources => {
+            "ask for fewer resources, or look at `grange providers` and try again when one has room"
+        }
+        Constraint::Own => "let it run elsewhere: x-grange.on decides whose capacity is used",
+        Constraint::Region => "name a wider x-grange.region",
+        Constraint::Isolation => "accept a weaker x-grange.isolation",
+        Constraint::Kind => "no provider that is known runs this kind; look at `grange offers`",
+        Constraint::Excluded | Constraint::Operator | Constraint::Trust | Constraint::Latency | Constraint::Paused => {
+            "look at `grange providers`, and try again when another one is there"
+        }
+    })
+}
+
+/// The name is somebody else's.
+pub(crate) fn name_taken(operation: &str, name: &str, owner: AccountId) -> Problem {
+    let text = format!("the name {name} belongs to account {owner}");
+    Problem::new(ProblemCode::NameTaken, operation, name, text)
 }
 
 /// There is no such deployment of the caller's.

@@ -133,10 +133,12 @@ impl Spine {
     /// Takes a transaction of our own or of a user's.
     pub(crate) fn submit(&mut self, ctx: &mut Context, submission: Submission) {
         let Submission { transaction, purpose } = submission;
-        // Deeds that build on one another (open a deployment, lease its slot) come in one go; the later cannot apply to
-        // the present state, so only its envelope is judged before it is in a block.
+        // Deeds that build on one another (open a deployment, lease its slot, close it again) come in one go; the later
+        // cannot apply to the present state, so only its envelope is judged before it is in a block.
         let checked = match purpose {
-            Purpose::Deploy(_) => transaction.open(ctx.network, self.ledger.time()).map_err(Rejection::Envelope),
+            Purpose::Deploy(_) | Purpose::Undo(_) => {
+                transaction.open(ctx.network, self.ledger.time()).map_err(Rejection::Envelope)
+            }
             _ => self.ledger.check(&transaction, ctx.now),
         };
         match checked {

@@ -50,6 +50,25 @@ fn the_stewards_replace_a_provider_without_the_owner() {
 }
 
 #[test]
+fn a_deployment_that_a_halt_of_the_ledger_meets_says_so_at_its_end() {
+    let mut world = World::new(4);
+    world.settle();
+    let call = world.order(0, manifest("shop", "10"));
+    world.until("its quotes", Millis::seconds(5), |world| world.phases(0, call).contains(&"quote".into()));
+    world.kill(2);
+    world.kill(3);
+    let problem = world.end_of(0, call).unwrap_err();
+    assert_eq!(problem.code, ProblemCode::LedgerHalted);
+    assert!(problem.message.contains("120 s") && problem.message.contains("votes"), "{}", problem.message);
+    for index in [2, 3] {
+        world.start(index);
+    }
+    world.run_for(Millis::seconds(30));
+    let mut left = world.peer(0).ledger().view().deployments();
+    assert!(left.all(|found| !found.is_open()), "nothing stays behind, open and paid");
+}
+
+#[test]
 fn a_service_starts_after_what_it_depends_on() {
     let mut world = World::new(4);
     world.settle();

@@ -2,7 +2,7 @@
 
 use grange_api::{Call, Direction, HistoryKind, ReplicaState, Reply, TransferRequest, Usage};
 use grange_ledger::{Lease, Parameters};
-use grange_types::{Amount, Height, LeaseId, Millis};
+use grange_types::{Amount, Height, LeaseId, Millis, Sku};
 
 use crate::support::{Villain, World, credits, manifest};
 
@@ -133,6 +133,21 @@ fn an_edit_stays_where_its_data_is() {
     app.services.get_mut("web").unwrap().environment.insert("COLOUR".into(), "blue".into());
     let again = world.deploy(0, app).unwrap();
     assert_eq!((again.leases[0].generation, again.leases[0].provider), (2, done.leases[0].provider));
+}
+
+#[test]
+fn requests_are_billed_from_the_first_on() {
+    let mut world = World::new(4);
+    world.settle();
+    let done = world.deploy(0, manifest("shop", "10")).unwrap();
+    let (id, provider) = (done.leases[0].lease, world.index_of(done.leases[0].provider));
+    let gateway = (1..4).find(|index| *index != provider).unwrap();
+    // Before any payer has looked at the lease.
+    world.load(gateway, id, 7, 1 << 10);
+    world.run_for(Millis::seconds(5));
+    let bill = usage(&mut world, "shop");
+    let requests = bill.lines.iter().find(|line| line.sku == Sku::RequestMillion).unwrap();
+    assert_eq!((requests.counted.as_str(), requests.lease), ("7", id));
 }
 
 /// A stranger's gossip and a stranger's count are nobody's bill.

@@ -551,6 +551,19 @@ impl World {
     #[track_caller]
     pub(crate) fn deploy(&mut self, index: usize, manifest: Manifest) -> Result<grange_api::DeployDone, Problem> {
         let id = self.order(index, manifest);
+        self.end_of(index, id)
+    }
+
+    /// The phases that a deployment has told so far.
+    pub(crate) fn phases(&self, index: usize, id: CallId) -> Vec<String> {
+        let lines = self.hosts[index].lines.get(&id).into_iter().flatten();
+        let phase = |line: &Line| if let Line::Phase(phase) = line { Some(phase.phase.clone()) } else { None };
+        lines.filter_map(phase).collect()
+    }
+
+    /// What came of an ordered deployment.
+    #[track_caller]
+    pub(crate) fn end_of(&mut self, index: usize, id: CallId) -> Result<grange_api::DeployDone, Problem> {
         let last = |world: &Self| match world.hosts[index].lines.get(&id).and_then(|lines| lines.last()) {
             Some(Line::Done(done)) => Some(Ok(done.clone())),
             Some(Line::Problem(problem)) => Some(Err(problem.clone())),

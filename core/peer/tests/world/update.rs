@@ -1,6 +1,7 @@
 //! Updates that break off half-way: what was ordered comes about, whoever is left, and nobody says that it is there before.
 
-use grange_types::{DeploymentId, HealthCheck, Manifest, Millis, Service};
+use grange_api::{Call, ProblemCode, Reply};
+use grange_types::{Amount, DeploymentId, HealthCheck, Manifest, Millis, Prices, Service};
 
 use crate::support::{Villain, World, manifest};
 
@@ -78,4 +79,30 @@ fn silence_is_not_paid_while_a_health_check_is_patient() {
     world.run_for(Millis::seconds(30));
     assert_eq!(world.peer(0).ledger().view().open_lease_of(done.id, 0).unwrap().id, id, "it is given time");
     assert_eq!(served(&world), before, "and no money");
+}
+
+#[test]
+fn the_plan_of_what_runs_keeps_it_where_it_is() {
+    let mut world = World::new(4);
+    world.settle();
+    let shop = manifest("shop", "10");
+    let done = world.deploy(0, shop.clone()).unwrap();
+    let provider = done.leases[0].provider;
+    // By now another one would be the cheapest, and by its price is for something new.
+    let other = (1..4).find(|index| world.peer_id(*index) != provider).unwrap();
+    let free = Prices { cpu_hour: Amount(1), memory_gib_hour: Amount(1), ..Prices::default() };
+    world.ask(other, Call::SetPrices(free.into())).unwrap();
+    world.run_for(Millis::seconds(5));
+    let planned = |world: &mut World, from: usize, app: &Manifest| {
+        let call = Call::Plan { manifest: Box::new(app.clone()) };
+        world.ask(from, call).map(|reply| match reply {
+            Reply::Plan(plan) => plan.services[0].provider,
+            other => panic!("{other:?}"),
+        })
+    };
+    let new = Manifest { name: "new".into(), ..shop.clone() };
+    assert_eq!(planned(&mut world, 0, &new).unwrap(), world.peer_id(other));
+    assert_eq!(planned(&mut world, 0, &shop).unwrap(), provider);
+    assert!(!world.deploy(0, shop.clone()).unwrap().changed);
+    assert_eq!(planned(&mut world, 1, &shop).unwrap_err().code, ProblemCode::NameTaken);
 }
