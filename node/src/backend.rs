@@ -13,7 +13,7 @@ use grange_net::{Net, PathKind};
 use grange_peer::Event;
 use grange_sandbox::SandboxError;
 use grange_types::{
-    AccountId, BlobId, ByteCount, DeploymentId, LeaseId, Manifest, Millis, SiteIndex, Wire, Work, Workload,
+    AccountId, BlobId, ByteCount, DeploymentId, LeaseId, Manifest, Millis, PeerId, SiteIndex, Wire, Work, Workload,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -74,6 +74,10 @@ impl Backend for Api {
         ours.matches(token).then_some(Principal { account: self.account })
     }
 
+    fn peer(&self) -> PeerId {
+        self.net.peer_id()
+    }
+
     fn ready(&self) -> Result<(), String> {
         match &self.state.lock().unwrap_or_else(PoisonError::into_inner).reason {
             Some(reason) => Err(reason.clone()),
@@ -129,14 +133,19 @@ impl Api {
     fn papers(&self, request: PaperRequest) -> Result<Answer, Problem> {
         let table = self.ingress.table();
         let (PaperRequest::Logs { name, .. } | PaperRequest::Data { name, .. }) = &request;
-        if !table.names.contains_key(name) {
+        let operation = if matches!(request, PaperRequest::Data { .. }) { "data export" } else { "logs" };
+        let Some(named) = table.names.get(name) else {
             let text = format!("there is no deployment named {name}");
-            let operation = if matches!(request, PaperRequest::Data { .. }) { "data export" } else { "logs" };
             return Err(Problem::new(ProblemCode::NotFound, operation, name, text)
                 .with_remedy("list what there is with `grange ps`"));
+        };
+        if !named.payers.contains(&self.net.peer_id()) {
+            let text = "this node neither owns it nor is its steward, so that no provider shows it logs or data";
+            return Err(Problem::new(ProblemCode::Denied, operation, name, text)
+                .with_remedy("ask the owner's node or a steward's: name it with --node"));
         }
         if let PaperRequest::Logs { service: Some(service), .. } = &request
-            && !table.names.get(name).is_some_and(|named| named.replicas.iter().any(|it| it.service == *service))
+            && !named.replicas.iter().any(|replica| replica.service == *service)
         {
             let text = format!("{name} has no replica of a service {service} now");
             return Err(Problem::new(ProblemCode::NotFound, "logs", service, text));

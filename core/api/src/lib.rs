@@ -41,7 +41,7 @@ pub use ledger::{Account, Key, KeySet, LedgerHeight, Name, NameRequest, Network,
 pub use manifest::{ManifestBody, ManifestRequest};
 pub use market::{Offer, PauseRequest, Plan, PlannedService, PriceSettings, Provider, ProviderSettings, ResourceSet};
 pub use node::{Invite, InviteRequest, NodeRole, Peer, Status, Token};
-pub use openapi::{openapi, openapi_json};
+pub use openapi::{PEER_HEADER, openapi, openapi_json};
 pub use operation::{Answering, Endpoint, Method, Operation, Sending};
 pub use problem::{Finding, Problem, ProblemCode};
 pub use reply::{Blob, Line, Reply};

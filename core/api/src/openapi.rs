@@ -75,9 +75,12 @@ pub fn openapi_json() -> String {
     text
 }
 
+/// The header in which `/healthz` names the node, so that a port that another one took is not mistaken for it.
+pub const PEER_HEADER: &str = "grange-peer";
+
 /// What needs no token: for whoever watches the node from the same machine.
 pub const OPEN_PATHS: &[(&str, &str)] = &[
-    ("/healthz", "Whether the process answers."),
+    ("/healthz", "Whether the process answers; the header `grange-peer` names the node."),
     ("/readyz", "Whether the node can do all that its roles promise."),
     ("/metrics", "Counters in the Prometheus text format."),
 ];

@@ -155,7 +155,7 @@ problem_codes! {
     /// Another account holds the name.
     NameTaken = "name-taken", 5, 409, "choose another name";
     /// The compose file or the manifest made from it has mistakes.
-    ManifestInvalid = "manifest-invalid", 1, 422, "correct the places named in the findings";
+    ManifestInvalid = "manifest-invalid", 1, 422, "correct each place that is named";
     /// A file that should be a wasm component is none, or imports what no provider gives.
     ComponentInvalid = "component-invalid", 1, 422, "build a component that exports wasi:http/incoming-handler";
     /// A blob that the manifest names was not sent to this node.
@@ -165,7 +165,7 @@ problem_codes! {
     /// The account has less than this costs.
     InsufficientFunds = "insufficient-funds", 6, 402, "see `grange wallet balance`";
     /// No provider's offer meets the needs.
-    NoOffer = "no-offer", 7, 503, "loosen the constraint that excluded most, or raise price_max";
+    NoOffer = "no-offer", 7, 503, "loosen the constraint that excluded most";
     /// A limit of the account or the node is reached.
     LimitReached = "limit-reached", 6, 429, "wait, then ask again for less";
     /// The time given for it is over.

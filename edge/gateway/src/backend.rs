@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use grange_api::{Call, Line, Problem, Reply};
-use grange_types::AccountId;
+use grange_types::{AccountId, PeerId};
 
 /// The node behind the API.
 pub trait Backend: Send + Sync + 'static {
@@ -15,6 +15,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Whose token this is. Compare with [`SecretToken::matches`].
     fn principal(&self, token: &SecretToken) -> Option<Principal>;
+
+    /// The node.
+    fn peer(&self) -> PeerId;
 
     /// Whether the node can do all that its roles promise; otherwise what it waits for.
     fn ready(&self) -> Result<(), String>;

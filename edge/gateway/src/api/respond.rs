@@ -7,7 +7,7 @@ use axum::extract::{Extension, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
-use grange_api::{Answering, Line, Operation, Problem, ProblemCode, Reply};
+use grange_api::{Answering, Line, Operation, PEER_HEADER, Problem, ProblemCode, Reply};
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
@@ -87,12 +87,16 @@ fn only_local(Client(address): Client, operation: &str) -> Result<(), Problem> {
     Err(Problem::new(ProblemCode::Denied, operation, address.ip().to_string(), message))
 }
 
-/// `/healthz`: the process answers.
-pub(super) async fn health(Extension(client): Extension<Client>) -> Response {
-    match only_local(client, "healthz") {
-        Ok(()) => text("text/plain; charset=utf-8", "ok\n".to_owned()),
-        Err(found) => problem(&found),
+/// `/healthz`: the process answers, and says which node it is.
+pub(super) async fn health(State(api): State<Api>, Extension(client): Extension<Client>) -> Response {
+    if let Err(found) = only_local(client, "healthz") {
+        return problem(&found);
     }
+    let mut response = text("text/plain; charset=utf-8", "ok\n".to_owned());
+    if let Ok(peer) = HeaderValue::try_from(api.backend.peer().to_string()) {
+        response.headers_mut().insert(PEER_HEADER, peer);
+    }
+    response
 }
 
 /// `/readyz`: the node can do all that its roles promise.

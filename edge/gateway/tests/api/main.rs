@@ -284,7 +284,9 @@ async fn the_open_paths_need_no_token() {
         let asking = Request::get(path).header("host", "127.0.0.1").body(full("")).unwrap();
         node.send(asking).await
     };
-    assert_eq!(bytes(ask("/healthz").await).await, "ok\n");
+    let health = ask("/healthz").await;
+    assert_eq!(health.headers()[grange_api::PEER_HEADER].to_str().unwrap(), "01".repeat(32));
+    assert_eq!(bytes(health).await, "ok\n");
     assert_eq!(bytes(ask("/readyz").await).await, "ready\n");
     node.backend.unready("3 blocks behind");
     let found = problem(ask("/readyz").await, 503).await;

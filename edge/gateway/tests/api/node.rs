@@ -170,6 +170,10 @@ impl Backend for Recorder {
         self.token.lock().unwrap().matches(token).then_some(Principal { account: AccountId([2; 32]) })
     }
 
+    fn peer(&self) -> PeerId {
+        PeerId([1; 32])
+    }
+
     fn ready(&self) -> Result<(), String> {
         self.unready.lock().unwrap().clone().map_or(Ok(()), Err)
     }
