@@ -3,7 +3,8 @@
 //! # Rules
 //! - `--node` or `GRANGE_NODE` names it; its token is in the file that `--token-file` names, else in the one that
 //!   `nodes.json` has for that node.
-//! - Without: the node of `grange up` that answers, else the first of a dev cloud.
+//! - Without: the node of `grange up` that answers, else the first of a dev cloud. Only who says to be the node that
+//!   `nodes.json` has at that address counts: a dead node's port may be another's by now, who is not shown a token.
 //! - Where the first of a dev cloud is dead, a command that only reads what is the same everywhere asks the next one and
 //!   says so. A command that acts, or shows what is one's own, does not: the next node is another operator's.
 
@@ -12,10 +13,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
-use grange_api::{Problem, ProblemCode};
+use grange_api::{PEER_HEADER, Problem, ProblemCode};
 
 use crate::arguments::Global;
-use crate::client::Client;
+use crate::client::{self, Client};
 use crate::failure::internal;
 use crate::folders;
 use crate::output::Output;
@@ -33,6 +34,17 @@ pub(crate) enum Purpose {
 
 /// The client of the node that a command asks.
 pub(crate) fn client(global: &Global, output: Output, operation: &str, purpose: Purpose) -> Result<Client, Problem> {
+    next_client(global, output, operation, purpose, &[])
+}
+
+/// The client of the node to ask next, where the APIs in `tried` have refused.
+pub(crate) fn next_client(
+    global: &Global,
+    output: Output,
+    operation: &str,
+    purpose: Purpose,
+    tried: &[String],
+) -> Result<Client, Problem> {
     let known = registry::read(&folders::registry()?).map_err(|error| {
         let remedy = "remove the file; `grange up` and `grange dev` write it anew";
         internal(operation, "nodes.json", &error).with_remedy(remedy)
@@ -41,11 +53,14 @@ pub(crate) fn client(global: &Global, output: Output, operation: &str, purpose: 
     let (api, token_file) = match named {
         Some(node) => {
             let api = address(node, operation)?;
-            let entry = known.iter().find(|entry| entry.api == api);
-            (api, entry.map(|entry| entry.token_file.clone()))
+            let at = || known.iter().filter(|entry| entry.api == api);
+            let entry = if at().count() > 1 { at().find(|entry| is_there(entry)) } else { at().next() };
+            let token_file = entry.map(|entry| entry.token_file.clone());
+            (api, token_file)
         }
         None => {
-            let entry = first_that_answers(&known, output, operation, purpose)?;
+            let left: Vec<&Entry> = known.iter().filter(|entry| !tried.contains(&entry.api)).collect();
+            let entry = first_that_answers(&left, output, operation, purpose)?;
             (entry.api.clone(), Some(entry.token_file.clone()))
         }
     };
@@ -60,7 +75,7 @@ pub(crate) fn client(global: &Global, output: Output, operation: &str, purpose: 
         return Err(problem.with_remedy("name the file that holds its token with --token-file"));
     };
     let token = token(&token_file, operation)?;
-    Ok(Client::new(api, token, token_file))
+    Ok(Client::new(operation, api, token, token_file))
 }
 
 /// The form in which `nodes.json` keeps a node's API.
@@ -88,14 +103,14 @@ fn token(file: &Path, operation: &str) -> Result<String, Problem> {
 }
 
 fn first_that_answers<'a>(
-    known: &'a [Entry],
+    known: &[&'a Entry],
     output: Output,
     operation: &str,
     purpose: Purpose,
 ) -> Result<&'a Entry, Problem> {
     let mut dead: Option<&Entry> = None;
     for entry in preferred(known) {
-        if !answers(&entry.api) {
+        if !is_there(entry) {
             // Only the first of a dev cloud is somebody's own.
             dead = dead.or(Some(entry).filter(|entry| entry.kind == Kind::Dev && entry.data.is_dir()));
             continue;
@@ -106,7 +121,7 @@ fn first_that_answers<'a>(
         }
         if stands_in {
             let (index, display) = (entry.index.unwrap_or_default(), &entry.display);
-            output.progress(&format!("the first dev node does not answer; asking node {index} ({display})"));
+            output.progress(&format!("asking node {index} ({display}) in place of the first"));
         }
         return Ok(entry);
     }
@@ -122,8 +137,8 @@ fn first_that_answers<'a>(
 }
 
 /// Nodes of `up` first; then the first of each dev cloud; then the others.
-fn preferred(known: &[Entry]) -> Vec<&Entry> {
-    let mut order: Vec<&Entry> = known.iter().collect();
+fn preferred<'a>(known: &[&'a Entry]) -> Vec<&'a Entry> {
+    let mut order = known.to_vec();
     // The sort is stable: within each kind the file's order stays.
     order.sort_by_key(|entry| match (entry.kind, entry.index) {
         (Kind::Up, _) => (0, 0),
@@ -138,45 +153,89 @@ pub(crate) fn answers(api: &str) -> bool {
     address.is_some_and(|address| TcpStream::connect_timeout(&address, PATIENCE).is_ok())
 }
 
+/// Whether a node runs where `nodes.json` says, as far as it can be seen: one that is too busy to say who it is counts.
+pub(crate) fn is_there(entry: &Entry) -> bool {
+    if !answers(&entry.api) {
+        return false;
+    }
+    let health = client::agent().get(format!("{}/healthz", entry.api)).config().timeout_global(Some(PATIENCE)).build();
+    match health.call() {
+        Ok(response) => response.headers().get(PEER_HEADER).is_some_and(|peer| *peer == *entry.peer),
+        Err(error) => matches!(error, ureq::Error::Timeout(_)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read, Write};
     use std::net::TcpListener;
+    use std::thread;
 
     fn entry(api: &str, kind: Kind, index: Option<u32>) -> Entry {
         let (token_file, data) = ("/nowhere/token".into(), "/".into());
-        Entry { api: api.into(), token_file, data, kind, index, peer: String::new(), display: String::new() }
+        Entry { api: api.into(), token_file, data, kind, index, peer: "ada".into(), display: String::new() }
     }
 
-    /// A node that answers, and the address of one that does not.
-    fn ends() -> (TcpListener, String, String) {
+    fn chosen<'a>(known: &'a [Entry], operation: &str, purpose: Purpose) -> Result<&'a Entry, Problem> {
+        first_that_answers(&known.iter().collect::<Vec<_>>(), Output::new(true), operation, purpose)
+    }
+
+    /// The address of a node called ada, and one where nobody is.
+    fn ends() -> (String, String) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let live = format!("http://{}", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for mut caller in listener.incoming().flatten() {
+                thread::spawn(move || {
+                    let _ = caller.read(&mut [0; 1_024]);
+                    let _ = caller.write_all(b"HTTP/1.1 200 OK\r\ngrange-peer: ada\r\ncontent-length: 0\r\n\r\n");
+                });
+            }
+        });
         // Port 1 belongs to a service that no machine of ours runs.
-        (listener, live, "http://127.0.0.1:1".into())
+        (live, "http://127.0.0.1:1".into())
+    }
+
+    #[test]
+    fn a_port_that_another_node_has_by_now_is_not_the_dead_ones() {
+        let (live, _) = ends();
+        let dead = Entry { peer: "bob".into(), ..entry(&live, Kind::Up, None) };
+        let known = [dead.clone(), entry(&live, Kind::Dev, Some(0))];
+        assert_eq!(chosen(&known, "status", Purpose::Act).unwrap().kind, Kind::Dev);
+        assert_eq!(chosen(&[dead], "status", Purpose::Act).unwrap_err().code, ProblemCode::NoNode);
+    }
+
+    #[test]
+    fn a_program_that_is_no_node_is_not_shown_a_token() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let api = format!("http://{}", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for mut caller in listener.incoming().flatten() {
+                let _ = caller.write_all(b"SSH-2.0-nobody\r\n");
+            }
+        });
+        assert!(!is_there(&entry(&api, Kind::Up, None)));
     }
 
     #[test]
     fn the_local_daemon_comes_before_the_first_dev_node() {
-        let (_listener, live, dead) = ends();
-        let output = Output::new(true);
+        let (live, dead) = ends();
         let known = [entry(&live, Kind::Dev, Some(0)), entry(&live, Kind::Up, None)];
-        let chosen = first_that_answers(&known, output, "status", Purpose::Act).unwrap();
-        assert_eq!(chosen.kind, Kind::Up);
+        assert_eq!(chosen(&known, "status", Purpose::Act).unwrap().kind, Kind::Up);
         let known = [entry(&dead, Kind::Up, None), entry(&live, Kind::Dev, Some(1)), entry(&live, Kind::Dev, Some(0))];
-        let chosen = first_that_answers(&known, output, "status", Purpose::Act).unwrap();
-        assert_eq!((chosen.kind, chosen.index), (Kind::Dev, Some(0)));
+        let first = chosen(&known, "status", Purpose::Act).unwrap();
+        assert_eq!((first.kind, first.index), (Kind::Dev, Some(0)));
     }
 
     #[test]
     fn another_operators_node_is_read_from_but_never_acts_instead() {
-        let (_listener, live, dead) = ends();
-        let output = Output::new(true);
+        let (live, dead) = ends();
         let known = [entry(&dead, Kind::Dev, Some(0)), entry(&live, Kind::Dev, Some(1))];
-        assert_eq!(first_that_answers(&known, output, "ps", Purpose::Read).unwrap().index, Some(1));
-        let problem = first_that_answers(&known, output, "deploy", Purpose::Act).unwrap_err();
+        assert_eq!(chosen(&known, "ps", Purpose::Read).unwrap().index, Some(1));
+        let problem = chosen(&known, "deploy", Purpose::Act).unwrap_err();
         assert_eq!((problem.code, problem.exit), (ProblemCode::NoNode, 1));
-        let none = first_that_answers(&[], output, "deploy", Purpose::Act).unwrap_err();
+        let none = chosen(&[], "deploy", Purpose::Act).unwrap_err();
         for problem in [problem, none] {
             assert!(problem.remedy.contains("`grange up`") && problem.remedy.contains("`grange dev`"));
         }

@@ -10,6 +10,12 @@ pub(crate) fn dev() -> Result<PathBuf, Problem> {
     Ok(data()?.join("grange/dev"))
 }
 
+/// What a command that works on the dev cloud in a folder needs after it: nothing where it is the usual one.
+pub(crate) fn dev_option(folder: &Path) -> String {
+    let usual = dev().is_ok_and(|usual| usual == folder);
+    if usual { String::new() } else { format!(" --data {}", folder.display()) }
+}
+
 /// The folder of a node where none is given.
 pub(crate) fn node() -> Result<PathBuf, Problem> {
     Ok(data()?.join("grange/node"))

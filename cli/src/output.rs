@@ -143,6 +143,11 @@ fn harmless(text: &str) -> String {
     shown
 }
 
+/// How many there are of something, for people.
+pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,7 +159,7 @@ mod tests {
         let problem =
             Problem::new(ProblemCode::ManifestInvalid, "deploy", "shop", "one mistake").with_findings(vec![finding]);
         let expected = "compose.yaml:3:5: no such key\nerror: deploy shop: one mistake\n\
-                        help: correct the places named in the findings";
+                        help: correct each place that is named";
         assert_eq!(human(&problem, "error", "help"), expected);
         let bare = Problem::new(ProblemCode::NoNode, "status", "", "no node answers").with_remedy("");
         assert_eq!(human(&bare, "error", "help"), "error: status: no node answers");

@@ -2,6 +2,8 @@
 //!
 //! Its own thread asks and prints; the cloud is started, watched and stopped as by `grange dev` in the foreground.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,13 +15,20 @@ use crate::arguments::Tour;
 use crate::client::Client;
 use crate::command::deploy::{ask_plan, deploy, leases, phase, plan_sentence, plan_table};
 use crate::command::step::Steps;
-use crate::dev::{self, Cloud, Ending, Stopping, Wanted, supervise};
-use crate::failure::{Failure, Outcome};
-use crate::output::Output;
+use crate::dev::{self, Cloud, Ending, Stopping, TOUR_FOLDER, Wanted, supervise};
+use crate::failure::{Failure, Outcome, internal};
+use crate::output::{Output, counted};
 use crate::project::{self, Project};
 
 /// How often is said what was used and paid.
 const TELL: Duration = Duration::from_secs(3);
+
+/// The guestbook of `examples/guestbook`, for whoever has the program alone.
+const GUESTBOOK: [(&str, &[u8]); 3] = [
+    ("public/index.html", include_bytes!("../../examples/guestbook/public/index.html")),
+    ("guestbook.wasm", include_bytes!("../../examples/guestbook/guestbook.wasm")),
+    ("compose.yaml", include_bytes!("../../examples/guestbook/compose.yaml")),
+];
 
 /// What scripts see of a step.
 #[derive(Debug, Serialize)]
@@ -34,11 +43,28 @@ enum Step<'a> {
 pub(crate) fn run(arguments: &Tour, output: Output) -> Outcome {
     let folder = dev::folder(arguments.data.as_deref())?;
     let wanted = Wanted { nodes: arguments.nodes, lan: false };
+    let app = match &arguments.app {
+        Some(app) => app.clone(),
+        None => write_guestbook(&folder.join(TOUR_FOLDER))?,
+    };
     // A project that cannot be deployed is told before a cloud is started for it.
-    project::open(&arguments.app, "tour")?;
-    let app = arguments.app.clone();
+    project::open(&app, "tour")?;
     let began = Instant::now();
     supervise(&folder, wanted, output, move |cloud, output, stopping| show(cloud, &app, began, output, stopping))
+}
+
+/// Writes the guestbook, over one of an earlier version.
+fn write_guestbook(folder: &Path) -> Result<PathBuf, Problem> {
+    let failed = |error: io::Error| {
+        internal("tour", folder.display().to_string(), &error)
+            .with_remedy("name a folder that you may write with --data, or an app to deploy")
+    };
+    for (name, content) in GUESTBOOK {
+        let file = folder.join(name);
+        fs::create_dir_all(file.parent().unwrap_or(folder)).map_err(failed)?;
+        fs::write(&file, content).map_err(failed)?;
+    }
+    Ok(folder.to_path_buf())
 }
 
 fn show(cloud: &Cloud, app: &Path, began: Instant, output: Output, stopping: &Stopping) -> Result<Ending, Failure> {
@@ -46,7 +72,8 @@ fn show(cloud: &Cloud, app: &Path, began: Instant, output: Output, stopping: &St
     told(&phase("cloud", began))?;
     if !output.is_json() {
         let need = "a tenth of a processor, 64 MiB of memory and 256 MiB of disk";
-        output.line(&format!("{} operators; each sells an hour of {need} for:", cloud.nodes.len()))?;
+        let operators = counted(cloud.nodes.len(), "operator", "operators");
+        output.line(&format!("{operators}; each sells an hour of {need} for:"))?;
     }
     dev::show_nodes(cloud, output)?;
     let project = project::open(app, "tour")?;
@@ -72,7 +99,7 @@ fn client(cloud: &Cloud) -> Result<Client, Failure> {
         let message = format!("cannot read the token: {error}");
         Problem::new(ProblemCode::Unauthorized, "tour", file.display().to_string(), message)
     })?;
-    Ok(Client::new(node.api(), token.trim().to_owned(), file))
+    Ok(Client::new("tour", node.api(), token.trim().to_owned(), file))
 }
 
 fn show_plan(plan: &Plan, project: &Project, output: Output) -> Outcome {

@@ -59,6 +59,12 @@ impl Home {
         (problem, output.status.code().unwrap())
     }
 
+    /// What `doctor` found of one thing.
+    fn check(&self, name: &str) -> Value {
+        let checks: Vec<Value> = serde_json::from_slice(&self.run(&["doctor", "--json"]).stdout).unwrap();
+        checks.into_iter().find(|check| check["check"] == name).unwrap()
+    }
+
     fn pids(&self) -> Vec<Option<i64>> {
         let status = self.json(&["dev", "status", "--json"]);
         status["nodes"].as_array().unwrap().iter().map(|node| node["pid"].as_i64()).collect()
@@ -130,7 +136,11 @@ fn a_detached_cloud_outlives_the_command_and_is_resumed() {
     assert_eq!(home.pids(), [before[0], None]);
     let (problem, exit) = home.problem(&["--json", "--node", &api(1), "status"]);
     assert_eq!((problem["code"].as_str(), problem["exit"].as_i64(), exit), (Some("no-node"), Some(1), 1));
+    let dead = home.check("dev cloud");
+    assert_eq!(dead["result"], "warn", "{dead}");
+    assert!(dead["remedy"].as_str().unwrap().contains("grange dev start 1"), "{dead}");
     assert_eq!(home.json(&["dev", "start", "1", "--json"])["index"], 1);
+    assert_eq!(home.check("dev cloud")["result"], "ok");
     let after = home.pids();
     assert!(after[0] == before[0] && after[1] != before[1] && after[1].is_some());
 
@@ -215,6 +225,18 @@ fn a_node_is_run_once_and_ends_when_asked() {
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
     let (problem, exit) = home.problem(&["status", "--json"]);
     assert_eq!((problem["code"].as_str(), exit), (Some("no-node"), 1));
+
+    // Another node has its port now: that is the one that commands find, with its own token.
+    let api = ready["api"].as_str().unwrap().trim_start_matches("http://");
+    let data = home.folder.path().join("second");
+    let second = ["up", "--data", data.to_str().unwrap(), "--api", api, "--display", "second", "--json"];
+    let mut child = home.command(&second).stdout(Stdio::piped()).spawn().unwrap();
+    let (_, _reader) = read_until(&mut child, "\n");
+    for arguments in [&["status", "--json"][..], &["--node", api, "status", "--json"]] {
+        assert_eq!(home.json(arguments)["display"], "second", "{arguments:?}");
+    }
+    kill(i64::from(child.id()), "-TERM");
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]

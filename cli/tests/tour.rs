@@ -18,11 +18,12 @@ struct Tour {
 }
 
 impl Tour {
-    fn start(home: &Path) -> Self {
-        let app = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/guestbook");
+    /// With an app, or outside the repository with the one that comes with the program.
+    fn start(home: &Path, app: Option<&Path>) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_grange"))
             .arg("tour")
-            .arg(app)
+            .args(app)
+            .current_dir(home)
             .env("XDG_DATA_HOME", home.join("data"))
             .env("XDG_STATE_HOME", home.join("state"))
             .env_remove("GRANGE_NODE")
@@ -106,7 +107,7 @@ fn running(home: &Path) -> usize {
 #[test]
 fn the_main_job_is_shown_ends_on_ctrl_c_and_resumes() {
     let home = tempfile::tempdir().unwrap();
-    let mut tour = Tour::start(home.path());
+    let mut tour = Tour::start(home.path(), None);
     tour.until("cloud");
     tour.until("4 operators");
     tour.until("credits/hour");
@@ -126,7 +127,7 @@ fn the_main_job_is_shown_ends_on_ctrl_c_and_resumes() {
     tour.interrupt();
     assert_eq!(running(home.path()), 0, "no process is left");
 
-    let mut tour = Tour::start(home.path());
+    let mut tour = Tour::start(home.path(), Some(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/guestbook")));
     tour.until("already deployed");
     let command = tour.until("curl -H");
     let (status, entries) = curl(&command, "/entries", None);

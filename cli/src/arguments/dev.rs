@@ -50,9 +50,9 @@ pub(crate) enum DevAction {
 /// A tour of a dev cloud.
 #[derive(Debug, Args)]
 pub(crate) struct Tour {
-    /// The app to deploy: a compose file, or a folder that holds one
-    #[arg(value_name = "FILE|DIR", default_value = "examples/guestbook")]
-    pub(crate) app: PathBuf,
+    /// The app to deploy: a compose file, or a folder that holds one; else a guestbook, which comes with the program
+    #[arg(value_name = "FILE|DIR")]
+    pub(crate) app: Option<PathBuf>,
     /// How many nodes a new cloud has
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST))]
     pub(crate) nodes: Option<u32>,

@@ -11,6 +11,7 @@ use grange_types::{AccountId, Amount};
 
 pub(crate) use dev::{Dev, DevAction, Tour};
 pub(crate) use node::{Prices, Up};
+use value::account;
 pub(crate) use value::duration;
 
 /// The people's cloud: rent computers from each other, deploy to them, pay by the second.
@@ -202,7 +203,7 @@ pub(crate) enum WalletAction {
     /// Send money; returns once it is final
     Send {
         /// The account that gets it
-        #[arg(value_name = "ACCOUNT")]
+        #[arg(value_name = "ACCOUNT", value_parser = account)]
         to: AccountId,
         /// How much, in credits
         amount: Amount,
@@ -256,7 +257,7 @@ pub(crate) enum LedgerAction {
     /// Show what the ledger says of an account
     Account {
         /// The account
-        #[arg(value_name = "ACCOUNT")]
+        #[arg(value_name = "ACCOUNT", value_parser = account)]
         id: AccountId,
     },
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use grange_types::Region;
+use grange_types::{AccountId, Region};
 
 /// Why a text is no value of its argument.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,6 +15,8 @@ pub(crate) enum ValueError {
     Address,
     #[error("the API is for this machine alone: a loopback address such as 127.0.0.1:8081")]
     NotLoopback,
+    #[error("an account is 64 hexadecimal digits; its owner reads it off `grange wallet balance`")]
+    Account,
 }
 
 const MOST_SECONDS: u64 = 30 * 86_400;
@@ -43,6 +45,11 @@ pub(crate) fn duration(text: &str) -> Result<u64, ValueError> {
 /// A region.
 pub(crate) fn region(text: &str) -> Result<Region, grange_types::price::RegionError> {
     Region::try_from(text.to_owned())
+}
+
+/// An account.
+pub(crate) fn account(text: &str) -> Result<AccountId, ValueError> {
+    text.parse().map_err(|_| ValueError::Account)
 }
 
 /// An address that only this machine reaches.

@@ -30,6 +30,8 @@ const ANSWER_BYTES: u64 = 64 << 20;
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     agent: Agent,
+    /// The command for which it asks, for what goes wrong.
+    operation: String,
     api: String,
     token: String,
     token_file: PathBuf,
@@ -50,8 +52,13 @@ pub(crate) fn agent() -> Agent {
 
 impl Client {
     /// Asks nothing yet.
-    pub(crate) fn new(api: String, token: String, token_file: PathBuf) -> Self {
-        Self { agent: agent(), api, token, token_file }
+    pub(crate) fn new(operation: &str, api: String, token: String, token_file: PathBuf) -> Self {
+        Self { agent: agent(), operation: operation.to_owned(), api, token, token_file }
+    }
+
+    /// Where the node is asked.
+    pub(crate) fn api(&self) -> &str {
+        &self.api
     }
 
     /// The file that the token is from.
@@ -68,10 +75,10 @@ impl Client {
     pub(crate) fn ask<T: DeserializeOwned>(&self, call: &Call) -> Result<T, Problem> {
         let request = call.to_request();
         let mut response = self.send(call, &request, &request.body, None)?;
-        let bytes = read(response.body_mut()).map_err(|error| self.broken(call, &error))?;
+        let bytes = read(response.body_mut()).map_err(|error| self.broken(&error))?;
         serde_json::from_slice(&bytes).map_err(|error| {
             let message = format!("the node's answer is of another form: {error}");
-            Problem::new(ProblemCode::Internal, call.operation().id(), self.api.clone(), message)
+            Problem::new(ProblemCode::Internal, &self.operation, self.api.clone(), message)
                 .with_remedy("the node may be of another version; compare `grange --version` with `grange status`")
         })
     }
@@ -82,8 +89,8 @@ impl Client {
         let silence = if followed { FOLLOWED_SILENCE } else { SILENCE };
         let request = call.to_request();
         let response = self.send(call, &request, &request.body, Some(silence))?;
-        let (client, call) = (self.clone(), call.clone());
-        let broken = move |error: io::Error| client.broken(&call, &ureq::Error::from(error));
+        let client = self.clone();
+        let broken = move |error: io::Error| client.broken(&ureq::Error::from(error));
         Ok(Lines::start(response.into_body().into_reader(), followed, broken))
     }
 
@@ -102,7 +109,7 @@ impl Client {
         let call = Call::PutBlob { blob };
         let mut response = self.send(&call, &call.to_request(), bytes, None)?;
         // Read to its end, so that the connection can be used again.
-        read(response.body_mut()).map(drop).map_err(|error| self.broken(&call, &error))
+        read(response.body_mut()).map(drop).map_err(|error| self.broken(&error))
     }
 
     fn send(
@@ -124,7 +131,7 @@ impl Client {
         } else {
             builder.body(body).map_err(ureq::Error::from).and_then(|request| self.run(request, silence))
         };
-        let mut response = sent.map_err(|error| self.broken(call, &error))?;
+        let mut response = sent.map_err(|error| self.broken(&error))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -143,22 +150,29 @@ impl Client {
     /// What a failed answer says.
     fn refused(&self, call: &Call, method: Method, response: &mut Response<Body>) -> Problem {
         let status = response.status().as_u16();
-        let operation = call.operation().id();
+        let operation = &self.operation;
         if method == Method::Head {
             let code = ProblemCode::all().iter().find(|code| code.status() == status && is_about_requests(**code));
             let code = code.copied().unwrap_or(ProblemCode::Internal);
             return Problem::new(code, operation, self.api.clone(), format!("the node answered {status}"));
         }
         let bytes = read(response.body_mut()).unwrap_or_default();
-        serde_json::from_slice(&bytes).unwrap_or_else(|_| {
-            let message = format!("the node answered {status} and not why");
-            Problem::new(ProblemCode::Internal, operation, self.api.clone(), message)
-        })
+        match serde_json::from_slice::<Problem>(&bytes) {
+            // The node names the call of its API; who typed a command knows that one.
+            Ok(problem) if problem.operation == call.operation().id() => {
+                Problem { operation: operation.clone(), ..problem }
+            }
+            Ok(problem) => problem,
+            Err(_) => {
+                let message = format!("the node answered {status} and not why");
+                Problem::new(ProblemCode::Internal, operation, self.api.clone(), message)
+            }
+        }
     }
 
     /// Why there is no answer.
-    fn broken(&self, call: &Call, error: &ureq::Error) -> Problem {
-        let operation = call.operation().id();
+    fn broken(&self, error: &ureq::Error) -> Problem {
+        let operation = &self.operation;
         let thing = self.api.clone();
         match error {
             ureq::Error::Timeout(ureq::Timeout::Connect)

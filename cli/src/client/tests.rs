@@ -34,7 +34,7 @@ fn server(answers: Vec<(u16, &'static str, String)>) -> (Client, Receiver<Asked>
             }
         }
     });
-    (Client::new(api, "secret".into(), "/nowhere".into()), asked)
+    (Client::new("status", api, "secret".into(), "/nowhere".into()), asked)
 }
 
 fn request(reader: &mut BufReader<TcpStream>, connection: usize) -> Option<Asked> {
@@ -117,7 +117,7 @@ fn a_stream_that_breaks_off_is_told() {
         let text = "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{\"phase\":\"match\",\"ms\":1}\n";
         reader.get_mut().write_all(text.as_bytes()).unwrap();
     });
-    let client = Client::new(api, "secret".into(), "/nowhere".into());
+    let client = Client::new("status", api, "secret".into(), "/nowhere".into());
     let lines = client.lines(&Call::Deployments).unwrap();
     assert!(matches!(lines.next(), Ok(Some(grange_api::Line::Phase(_)))));
     assert_eq!(lines.next().unwrap_err().code, ProblemCode::NoNode);
@@ -128,7 +128,8 @@ fn nobody_there_is_no_node() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let api = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let problem = Client::new(api, "secret".into(), "/nowhere".into()).ask::<Status>(&Call::Status).unwrap_err();
+    let problem =
+        Client::new("status", api, "secret".into(), "/nowhere".into()).ask::<Status>(&Call::Status).unwrap_err();
     assert_eq!(problem.code, ProblemCode::NoNode);
     assert!(problem.remedy.contains("`grange up`") && problem.remedy.contains("`grange dev`"));
 }

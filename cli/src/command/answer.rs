@@ -26,7 +26,7 @@ struct Target {
 }
 
 /// Waits until a URL answers with a status below 500 that is the app's own, and gives that status.
-pub(crate) fn wait(agent: &Agent, url: &str, output: Output) -> Result<u16, Problem> {
+pub(crate) fn wait(agent: &Agent, url: &str, name: &str, output: Output) -> Result<u16, Problem> {
     let target = target(url);
     let began = Instant::now();
     let (mut told, mut pause) = (began, FIRST_PAUSE);
@@ -38,7 +38,9 @@ pub(crate) fn wait(agent: &Agent, url: &str, output: Output) -> Result<u16, Prob
         if began.elapsed() >= LIMIT {
             let message = format!("no answer within {} s: {reason}", LIMIT.as_secs());
             return Err(Problem::new(ProblemCode::Timeout, "deploy", url, message)
-                .with_remedy("look at `grange ps` and `grange logs`; the deployment stays"));
+                .with_remedy(format!(
+                    "`grange logs {name}` and `grange ps {name}` show why; mend it and deploy again, or deploy the file of before"
+                )));
         }
         if told.elapsed() >= TELL {
             told = Instant::now();
@@ -69,7 +71,10 @@ fn ask(agent: &Agent, target: &Target) -> Result<u16, String> {
         request = request.header("host", host);
     }
     let response = request.config().timeout_global(Some(ANSWER)).build().call();
-    let mut response = response.map_err(|error| error.to_string())?;
+    let mut response = response.map_err(|error| match error {
+        ureq::Error::Timeout(_) => format!("it does not answer within {} s", ANSWER.as_secs()),
+        error => error.to_string(),
+    })?;
     let status = response.status().as_u16();
     // The gateway's own pages are problems; an app's 404 is an answer.
     let problem = response.body().mime_type() == Some("application/problem+json");

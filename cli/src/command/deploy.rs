@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use grange_api::{Call, DeployDone, DeployPhase, Line, Plan, Problem, ProblemCode};
+use grange_api::{Call, DeployDone, DeployPhase, Line, Plan, Problem, ProblemCode, Status};
 use grange_types::{Amount, ByteCount};
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use super::step::{Step, Steps};
 use super::{Context, answer, called};
 use crate::client::{Client, Wait};
 use crate::failure::{Failure, Outcome};
-use crate::output::Output;
+use crate::output::{Output, counted};
 use crate::project::{self, Project, upload};
 use crate::stop_signal::leave_with;
 use crate::table::Table;
@@ -89,7 +89,7 @@ pub(crate) fn plan_sentence(plan: &Plan, project: &Project) -> String {
     let most: Amount = plan.services.iter().map(|service| service.max_cost).sum();
     let until = plan.runs_until.map_or_else(String::new, |until| format!(", which lasts until {until} at the least"));
     format!(
-        "together {} credits an hour while nobody asks for it, and never more than {most}; the budget is {}{until}",
+        "together {} credits an hour while nobody asks for it, and never more than {most} an hour; the budget is {}{until}",
         plan.total_per_hour, project.app.budget
     )
 }
@@ -124,7 +124,11 @@ pub(crate) fn deploy(
     let sent = upload(client, &project.packed, false)?;
     tell(&phase("upload", began))?;
     if sent.blobs > 0 {
-        output.progress(&format!("sent {} files of {} together", sent.blobs, ByteCount(sent.bytes)));
+        output.progress(&format!(
+            "sent {} of {} together",
+            counted(sent.blobs, "file", "files"),
+            ByteCount(sent.bytes)
+        ));
     }
     let done = match order(client, project, output, steps, tell) {
         // The node had the first blob of a service and lost one behind it.
@@ -140,7 +144,7 @@ pub(crate) fn deploy(
     steps.are_at(Step::Done);
     let began = Instant::now();
     for url in &done.urls {
-        answer::wait(client.agent(), url, output)?;
+        answer::wait(client.agent(), url, &done.deployment, output)?;
     }
     tell(&phase("url", began))?;
     Ok(done)
@@ -171,7 +175,9 @@ fn order(
             },
             Wait::Nothing => {
                 let (name, seconds) = (&project.app.name, began.elapsed().as_secs());
-                output.progress(&format!("waiting for {name}: {last} was the last step done ({seconds} s)"));
+                let seen = client.ask::<Status>(&Call::Status).ok().and_then(|status| status.reason);
+                let why = seen.unwrap_or_else(|| format!("{last} was the last step done"));
+                output.progress(&format!("waiting for {name}: {why} ({seconds} s)"));
             }
             Wait::End => {
                 let message = format!("the node broke off after the step {last}");

@@ -1,5 +1,6 @@
 //! `doctor`: what of this machine is fit to run a node, and what would help where it is not.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
@@ -16,8 +17,9 @@ use crate::failure::Outcome;
 use crate::folders;
 use crate::machine;
 use crate::node_process::{Folder, Settings};
+use crate::output::counted;
 use crate::ports::{Transport, is_free};
-use crate::registry;
+use crate::registry::{self, Entry, Kind};
 use crate::table::Table;
 
 /// The first of January 2025: an earlier clock was never set.
@@ -71,12 +73,14 @@ pub(crate) fn run(context: Context<'_>, data: Option<&Path>) -> Outcome {
     let settings = folder.read_settings().ok();
     let client = choice::client(context.global, context.output, "doctor", Purpose::Read);
     let status = client.as_ref().map_err(Clone::clone).and_then(|client| client.ask::<Status>(&Call::Status));
-    let running = settings.as_ref().is_some_and(|settings| choice::answers(&format!("http://{}", settings.api)));
+    let known = folders::registry().ok().and_then(|path| registry::read(&path).ok()).unwrap_or_default();
+    let running = known.iter().any(|entry| entry.data == data && choice::is_there(entry));
     let mut checks =
         vec![writable(&data), disk(&data), clock(status.as_ref().ok()), udp(settings.as_ref(), running), multicast()];
     checks.extend(ports(settings.as_ref(), running));
     checks.push(node(status.as_ref()));
-    checks.extend(tokens(client.as_ref().ok()));
+    checks.extend(clouds(&known));
+    checks.extend(tokens(&known, client.as_ref().ok()));
     show(context, &checks)
 }
 
@@ -102,9 +106,14 @@ fn show(context: Context<'_>, checks: &[Check]) -> Outcome {
     if failed.is_empty() {
         return Ok(());
     }
-    Err(Problem::new(ProblemCode::Internal, "doctor", failed.join(", "), format!("{} checks failed", failed.len()))
-        .with_remedy("follow the remedy that stands beside each")
-        .into())
+    Err(Problem::new(
+        ProblemCode::Internal,
+        "doctor",
+        failed.join(", "),
+        format!("{} failed", counted(failed.len(), "check", "checks")),
+    )
+    .with_remedy("follow the remedy that stands beside each")
+    .into())
 }
 
 fn writable(data: &Path) -> Check {
@@ -216,11 +225,40 @@ fn node(status: Result<&Status, &Problem>) -> Check {
     }
 }
 
+/// The nodes of each dev cloud: all of them run, or none, unless one has died.
+fn clouds(known: &[Entry]) -> Vec<Check> {
+    let mut clouds: BTreeMap<&Path, Vec<&Entry>> = BTreeMap::new();
+    for entry in known.iter().filter(|entry| entry.kind == Kind::Dev && entry.data.is_dir()) {
+        clouds.entry(entry.data.parent().unwrap_or(&entry.data)).or_default().push(entry);
+    }
+    clouds.into_iter().map(|(folder, nodes)| cloud(folder, &nodes)).collect()
+}
+
+fn cloud(folder: &Path, nodes: &[&Entry]) -> Check {
+    const CHECK: &str = "dev cloud";
+    let dead: Vec<&&Entry> = nodes.iter().filter(|entry| !choice::is_there(entry)).collect();
+    let place = folder.display();
+    if dead.is_empty() {
+        return Check::ok(CHECK, format!("{} of {place}: all run", counted(nodes.len(), "node", "nodes")));
+    }
+    if dead.len() == nodes.len() {
+        return Check::ok(CHECK, format!("the one of {place} is stopped"));
+    }
+    let named = |entry: &&&Entry| format!("{} ({})", entry.index.unwrap_or_default(), entry.display);
+    let names = dead.iter().map(named).collect::<Vec<_>>().join(", ");
+    let option = folders::dev_option(folder);
+    let one = dead.first().and_then(|entry| entry.index).unwrap_or_default();
+    Check::warn(
+        CHECK,
+        format!("of {} in {place} do not run: {names}", counted(nodes.len(), "node", "nodes")),
+        &format!("start it again with `grange dev start {one}{option}`, or all with `grange dev{option}`"),
+    )
+}
+
 /// The token files of all nodes of this user.
-fn tokens(client: Option<&Client>) -> Vec<Check> {
+fn tokens(known: &[Entry], client: Option<&Client>) -> Vec<Check> {
     const CHECK: &str = "token";
-    let known = folders::registry().ok().and_then(|path| registry::read(&path).ok()).unwrap_or_default();
-    let mut files: Vec<_> = known.into_iter().map(|entry| entry.token_file).collect();
+    let mut files: Vec<_> = known.iter().map(|entry| entry.token_file.clone()).collect();
     files.extend(client.map(|client| client.token_file().to_path_buf()));
     files.sort();
     files.dedup();

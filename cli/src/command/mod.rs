@@ -39,6 +39,11 @@ impl Context<'_> {
         Ok(choice::client(self.global, self.output, operation, Purpose::Read)?)
     }
 
+    /// The node to ask next, for a command that changes nothing and that the nodes before refused.
+    pub(crate) fn next_reader(&self, operation: &str, refused: &[String]) -> Result<Client, Failure> {
+        Ok(choice::next_client(self.global, self.output, operation, Purpose::Read, refused)?)
+    }
+
     /// The node to ask, for a command that acts for its account.
     pub(crate) fn actor(&self, operation: &str) -> Result<Client, Failure> {
         Ok(choice::client(self.global, self.output, operation, Purpose::Act)?)

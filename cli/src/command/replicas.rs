@@ -7,6 +7,7 @@ use grange_api::{Call, Down, Peer, Replica, ReplicaState, Status};
 use super::{Context, called};
 use crate::dev::confirmed;
 use crate::failure::Outcome;
+use crate::output::counted;
 use crate::table::Table;
 
 /// Lists replicas.
@@ -100,8 +101,8 @@ pub(super) fn down(context: Context<'_>, name: &str, yes: bool) -> Outcome {
     if !yes && person {
         let replicas: Vec<Replica> = client.ask(&Call::Deployment { name: name.to_owned() })?;
         let running = replicas.iter().filter(|replica| replica.state == ReplicaState::Running).count();
-        let question =
-            format!("end {name} with {running} running replicas? its key-value data stays with its provider only");
+        let running = counted(running, "running replica", "running replicas");
+        let question = format!("end {name} with {running}? its key-value data stays with its provider only");
         if !confirmed("down", name, &question)? {
             return context.output.line("nothing was ended");
         }
@@ -109,6 +110,6 @@ pub(super) fn down(context: Context<'_>, name: &str, yes: bool) -> Outcome {
     let down: Down = client.ask(&Call::Down { name: name.to_owned() })?;
     context.output.show(&down, |down| {
         let (name, most) = (&down.deployment, down.returned);
-        format!("{name} has ended; up to {most} credits return: at once what nobody can claim any more, the rest within minutes")
+        format!("{name} has ended; up to {most} credits return: at once what nobody can claim any more, the rest once its providers have claimed theirs, or can no more")
     })
 }

@@ -23,6 +23,8 @@ use crate::process::Identity;
 use crate::registry::{Entry, Kind as Starter};
 use crate::up::{BASE_PRICES, HELD_FILE, secret_key, settings_problem};
 
+/// Where the tour writes its app, below the cloud's folder.
+pub(crate) const TOUR_FOLDER: &str = "tour";
 /// The operators, by index, and how many tenths of the base price each takes.
 const OPERATORS: [(&str, u128); 16] = [
     ("ada", 10),
@@ -167,6 +169,7 @@ impl Cloud {
         for file in [supervisor_file(&self.folder), self.folder.join(HELD_FILE)] {
             let _ = fs::remove_file(file);
         }
+        let _ = fs::remove_dir_all(self.folder.join(TOUR_FOLDER));
         // Fails when somebody keeps something of his own there, which is as it should be.
         let _ = fs::remove_dir(&self.folder);
         Ok(())

@@ -19,7 +19,7 @@ use crate::process::{self, Identity};
 use crate::registry;
 use crate::up::Held;
 
-pub(crate) use cloud::Cloud;
+pub(crate) use cloud::{Cloud, TOUR_FOLDER};
 pub(crate) use report::nodes as show_nodes;
 pub(crate) use supervise::{Ending, Stopping, supervise};
 
@@ -119,8 +119,8 @@ fn detach(arguments: &Dev, folder: &Path, output: Output) -> Outcome {
         stop_started(&running.started);
         return Err(problem.into());
     }
-    let stop = arguments.data.as_ref().map_or_else(String::new, |data| format!(" --data {}", data.display()));
-    output.progress(&format!("ready after {:.2} s; `grange dev stop{stop}` stops it", began.elapsed().as_secs_f64()));
+    let (option, seconds) = (folders::dev_option(folder), began.elapsed().as_secs_f64());
+    output.progress(&format!("ready after {seconds:.2} s; `grange dev stop{option}` stops it"));
     report::nodes(&running.cloud, output)
 }
 
@@ -141,7 +141,7 @@ pub(crate) fn stop(folder: &Path, output: Output) -> Outcome {
     let ended = serde_json::json!({ "stopped": stopped + supervisor.len() });
     output.show(&ended, |_| match stopped + supervisor.len() {
         0 => "nothing was running".to_owned(),
-        _ => "the dev cloud is stopped; `grange dev` starts it again".to_owned(),
+        _ => format!("the dev cloud is stopped; `grange dev{}` starts it again", folders::dev_option(folder)),
     })
 }
 
@@ -150,7 +150,7 @@ fn start_one(folder: &Path, index: u32, output: Output) -> Outcome {
     let Some(node) = cloud.nodes.get(index as usize) else {
         let message = format!("there are nodes 0 to {}", cloud.nodes.len().saturating_sub(1));
         return Err(Problem::new(ProblemCode::NotFound, "dev start", index.to_string(), message)
-            .with_remedy("see `grange dev status`")
+            .with_remedy(format!("see `grange dev status{}`", folders::dev_option(folder)))
             .into());
     };
     let held = Held::wait(folder, "dev start")?;
@@ -172,7 +172,7 @@ fn start_one(folder: &Path, index: u32, output: Output) -> Outcome {
 fn existing(folder: &Path, operation: &str) -> Result<Cloud, Problem> {
     Cloud::open(folder)?.ok_or_else(|| {
         Problem::new(ProblemCode::NotFound, operation, folder.display().to_string(), "there is no dev cloud here")
-            .with_remedy("make one with `grange dev`")
+            .with_remedy(format!("make one with `grange dev{}`", folders::dev_option(folder)))
     })
 }
 

@@ -9,7 +9,7 @@ use super::cloud::{Cloud, Node};
 use super::supervise::{Ending, Stopping};
 use super::{Running, existing, start};
 use crate::failure::{Failure, Outcome};
-use crate::output::Output;
+use crate::output::{Output, counted};
 use crate::table::Table;
 
 /// A node, as scripts see it.
@@ -64,13 +64,13 @@ impl Row {
 
 /// Says what is being started.
 pub(crate) fn progress(running: &Running, output: Output) {
-    let count = running.cloud.nodes.len();
+    let operators = counted(running.cloud.nodes.len(), "operator", "operators");
     let folder = running.cloud.folder.display();
     match (running.is_new, running.started.len()) {
-        (true, _) => output.progress(&format!("starting a new cloud of {count} operators in {folder}")),
-        (false, 0) => output.progress(&format!("the cloud of {count} operators in {folder} is running")),
+        (true, _) => output.progress(&format!("starting a new cloud of {operators} in {folder}")),
+        (false, 0) => output.progress(&format!("the cloud of {operators} in {folder} is running")),
         (false, started) => {
-            output.progress(&format!("resuming the cloud of {count} operators in {folder}: starting {started}"));
+            output.progress(&format!("resuming the cloud of {operators} in {folder}: starting {started}"));
         }
     }
 }

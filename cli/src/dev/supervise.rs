@@ -20,6 +20,7 @@ use super::cloud::{Cloud, supervisor_file};
 use super::start::{Started, Tie, Waited, wait_ready};
 use super::{Wanted, bring_up, report, stop_started};
 use crate::failure::{Failure, Outcome, internal};
+use crate::folders;
 use crate::output::Output;
 use crate::process::{self, Identity};
 use crate::stop_signal::StopSignal;
@@ -91,9 +92,9 @@ fn watch(
         }
         started.retain_mut(|Started { node, child }| match child.try_wait() {
             Ok(Some(status)) => {
-                let (index, display) = (node.index, &node.settings.display);
+                let (index, display, option) = (node.index, &node.settings.display, folders::dev_option(&cloud.folder));
                 output.notice(&format!(
-                    "node {index} ({display}) ended, {status}; `grange dev start {index}` starts it again"
+                    "node {index} ({display}) ended, {status}; `grange dev start {index}{option}` starts it again"
                 ));
                 false
             }

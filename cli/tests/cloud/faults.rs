@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::load::{GONE, Load, NOT_NOW, Through};
-use crate::support::{Cloud, UNIT, http, units, until};
+use crate::support::{Cloud, UNIT, http, text, units, until};
 
 /// Credits that each operator of a dev cloud begins with, and those of a test's deployment.
 const MONEY: u128 = 1_000_000;
@@ -111,6 +111,17 @@ fn without_the_owner_the_app_goes_on_and_its_provider_is_paid() {
     });
     load.was_refused_only_as(&NOT_NOW);
     load.is_kept_by(&cloud, other);
+    assert_eq!(cloud.post(other, "orphan", "/entries", r#"{"name":"a","message":"b"}"#).0, 201);
+    for command in [&["logs", "orphan"][..], &["data", "export", "orphan"]] {
+        // Its provider neither owns nor stewards it; the stewards' nodes are found by themselves.
+        let named = [&["--node", cloud.nodes[provider].api.as_str()], command].concat();
+        assert_eq!(cloud.problem(&named)["code"], "denied", "{command:?}");
+        let found = cloud.run(command);
+        assert!(found.status.success(), "{command:?}: {}", text(&found.stderr));
+    }
+    assert!(text(&cloud.run(&["data", "export", "orphan"]).stdout).contains("\"value\""), "the entry is there");
+    let unknown = cloud.problem(&["data", "export", "orphan", "--service", "nope"]);
+    assert_eq!((&unknown["code"], &unknown["exit"]), (&"not-found".into(), &3.into()));
 }
 
 #[test]
