@@ -143,9 +143,9 @@ impl Disk {
         gone
     }
 
-    /// Bits flip in one stored block, in the newest snapshot or in the log. Says in what.
-    pub(crate) fn flip(&mut self, dice: &mut Dice) -> Option<String> {
-        if dice.chance(400) && !self.log.entries.is_empty() {
+    /// Bits flip in one stored block, in the newest snapshot or, if they may, in the log. Says in what.
+    pub(crate) fn flip(&mut self, dice: &mut Dice, log: bool) -> Option<String> {
+        if dice.chance(400) && log && !self.log.entries.is_empty() {
             let at = dice.index(self.log.entries.len());
             self.log.damaged = Some(self.log.damaged.map_or(at, |before| before.min(at)));
             return Some(format!("entry {at} of the log of height {}", self.log.height));

@@ -175,7 +175,8 @@ impl World<'_> {
             }
             Fault::BitFlip { host, back } => {
                 self.kill(host, false, "killed");
-                let flipped = self.hosts[host].disk.flip(&mut self.dice.faults);
+                let log = self.can_spare(host);
+                let flipped = self.hosts[host].disk.flip(&mut self.dice.faults, log);
                 self.note(Some(host), format_args!("bits flip in {}", flipped.as_deref().unwrap_or("nothing")));
                 self.mend_after(back, Repair::Start { host });
             }
@@ -191,6 +192,15 @@ impl World<'_> {
             }
             Fault::Workload { host } => self.break_workload(host),
         }
+    }
+
+    /// Whether a host's vote can be missing for a whole height: with those of villains and of others whose logs are damaged
+    /// it has to stay below a third, or that height is never decided. No rule can mend that: who may have voted and does
+    /// not know how must be silent.
+    fn can_spare(&self, host: usize) -> bool {
+        let lost = |other: &usize| self.hosts[*other].villain.is_some() || self.hosts[*other].disk.log_is_damaged();
+        let others = (0..self.validators).filter(|other| *other != host).filter(lost).count();
+        host >= self.validators || (others + 1) * 3 < self.validators
     }
 
     fn wall(&mut self, walls: Vec<(usize, usize)>, lasts: Millis) {
