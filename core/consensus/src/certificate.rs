@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use grange_types::{BlockId, Height, NetworkId, PeerId, Signature, Wire, limits};
+use grange_types::{BlockId, Height, NetworkId, PeerId, Signature, SignedVote, Vote, VoteKind, Wire, limits};
 use serde::{Deserialize, Serialize};
 
-use crate::message::{SignedVote, Vote, VoteKind};
 use crate::validators::ValidatorSet;
 
 /// One validator's signature under what a certificate says.

@@ -5,12 +5,13 @@
 
 use core::fmt;
 
-use grange_types::{BlockId, Height, PeerId, SecretKey, Signature};
+use grange_types::{
+    BlockId, Height, PeerId, Proposal, SecretKey, Signature, SignedProposal, SignedVote, Vote, VoteKind,
+};
 use malachitebft_core_consensus::{Effect, Error, Input, Resume, State};
 use malachitebft_core_types::{self as bft, NilOrVal, Round, SignedMessage, VoteType};
 
 use crate::certificate::{Certificate, PolkaCertificate, RoundCertificate, RoundSeal, Seal};
-use crate::message::{Proposal, SignedProposal, SignedVote, Vote, VoteKind};
 use crate::validators::{Member, ValidatorSet};
 
 /// The choice of types.

@@ -1,9 +1,8 @@
 //! What the world tells the machine, and what the machine asks of it.
 
-use grange_types::{BlockId, DecodeError, Height, Millis, NetworkId, PeerId, SecretKey, Time};
+use grange_types::{BlockId, DecodeError, Equivocation, Height, Millis, NetworkId, PeerId, SecretKey, Time, VoteKind};
 
 use crate::certificate::Certificate;
-use crate::message::{SignedProposal, SignedVote, VoteKind};
 use crate::timers::Timeouts;
 use crate::validators::ValidatorSet;
 
@@ -162,15 +161,6 @@ pub enum Action {
         /// The two statements.
         proof: Box<Equivocation>,
     },
-}
-
-/// Two statements of one validator for the same round that contradict each other.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Equivocation {
-    /// Two votes of one kind.
-    Votes(SignedVote, SignedVote),
-    /// Two proposals.
-    Proposals(SignedProposal, SignedProposal),
 }
 
 /// Why a machine has stopped taking part in a height; the height after it may go well again.

@@ -4,7 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use grange_types::{BlockId, Height, Millis, NetworkId, PeerId, Record, SecretKey, Signature, Time, Wire};
+use grange_types::{
+    BlockId, Equivocation, Height, Millis, NetworkId, PeerId, Proposal, Record, SecretKey, Signature, SignedProposal,
+    SignedVote, Time, Vote, VoteKind, Wire,
+};
 use malachitebft_core_consensus::{
     ConsensusMsg, LivenessMsg, MisbehaviorEvidence, Resumable, SignedConsensusMsg, VoteExtensionError,
 };
@@ -13,9 +16,9 @@ use malachitebft_core_types::{self as bft, Timeout, TimeoutKind};
 use crate::blocks::{Blocks, Origin};
 use crate::certificate::{Certificate, verify_certificate, verify_polka, verify_round};
 use crate::chain::{self, Address, Chain, CoreEffect, CoreInput, CoreResume, number};
-use crate::event::{Action, Config, Equivocation, Fault};
+use crate::event::{Action, Config, Fault};
 use crate::journal::Entry;
-use crate::message::{Message, Proposal, SignedProposal, SignedVote, Vote, VoteKind};
+use crate::message::Message;
 use crate::timers::{Tempo, Timeouts, Timers};
 use crate::validators::ValidatorSet;
 

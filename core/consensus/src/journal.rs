@@ -3,14 +3,14 @@
 //! Replaying the entries through the core leads to the same votes, whose recorded signatures are used again. Blocks
 //! stand before the first entry that names them, so that a replay needs nobody.
 
-use grange_types::{BlockId, Height, PeerId, Record, limits};
+use grange_types::{BlockId, Height, PeerId, Record, SignedProposal, SignedVote, limits};
 use malachitebft_core_consensus::ProposedValue;
 use malachitebft_core_types::{Round, Timeout, TimeoutKind, Validity, ValueOrigin};
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::PolkaCertificate;
 use crate::chain::{self, Address, CoreInput, Value, number};
-use crate::message::{SignedProposal, SignedVote, raw};
+use crate::message::raw;
 
 /// One entry of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -39,9 +39,10 @@ mod validators;
 pub use certificate::{
     Certificate, CertificateError, PolkaCertificate, RoundCertificate, RoundSeal, Seal, verify_certificate,
 };
-pub use event::{Action, Config, Equivocation, Event, Fault};
+pub use event::{Action, Config, Event, Fault};
+pub use grange_types::vote::{Equivocation, Proposal, SignedProposal, SignedVote, Vote, VoteKind};
 pub use journal::{Entry, Step};
 pub use machine::Consensus;
-pub use message::{BLOCK_LIMIT, Message, Proposal, SignedProposal, SignedVote, Vote, VoteKind};
+pub use message::{BLOCK_LIMIT, Message};
 pub use timers::Timeouts;
 pub use validators::{Quorum, Validator, ValidatorSet};

@@ -1,6 +1,6 @@
-//! What validators say to one another, and how it is signed.
+//! What validators say to one another.
 
-use grange_types::{BlockId, Height, KeyError, NetworkId, PeerId, PublicKey, SecretKey, Signature, Wire, limits};
+use grange_types::{BlockId, Height, SignedProposal, SignedVote, Wire, limits};
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::{PolkaCertificate, RoundCertificate};
@@ -10,63 +10,6 @@ pub const BLOCK_LIMIT: usize = limits::MESSAGE_BYTES - 512;
 
 /// The highest round anybody can speak of. Rounds take longer and longer, so that none comes near.
 pub(crate) const ROUND_LIMIT: u32 = 1 << 20;
-
-/// The two votes of a round.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum VoteKind {
-    /// This block (or none) was seen as valid in this round.
-    Prevote,
-    /// Two thirds prevoted this block (or none of them may win) in this round.
-    Precommit,
-}
-
-/// A vote; what is signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Vote {
-    /// Which of the two votes.
-    pub kind: VoteKind,
-    /// The height it is for.
-    pub height: Height,
-    /// The round it is for.
-    pub round: u32,
-    /// The block, or none.
-    pub block: Option<BlockId>,
-    /// Who votes.
-    pub validator: PeerId,
-}
-
-/// A vote with its signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SignedVote {
-    /// The vote.
-    pub vote: Vote,
-    /// Its validator's signature.
-    pub signature: Signature,
-}
-
-/// A proposal; what is signed. The block travels beside it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Proposal {
-    /// The height it is for.
-    pub height: Height,
-    /// The round it is for.
-    pub round: u32,
-    /// The block.
-    pub block: BlockId,
-    /// The earlier round in which two thirds prevoted this block, if that is why it is proposed.
-    pub polka_round: Option<u32>,
-    /// Who proposes.
-    pub proposer: PeerId,
-}
-
-/// A proposal with its signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SignedProposal {
-    /// The proposal.
-    pub proposal: Proposal,
-    /// Its proposer's signature.
-    pub signature: Signature,
-}
 
 /// What one validator sends to another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,45 +40,9 @@ pub enum Message {
     },
 }
 
-impl Wire for Vote {
-    const NAME: &'static str = "consensus-vote";
-    const LIMIT: usize = 128;
-}
-
-impl Wire for Proposal {
-    const NAME: &'static str = "consensus-proposal";
-    const LIMIT: usize = 128;
-}
-
 impl Wire for Message {
     const NAME: &'static str = "consensus-message";
     const LIMIT: usize = limits::MESSAGE_BYTES;
-}
-
-impl SignedVote {
-    /// Signs a vote; the caller makes sure that it contradicts no earlier one.
-    #[must_use]
-    pub fn seal(network: NetworkId, key: &SecretKey, vote: Vote) -> Self {
-        Self { vote, signature: key.sign(&signed_bytes(network, &vote)) }
-    }
-
-    /// Whether the signature is its validator's, in this network.
-    pub fn verify(&self, network: NetworkId) -> Result<(), KeyError> {
-        PublicKey::from(self.vote.validator).verify(&signed_bytes(network, &self.vote), &self.signature)
-    }
-}
-
-impl SignedProposal {
-    /// Signs a proposal; the caller makes sure that it contradicts no earlier one.
-    #[must_use]
-    pub fn seal(network: NetworkId, key: &SecretKey, proposal: Proposal) -> Self {
-        Self { proposal, signature: key.sign(&signed_bytes(network, &proposal)) }
-    }
-
-    /// Whether the signature is its proposer's, in this network.
-    pub fn verify(&self, network: NetworkId) -> Result<(), KeyError> {
-        PublicKey::from(self.proposal.proposer).verify(&signed_bytes(network, &self.proposal), &self.signature)
-    }
 }
 
 impl Message {
@@ -167,18 +74,6 @@ impl Message {
 /// The id of a block: BLAKE3 over its bytes.
 pub(crate) fn block_id(block: &[u8]) -> BlockId {
     BlockId(*blake3::hash(block).as_bytes())
-}
-
-/// The bytes under a signature: `"grange/1/" NAME 0 network` and the canonical encoding.
-///
-/// No expiry stands in them: a vote counts for its height and round for ever.
-fn signed_bytes<T: Wire>(network: NetworkId, statement: &T) -> Vec<u8> {
-    let mut bytes = b"grange/1/".to_vec();
-    bytes.extend_from_slice(T::NAME.as_bytes());
-    bytes.push(0);
-    bytes.extend_from_slice(network.as_bytes());
-    bytes.extend_from_slice(&statement.encode());
-    bytes
 }
 
 /// Bytes in one piece. The encoding is that of `Vec<u8>`, but a block of a megabyte is copied, not walked through.

@@ -41,16 +41,6 @@ fn polka() -> PolkaCertificate {
 }
 
 #[test]
-fn votes() {
-    check_golden(&vote(), include_str!("../golden/consensus-vote.hex"));
-}
-
-#[test]
-fn proposals() {
-    check_golden(&proposal(), include_str!("../golden/consensus-proposal.hex"));
-}
-
-#[test]
 fn certificates() {
     let signatures = vec![
         Seal { validator: PeerId([0x44; 32]), signature: Signature([0x55; 64]) },

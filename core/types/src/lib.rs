@@ -26,6 +26,7 @@ mod signature;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 pub mod unit;
+pub mod vote;
 pub mod work;
 
 pub use amount::{Amount, AmountError, ParseAmountError};
@@ -38,4 +39,5 @@ pub use manifest::{HealthCheck, Manifest, On, Placement, Service, SiteFile, Site
 pub use plant::{Plant, is_sown};
 pub use price::{Isolation, Kind, OfferDelta, PriceSheet, Prices, Region, Resources, Sku, UsageLine};
 pub use unit::{ByteCount, Height, Millis, Time};
+pub use vote::{Equivocation, EquivocationError, Proposal, SignedProposal, SignedVote, Vote, VoteKind};
 pub use work::Work;

@@ -193,3 +193,58 @@ fn a_region_lies_in_its_prefixes() {
     assert!(!region("eu").lies_in(&region("eu-be")));
     assert!(Region::try_from("EU".to_string()).is_err());
 }
+
+fn vote() -> Vote {
+    Vote {
+        kind: VoteKind::Precommit,
+        height: Height(300),
+        round: 2,
+        block: Some(BlockId([0x33; 32])),
+        validator: SecretKey::from_bytes(&[0x22; 32]).public().peer(),
+    }
+}
+
+fn proposal() -> Proposal {
+    Proposal {
+        height: Height(300),
+        round: 2,
+        block: BlockId([0x33; 32]),
+        polka_round: Some(1),
+        proposer: SecretKey::from_bytes(&[0x22; 32]).public().peer(),
+    }
+}
+
+#[test]
+fn votes_and_proposals() {
+    check_golden(&vote(), include_str!("../golden/consensus-vote.hex"));
+    check_golden(&proposal(), include_str!("../golden/consensus-proposal.hex"));
+}
+
+#[test]
+fn two_votes_for_one_place_are_a_lie_and_all_else_is_none() {
+    let (network, key) = (NetworkId([0x11; 32]), SecretKey::from_bytes(&[0x22; 32]));
+    let votes = |other: Vote| {
+        let proof =
+            Equivocation::Votes(SignedVote::seal(network, &key, vote()), SignedVote::seal(network, &key, other));
+        proof.check().and_then(|()| proof.verify(network))
+    };
+    assert_eq!(votes(Vote { block: None, ..vote() }), Ok(()));
+    assert_eq!(votes(Vote { block: Some(BlockId([1; 32])), ..vote() }), Ok(()));
+    assert_eq!(votes(vote()), Err(EquivocationError::Same));
+    for apart in [
+        Vote { height: Height(301), block: None, ..vote() },
+        Vote { round: 3, block: None, ..vote() },
+        Vote { kind: VoteKind::Prevote, block: None, ..vote() },
+        Vote { validator: PeerId([1; 32]), block: None, ..vote() },
+    ] {
+        assert_eq!(votes(apart), Err(EquivocationError::Apart));
+    }
+    let signed = |block| SignedProposal::seal(network, &key, Proposal { block: BlockId([block; 32]), ..proposal() });
+    let proof = Equivocation::Proposals(signed(1), signed(2));
+    assert_eq!(proof.check().and_then(|()| proof.verify(network)), Ok(()));
+    assert_eq!((proof.validator(), proof.height()), (key.public().peer(), Height(300)));
+    assert!(matches!(proof.verify(NetworkId([9; 32])), Err(EquivocationError::Signature(_))), "another network's");
+    let forged = SignedProposal { signature: Signature([1; 64]), ..signed(2) };
+    let proof = Equivocation::Proposals(signed(1), forged);
+    assert!(matches!(proof.verify(network), Err(EquivocationError::Signature(_))));
+}

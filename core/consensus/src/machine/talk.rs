@@ -1,6 +1,6 @@
 //! What comes from peers and from the host while a height runs, and what peers are told again.
 
-use grange_types::{BlockId, Height, PeerId, Wire};
+use grange_types::{BlockId, Height, PeerId, SignedProposal, SignedVote, Wire};
 use malachitebft_core_consensus::LocallyProposedValue;
 use malachitebft_core_types::{Round, Threshold, Timeout, TimeoutKind, VoteType};
 
@@ -11,7 +11,7 @@ use crate::chain::{self, Address, CoreInput, Value};
 use crate::event::{Action, Fault};
 use crate::host::Wanted;
 use crate::journal::judged;
-use crate::message::{BLOCK_LIMIT, Message, ROUND_LIMIT, SignedProposal, SignedVote, block_id};
+use crate::message::{BLOCK_LIMIT, Message, ROUND_LIMIT, block_id};
 
 impl Consensus {
     /// Takes bytes from a peer; what is no message of a height that matters is dropped.
