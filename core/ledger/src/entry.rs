@@ -173,17 +173,33 @@ pub struct Operator {
     pub release: Time,
     /// Its registered nodes.
     pub nodes: u32,
+    /// The key that it voted with before the present one, or before it left.
+    pub former: Option<FormerKey>,
+    /// Whether it was shown to have signed two statements for one place: its bond never comes back, and it never votes
+    /// again.
+    pub frozen: bool,
+}
+
+/// A consensus key that votes no more, and whose votes are still answered for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerKey {
+    /// The key.
+    pub key: PublicKey,
+    /// Until when, in ledger time: as long as a bond stays locked.
+    pub until: Time,
 }
 
 impl Operator {
     /// When the sweep has something to do for it.
     pub(crate) fn due(&self) -> Option<Time> {
-        (!self.unbonding.is_zero()).then_some(self.release)
+        let release = (!self.unbonding.is_zero()).then_some(self.release);
+        let forget = self.former.map(|former| former.until);
+        release.into_iter().chain(forget).min().filter(|_| !self.frozen)
     }
 
     /// Whether the entry says nothing that its absence would not.
     pub(crate) fn is_empty(&self) -> bool {
-        self.bond.is_zero() && self.unbonding.is_zero() && self.nodes == 0
+        self.bond.is_zero() && self.unbonding.is_zero() && self.nodes == 0 && self.former.is_none() && !self.frozen
     }
 }
 

@@ -158,6 +158,15 @@ impl Ledger {
         Ok(id)
     }
 
+    /// Whether a transaction's envelope counts at `now` and every signature is good, its own and those inside it, whatever
+    /// the state says of the rest: for one that builds on another which is not in a block yet, or that a peer passes on.
+    pub fn verify(&self, transaction: &Signed<Transaction>, now: Time) -> Result<TxId, Rejection> {
+        let (id, message) = identify(transaction)?;
+        let execution = Execution::begin(&self.state, self.network, self.time, self.after_head(now));
+        execution.check_signatures(&Trial { id, transaction, unverified: Some(&message) })?;
+        Ok(id)
+    }
+
     /// Whether a transaction that passed [`Ledger::check`] before would still apply if it were the next one, at `now`.
     /// No signature is verified again.
     pub fn recheck(&self, id: TxId, transaction: &Signed<Transaction>, now: Time) -> Result<(), Rejection> {
@@ -167,7 +176,7 @@ impl Ledger {
 
     /// Makes a block of those candidates that apply, in their order, within the limits of a block.
     ///
-    /// Candidates have passed [`Ledger::check`]: no signature is verified again. `time` is the proposer's clock;
+    /// Candidates have passed [`Ledger::check`] or [`Ledger::verify`]: no signature is verified again. `time` is the proposer's clock;
     /// if that is not after the head, the block is one millisecond after the head.
     ///
     /// Fails only if the ledger itself is wrong ([`BlockError::Unbalanced`]).

@@ -79,9 +79,9 @@ mod view;
 
 pub use block::{Block, BlockError, BlockHeader, CLOCK_TOLERANCE, ClockError, VERSION, clock_rule};
 pub use entry::{
-    AccountEntry, Chain, Change, Deployment, DeploymentState, Entry, KeySet, KeySetError, LEASES_PER_DEPLOYMENT, Lease,
-    LeaseState, Mark, NAMES_PER_DEPLOYMENT, NODES_PER_OPERATOR, NameEntry, Operator, SeenDigest, Slot, Spent, StateKey,
-    Validator,
+    AccountEntry, Chain, Change, Deployment, DeploymentState, Entry, FormerKey, KeySet, KeySetError,
+    LEASES_PER_DEPLOYMENT, Lease, LeaseState, Mark, NAMES_PER_DEPLOYMENT, NODES_PER_OPERATOR, NameEntry, Operator,
+    SeenDigest, Slot, Spent, StateKey, Validator,
 };
 pub use genesis::{Bootstrap, Genesis, GenesisAccount, GenesisError, HOME_RELAYS, NodeEntry, Parameters};
 pub use ledger::{CommitError, Committed, Ledger, Prepared};

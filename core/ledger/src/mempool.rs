@@ -47,7 +47,8 @@ pub enum MempoolError {
     },
 }
 
-/// Transactions in the order of their arrival. Holds only what passed [`Ledger::check`].
+/// Transactions in the order of their arrival. Holds only what passed [`Ledger::check`] or [`Ledger::verify`]: blocks
+/// made of it are not verified again.
 #[derive(Debug, Default)]
 pub struct Mempool {
     waiting: BTreeMap<u64, (TxId, Signed<Transaction>)>,
@@ -64,7 +65,7 @@ impl Mempool {
         Self::default()
     }
 
-    /// Lets a transaction wait. `id` is what [`Ledger::check`] gave for exactly this envelope.
+    /// Lets a transaction wait. `id` is what [`Ledger::check`] or [`Ledger::verify`] gave for exactly this envelope.
     pub fn insert(
         &mut self,
         id: TxId,

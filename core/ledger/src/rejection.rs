@@ -1,7 +1,8 @@
 //! Why a transaction does not apply: one variant for each reason, with what a sentence and a remedy need.
 
 use grange_types::{
-    AccountId, Amount, DeploymentId, EnvelopeError, Isolation, LeaseId, Millis, PeerId, PublicKey, Time, TxId, limits,
+    AccountId, Amount, DeploymentId, EnvelopeError, EquivocationError, Isolation, LeaseId, Millis, PeerId, PublicKey,
+    Time, TxId, limits,
 };
 
 use crate::entry::{KeySetError, LEASES_PER_DEPLOYMENT, NAMES_PER_DEPLOYMENT, NODES_PER_OPERATOR};
@@ -210,6 +211,31 @@ pub enum Rejection {
         /// The account.
         account: AccountId,
     },
+    /// A consensus key is answered for as long as a bond stays locked, and only one at a time.
+    #[error("account {account} changed its consensus key before; it may do so again at {until}")]
+    KeyChangedBefore {
+        /// The account.
+        account: AccountId,
+        /// When the former key is forgotten, in ledger time.
+        until: Time,
+    },
+    /// The account was shown to have signed two statements for one place.
+    #[error("account {account} has voted against itself: its bond is locked for good and it never votes again")]
+    Frozen {
+        /// The account.
+        account: AccountId,
+    },
+    /// The proof is of a key that the accused does not answer for.
+    #[error("account {accused} does not answer for the consensus key of {}", .validator.short())]
+    NotItsKey {
+        /// Who is accused.
+        accused: AccountId,
+        /// Whose statements they are.
+        validator: PeerId,
+    },
+    /// The proof proves nothing.
+    #[error("the proof does not show that a validator voted against itself")]
+    NoProof(#[source] EquivocationError),
     /// A power above the largest.
     #[error("a validator's power is at most {}", crate::entry::Validator::MAX_POWER)]
     PowerTooHigh,
@@ -468,17 +494,20 @@ impl Rejection {
             | Self::QuoteSigner { .. }
             | Self::ProviderNotRegistered { .. }
             | Self::ReceiptByOperator { .. }
-            | Self::ReceiptSigner { .. } => RejectionKind::Denied,
+            | Self::ReceiptSigner { .. }
+            | Self::Frozen { .. } => RejectionKind::Denied,
             Self::UnknownNode { .. }
             | Self::UnknownValidator { .. }
             | Self::UnknownDeployment { .. }
             | Self::UnknownName { .. }
             | Self::UnknownSlot { .. }
-            | Self::UnknownLease { .. } => RejectionKind::NotFound,
+            | Self::UnknownLease { .. }
+            | Self::NotItsKey { .. } => RejectionKind::NotFound,
             Self::Replayed { .. }
             | Self::NodeTaken { .. }
             | Self::LastValidator { .. }
             | Self::ValidatorKeyTaken { .. }
+            | Self::KeyChangedBefore { .. }
             | Self::DeploymentClosed { .. }
             | Self::NameTaken { .. }
             | Self::GenerationStale { .. }
@@ -508,6 +537,7 @@ impl Rejection {
             | Self::Keys(_)
             | Self::NodeInvalid { .. }
             | Self::PowerTooHigh
+            | Self::NoProof(_)
             | Self::SlotsInvalid
             | Self::DelegatesInvalid
             | Self::NameInvalid { .. }

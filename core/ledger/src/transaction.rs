@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use grange_types::{
-    AccountId, Amount, BlobId, DeploymentId, KeyGrant, LeaseId, PublicKey, Quote, Receipt, Signed, SlotSpec, Wire,
-    limits,
+    AccountId, Amount, BlobId, DeploymentId, Equivocation, KeyGrant, LeaseId, PublicKey, Quote, Receipt, Signed,
+    SlotSpec, Wire, limits,
 };
 use serde::{Deserialize, Serialize};
 
@@ -146,6 +146,14 @@ pub enum Action {
         /// The name.
         name: String,
     },
+    /// Shows that a validator signed two statements for one place. It loses its vote, and its bond stays locked for good.
+    /// Whoever may act for an account; the proof's own signatures count.
+    Accuse {
+        /// The account that answers for the validator.
+        accused: AccountId,
+        /// The two statements.
+        proof: Box<Equivocation>,
+    },
 }
 
 impl Action {
@@ -170,6 +178,7 @@ impl Action {
             Self::Settle { .. } => "settle",
             Self::ClaimName { .. } => "claim-name",
             Self::ReleaseName { .. } => "release-name",
+            Self::Accuse { .. } => "accuse",
         }
     }
 }

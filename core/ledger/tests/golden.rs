@@ -5,15 +5,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use grange_ledger::{
-    AccountEntry, Action, Block, BlockHeader, Bootstrap, Chain, Delegate, Deployment, DeploymentState, Entry, Genesis,
-    GenesisAccount, KeySet, KeyStatement, Lease, LeaseState, Mark, NameEntry, NodeEntry, Operator, Parameters, Purpose,
-    SeenDigest, Slot, SnapshotChunk, SnapshotHead, Spent, StateKey, StateProof, Step, Transaction, Validator, Verb,
+    AccountEntry, Action, Block, BlockHeader, Bootstrap, Chain, Delegate, Deployment, DeploymentState, Entry,
+    FormerKey, Genesis, GenesisAccount, KeySet, KeyStatement, Lease, LeaseState, Mark, NameEntry, NodeEntry, Operator,
+    Parameters, Purpose, SeenDigest, Slot, SnapshotChunk, SnapshotHead, Spent, StateKey, StateProof, Step, Transaction,
+    Validator, Verb,
 };
 use grange_types::codec::check_golden;
 use grange_types::{
-    AccountId, Amount, BlobId, BlockId, ByteCount, Counters, DeploymentId, Height, Isolation, KeyGrant, Kind, LeaseId,
-    LeaseTerms, Millis, NetworkId, PeerId, Prices, PublicKey, Quote, Receipt, Resources, Role, Signature, Signed,
-    SlotSpec, StateRoot, Time, TxId,
+    AccountId, Amount, BlobId, BlockId, ByteCount, Counters, DeploymentId, Equivocation, Height, Isolation, KeyGrant,
+    Kind, LeaseId, LeaseTerms, Millis, NetworkId, PeerId, Prices, PublicKey, Quote, Receipt, Resources, Role,
+    Signature, Signed, SignedVote, SlotSpec, StateRoot, Time, TxId, Vote, VoteKind,
 };
 
 const fn account(byte: u8) -> AccountId {
@@ -78,6 +79,15 @@ fn statement(purpose: Purpose) -> KeyStatement {
     KeyStatement { account: account(6), purpose }
 }
 
+/// Two votes for one place.
+fn proof() -> Equivocation {
+    let vote = |block| {
+        let (validator, signature) = (PeerId([1; 32]), Signature([7; 64]));
+        SignedVote { vote: Vote { kind: VoteKind::Prevote, height: Height(5), round: 1, block, validator }, signature }
+    };
+    Equivocation::Votes(vote(None), vote(Some(BlockId([2; 32]))))
+}
+
 /// Every action once, so that the order of the variants is frozen too.
 fn actions() -> Vec<Action> {
     let (deployment, lease) = (DeploymentId([9; 32]), LeaseId([10; 32]));
@@ -113,6 +123,7 @@ fn actions() -> Vec<Action> {
         Action::Settle { receipt: Box::new(signed(receipt)) },
         Action::ClaimName { name: "app".into(), deployment },
         Action::ReleaseName { name: "app".into() },
+        Action::Accuse { accused: account(6), proof: Box::new(proof()) },
     ]
 }
 
@@ -171,7 +182,9 @@ fn deployment(state: DeploymentState) -> Deployment {
 fn entries() -> Vec<Entry> {
     let spent = BTreeMap::from([(PublicKey([1; 32]), Spent { day: 20_000, amount: Amount(1) })]);
     let keys = Some(Box::new(KeySet { keys: grants(), spent }));
-    let operator = Operator { bond: Amount(1), unbonding: Amount(2), release: Time(3), nodes: 4 };
+    let former = Some(FormerKey { key: PublicKey([1; 32]), until: Time(5) });
+    let operator =
+        Operator { bond: Amount(1), unbonding: Amount(2), release: Time(3), nodes: 4, former, frozen: false };
     vec![
         Entry::Parameters(parameters()),
         Entry::Chain(Chain { offset: Millis(5), treasury: Amount(6) }),

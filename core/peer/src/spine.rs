@@ -134,11 +134,9 @@ impl Spine {
     pub(crate) fn submit(&mut self, ctx: &mut Context, submission: Submission) {
         let Submission { transaction, purpose } = submission;
         // Deeds that build on one another (open a deployment, lease its slot, close it again) come in one go; the later
-        // cannot apply to the present state, so only its envelope is judged before it is in a block.
+        // cannot apply to the present state, so only its signatures are judged before it is in a block.
         let checked = match purpose {
-            Purpose::Deploy(_) | Purpose::Undo(_) => {
-                transaction.open(ctx.network, self.ledger.time()).map_err(Rejection::Envelope)
-            }
+            Purpose::Deploy(_) | Purpose::Undo(_) => self.ledger.verify(&transaction, ctx.now),
             _ => self.ledger.check(&transaction, ctx.now),
         };
         match checked {
@@ -174,10 +172,11 @@ impl Spine {
         let mut fresh = Vec::new();
         let mut news = false;
         for transaction in batch.transactions {
-            let Ok(id) = transaction.open(ctx.network, self.ledger.time()) else { continue };
-            if self.mempool.contains(&id) {
+            if self.mempool.contains(&transaction.id()) {
                 continue;
             }
+            // What waits here is not verified again, neither in blocks of ours nor of others.
+            let Ok(id) = self.ledger.verify(&transaction, ctx.now) else { continue };
             self.keep(ctx, id, &transaction);
             news = true;
             if pass_on {

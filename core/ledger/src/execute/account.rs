@@ -64,6 +64,9 @@ impl Execution<'_> {
         if amount.is_zero() {
             return Err(Rejection::ZeroAmount);
         }
+        if self.is_frozen(account) {
+            return Err(Rejection::Frozen { account });
+        }
         let release = self.now.after(self.state.parameters.unbonding);
         self.post(Book::Bond(account), Book::Unbonding(account), amount)?;
         let needed = self.needed_bond(account);
@@ -84,12 +87,16 @@ impl Execution<'_> {
         for_nodes.max(parameters.power_bond.scaled(u128::from(power), 1))
     }
 
-    /// Gives back a bond whose time has come.
+    /// Gives back a bond whose time has come, and forgets a key that is not answered for any more.
     pub(super) fn return_bond(&mut self, account: AccountId) -> Result<(), Rejection> {
-        let amount = match self.operators.get(&account) {
-            Some(operator) if operator.release <= self.now => operator.unbonding,
-            _ => Amount::ZERO,
+        let now = self.now;
+        let Some(operator) = self.operators.get_mut(&account).filter(|operator| !operator.frozen) else {
+            return Ok(());
         };
-        self.post(Book::Unbonding(account), Book::Balance(account), amount)
+        operator.former = operator.former.filter(|former| former.until > now);
+        let amount = if operator.release <= now { operator.unbonding } else { Amount::ZERO };
+        self.post(Book::Unbonding(account), Book::Balance(account), amount)?;
+        self.prune(Book::Unbonding(account));
+        Ok(())
     }
 }

@@ -14,6 +14,7 @@ mod layer;
 mod lease;
 mod node;
 mod settle;
+mod validator;
 
 use std::collections::BTreeSet;
 
@@ -236,6 +237,33 @@ impl<'a> Execution<'a> {
         envelope.signer.verify(message, &envelope.signature).map_err(refused)
     }
 
+    /// Whether the envelope counts, and every envelope and proof inside it.
+    pub(crate) fn check_signatures(&self, trial: &Trial<'_>) -> Result<(), Rejection> {
+        self.check_envelope(trial)?;
+        match &trial.transaction.body.action {
+            Action::RegisterNode { consent, .. } => self.open_inner(trial, "statement", consent),
+            // Who leaves needs no word of the key, and may put anything in its place.
+            Action::SetValidator { power, consent, .. } if *power > 0 => self.open_inner(trial, "statement", consent),
+            Action::OpenLease { quote, .. } => self.open_inner(trial, "quote", quote),
+            Action::Settle { receipt } => self.open_inner(trial, "receipt", receipt),
+            Action::Accuse { proof, .. } => proof.verify(self.network).map_err(Rejection::NoProof),
+            Action::SetValidator { .. }
+            | Action::Transfer { .. }
+            | Action::SetKeys { .. }
+            | Action::RemoveNode { .. }
+            | Action::Bond { .. }
+            | Action::Unbond { .. }
+            | Action::OpenDeployment { .. }
+            | Action::UpdateDeployment { .. }
+            | Action::FundDeployment { .. }
+            | Action::CloseDeployment { .. }
+            | Action::CloseLease { .. }
+            | Action::RenewLease { .. }
+            | Action::ClaimName { .. }
+            | Action::ReleaseName { .. } => Ok(()),
+        }
+    }
+
     /// Checks an envelope inside a transaction.
     fn open_inner<T: Wire>(&self, trial: &Trial<'_>, what: &'static str, inner: &Signed<T>) -> Result<(), Rejection> {
         let wrong = |source| Rejection::Inner { what, source };
@@ -276,6 +304,7 @@ impl<'a> Execution<'a> {
             Action::Settle { receipt } => self.settle(trial, receipt),
             Action::ClaimName { name, deployment } => self.claim_name(trial, name, *deployment),
             Action::ReleaseName { name } => self.release_name(trial, name),
+            Action::Accuse { accused, proof } => self.accuse(trial, *accused, proof),
         }
     }
 

@@ -3,7 +3,9 @@
 use grange_ledger::{
     Action, Change, Genesis, GenesisError, Ledger, NodeEntry, Parameters, Purpose, Rejection, Validator,
 };
-use grange_types::{Amount, KeyGrant, Millis, Role, Time, Wire};
+use grange_types::{
+    Amount, BlockId, Equivocation, Height, KeyGrant, Millis, Role, SignedVote, Time, Vote, VoteKind, Wire,
+};
 
 use crate::world::{World, account, credits, genesis, key, node};
 
@@ -126,6 +128,113 @@ fn validators_change_with_the_block_and_never_vanish() {
     world.wait(Millis::seconds(1));
     let total: u64 = world.ledger.view().validators().iter().map(|validator| validator.power).sum();
     assert_eq!(total, 9);
+}
+
+/// Two votes of a key for one place: of one block, and of none.
+fn lie(world: &World, name: &str, height: u64) -> Box<Equivocation> {
+    let network = world.ledger.network();
+    let vote = |block| {
+        let (height, validator) = (Height(height), key(name).public().peer());
+        SignedVote::seal(network, &key(name), Vote { kind: VoteKind::Precommit, height, round: 2, block, validator })
+    };
+    Box::new(Equivocation::Votes(vote(None), vote(Some(BlockId([1; 32])))))
+}
+
+/// A network in which bob votes beside north, with a bond.
+fn two_voters() -> World {
+    let parameters = Parameters { power_bond: Amount::CREDIT, ..Parameters::dev() };
+    let mut world = World::with(genesis(parameters));
+    world.act("bob", Action::Bond { amount: Amount::credits(9) }).unwrap();
+    vote(&mut world, "bob", "bob.votes", 9).unwrap();
+    world.wait(Millis::seconds(1));
+    world
+}
+
+#[test]
+fn who_votes_against_himself_votes_no_more_and_gets_no_bond_back() {
+    let mut world = two_voters();
+    let accused = account("bob");
+    world.act("bob", Action::Unbond { amount: Amount::ZERO }).unwrap_err();
+    let proof = lie(&world, "bob.votes", 7);
+    world.act("alice", Action::Accuse { accused, proof: proof.clone() }).unwrap();
+    world.wait(Millis::seconds(1));
+    assert_eq!(world.ledger.view().validators().len(), 1, "it votes no more");
+    let frozen = Err(Rejection::Frozen { account: accused });
+    assert_eq!(world.act("alice", Action::Accuse { accused, proof }).map(drop), frozen, "once is enough");
+    assert_eq!(world.act("bob", Action::Unbond { amount: Amount::CREDIT }).map(drop), frozen);
+    assert_eq!(vote(&mut world, "bob", "bob.again", 1), frozen);
+    for _ in 0..3 {
+        world.wait(Millis::HOUR);
+    }
+    let operator = world.ledger.view().operator(accused).unwrap();
+    assert_eq!((operator.bond, operator.frozen), (Amount::credits(9), true), "for good");
+}
+
+#[test]
+fn a_bond_on_its_way_back_and_a_former_key_are_answered_with() {
+    let mut world = two_voters();
+    let accused = account("bob");
+    vote(&mut world, "bob", "bob.votes", 0).unwrap();
+    world.act("bob", Action::Unbond { amount: Amount::credits(9) }).unwrap();
+    world.wait(Millis::minutes(59));
+    let proof = lie(&world, "bob.votes", 7);
+    world.act("alice", Action::Accuse { accused, proof: proof.clone() }).unwrap();
+    world.wait(Millis::HOUR);
+    world.wait(Millis::HOUR);
+    assert_eq!(world.ledger.view().balance(accused), Amount::credits(991), "what was on its way stays too");
+
+    // After that time nobody answers for the key any more, and the bond was back.
+    let mut world = two_voters();
+    vote(&mut world, "bob", "bob.votes", 0).unwrap();
+    world.act("bob", Action::Unbond { amount: Amount::credits(9) }).unwrap();
+    world.wait(Millis::HOUR);
+    world.commit();
+    let validator = key("bob.votes").public().peer();
+    assert_eq!(
+        world.act("alice", Action::Accuse { accused, proof }).map(drop),
+        Err(Rejection::NotItsKey { accused, validator })
+    );
+    assert_eq!(world.ledger.view().balance(accused), Amount::credits(1_000));
+    assert_eq!(world.ledger.view().operator(accused), None);
+}
+
+#[test]
+fn a_key_is_changed_once_in_the_time_that_a_bond_stays_locked() {
+    let mut world = two_voters();
+    vote(&mut world, "bob", "bob.second", 9).unwrap();
+    assert!(matches!(vote(&mut world, "bob", "bob.third", 9), Err(Rejection::KeyChangedBefore { .. })));
+    assert!(matches!(vote(&mut world, "bob", "bob.second", 0), Err(Rejection::KeyChangedBefore { .. })));
+    vote(&mut world, "bob", "bob.second", 3).unwrap();
+    world.wait(Millis::minutes(61));
+    vote(&mut world, "bob", "bob.third", 3).unwrap();
+}
+
+#[test]
+fn a_false_accusation_is_refused() {
+    let mut world = two_voters();
+    let (accused, network) = (account("bob"), world.ledger.network());
+    let Equivocation::Votes(one, other) = *lie(&world, "bob.votes", 7) else { panic!("no votes") };
+    let accuse = |world: &mut World, proof| world.act("alice", Action::Accuse { accused, proof: Box::new(proof) });
+    let later = SignedVote::seal(network, &key("bob.votes"), Vote { round: 3, ..other.vote });
+    let forged = SignedVote { vote: other.vote, ..one };
+    for (proof, reason) in [(Equivocation::Votes(one, one), "the same"), (Equivocation::Votes(one, later), "one place")]
+    {
+        match accuse(&mut world, proof).unwrap_err() {
+            Rejection::NoProof(error) => assert!(error.to_string().contains(reason), "{error}"),
+            rejection => panic!("{rejection}"),
+        }
+    }
+    let forged = Box::new(Equivocation::Votes(one, forged));
+    let transaction = world.envelope("alice", "alice", Action::Accuse { accused, proof: forged });
+    for judged in [world.ledger.check(&transaction, world.time), world.ledger.verify(&transaction, world.time)] {
+        assert_eq!(judged.unwrap_err().to_string(), "the proof does not show that a validator voted against itself");
+    }
+    let stranger = *lie(&world, "bob", 7);
+    assert!(matches!(accuse(&mut world, stranger), Err(Rejection::NotItsKey { .. })));
+    let proof = lie(&world, "north.votes", 7);
+    vote(&mut world, "bob", "bob.votes", 0).unwrap();
+    let last = Err(Rejection::LastValidator { account: account("north") });
+    assert_eq!(world.act("alice", Action::Accuse { accused: account("north"), proof }).map(drop), last);
 }
 
 #[test]

@@ -203,6 +203,10 @@ impl World {
         world
     }
 
+    pub(crate) fn key(&self, index: usize) -> SecretKey {
+        self.hosts[index].config.key.clone()
+    }
+
     pub(crate) fn peer_id(&self, index: usize) -> PeerId {
         self.hosts[index].config.key.public().peer()
     }
@@ -266,7 +270,7 @@ impl World {
         self.now = self.now.after(span);
     }
 
-    fn deliver(&mut self, to: usize, after: Millis, event: Event) {
+    pub(crate) fn deliver(&mut self, to: usize, after: Millis, event: Event) {
         self.schedule(to, after, Delivery::Event(event));
     }
 

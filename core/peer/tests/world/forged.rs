@@ -1,0 +1,62 @@
+//! Transactions whose envelope is good and whose inside is forged: what no rule may take, whoever passes them on.
+
+use grange_ledger::{Action, Transaction};
+use grange_peer::{Batch, Channel, Event};
+use grange_types::{Amount, Counters, Millis, Quote, Receipt, Signed, Wire};
+
+use crate::support::{World, manifest};
+
+/// Hands a transaction to every validator, as a peer does that passes on what it was given.
+fn pass_on(world: &mut World, from: usize, action: Action) {
+    let body = Transaction { account: world.peer_id(from).account(), nonce: 1, action };
+    let network = world.peer(0).ledger().network();
+    let expires = world.peer(0).ledger().time().after(Millis::minutes(1));
+    let transaction = Signed::seal(network, &world.key(from), expires, body);
+    let bytes = Batch { transactions: vec![transaction] }.encode();
+    let from = world.peer_id(from);
+    for to in 0..4 {
+        let bytes = bytes.clone();
+        world.deliver(to, Millis(1), Event::Message { from, channel: Channel::Transactions, bytes });
+    }
+}
+
+#[test]
+fn a_receipt_that_its_payer_did_not_sign_pays_nothing() {
+    let mut world = World::new(4);
+    world.settle();
+    let done = world.deploy(0, manifest("shop", "10")).unwrap();
+    let (id, provider) = (done.leases[0].lease, world.index_of(done.leases[0].provider));
+    world.run_for(Millis::seconds(2));
+    let lease = world.peer(0).ledger().view().lease(id).cloned().unwrap();
+    let counters = Counters { served: Millis::seconds(1), requests: 90_000, ..lease.counters };
+    let amount = lease.terms.amount(&counters, Millis::seconds(2));
+    assert!(amount > lease.settled && amount > Amount::ZERO);
+    let receipt = Receipt { lease: id, generation: lease.generation, sequence: 1_000, counters, amount };
+    let network = world.peer(0).ledger().network();
+    let expires = world.peer(0).ledger().time().after(Millis::HOUR);
+    let own = Signed::seal(network, &world.key(provider), expires, receipt);
+    let forged = Signed { signer: world.key(0).public(), ..own };
+    pass_on(&mut world, provider, Action::Settle { receipt: Box::new(forged) });
+    world.run_for(Millis::seconds(5));
+    let lease = world.peer(0).ledger().view().lease(id).cloned().unwrap();
+    assert!(lease.sequence < 1_000 && lease.counters.requests == 0, "{lease:?}");
+}
+
+#[test]
+fn a_quote_that_its_provider_did_not_sign_leases_nothing() {
+    let mut world = World::new(4);
+    world.settle();
+    let done = world.deploy(0, manifest("shop", "10")).unwrap();
+    let (lease, deployment) = (done.leases[0].lease, done.id);
+    let present = world.peer(0).ledger().view().lease(lease).cloned().unwrap();
+    let (slot, generation) = (present.slot, present.generation + 1);
+    let valid_until = world.peer(0).ledger().time().after(Millis::minutes(1));
+    let quote = Quote { deployment, slot, generation, terms: present.terms.clone(), valid_until, nonce: 7 };
+    let network = world.peer(0).ledger().network();
+    let own = Signed::seal(network, &world.key(0), valid_until, quote);
+    let forged = Signed { signer: present.terms.provider.into(), ..own };
+    pass_on(&mut world, 0, Action::OpenLease { quote: Box::new(forged), replaces: Some(lease) });
+    world.run_for(Millis::seconds(5));
+    let slot = world.peer(0).ledger().view().deployment(deployment).unwrap().slots[0].clone();
+    assert_eq!((slot.lease, slot.generation), (Some(lease), 1));
+}
