@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::memory::most_during;
 use crate::mutate::{Dice, mutate};
 use crate::seeds;
 use crate::target::Target;
@@ -12,6 +13,8 @@ use crate::target::Target;
 const POOL: usize = 512;
 /// One input that takes longer is a catch of its own.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// One input that makes a target hold more at one time is a catch of its own. The longest input is a five-hundredth of it.
+const ROOM: usize = 32 << 20;
 
 /// An input under which a target fell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,11 +76,13 @@ impl Hunt {
     /// Gives a target one input; false if it fell.
     fn take(&mut self, target: &Target, input: &[u8]) -> bool {
         let began = Instant::now();
-        let caught = match catch_unwind(AssertUnwindSafe(|| (target.run)(input))) {
+        let (ended, held) = most_during(|| catch_unwind(AssertUnwindSafe(|| (target.run)(input))));
+        let caught = match ended {
             Ok(accepted) => {
                 self.accepted += u64::from(accepted);
                 let took = began.elapsed();
-                (took > PATIENCE).then(|| format!("it took {} ms", took.as_millis()))
+                let long = (took > PATIENCE).then(|| format!("it took {} ms", took.as_millis()));
+                long.or_else(|| (held > ROOM).then(|| format!("it held {} MiB", held >> 20)))
             }
             Err(panic) => Some(words(panic.as_ref())),
         };
@@ -93,7 +98,12 @@ fn words(panic: &(dyn std::any::Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Mutex, PoisonError};
+
     use super::*;
+
+    /// Memory is counted for all threads, so that one test hunts at a time.
+    static TURN: Mutex<()> = Mutex::new(());
 
     fn root() -> &'static Path {
         Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -101,6 +111,7 @@ mod tests {
 
     #[test]
     fn what_falls_over_an_input_is_caught_with_it() {
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let run = |bytes: &[u8]| {
             assert!(bytes.first() != Some(&0xff), "it begins with 255");
             bytes.len() > 3
@@ -113,7 +124,21 @@ mod tests {
     }
 
     #[test]
+    fn an_input_that_takes_too_much_memory_is_caught() {
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        // A length that is believed.
+        let run = |bytes: &[u8]| {
+            let length = bytes.first().map_or(0, |first| usize::from(*first) << 18);
+            std::hint::black_box(Vec::<u8>::with_capacity(length)).capacity() > 0
+        };
+        let target = Target { name: "none", home: "core/types", run };
+        let catch = hunt(root(), &target, Duration::from_secs(20), 1).catch.expect("a fault that any fuzzer finds");
+        assert!(usize::from(catch.input[0]) << 18 > ROOM && catch.what.ends_with("MiB"), "{catch:?}");
+    }
+
+    #[test]
     fn every_target_stands_and_comes_to_something_that_it_accepts() {
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         for target in crate::TARGETS {
             let found = hunt(root(), target, Duration::from_millis(200), 1);
             assert_eq!(found.catch, None, "{}", target.name);

@@ -9,7 +9,7 @@ use grange_types::{
     Wire,
 };
 
-use crate::machines;
+use crate::{disks, edges, machines, sites};
 
 /// Something that takes bytes from strangers.
 #[derive(Debug, Clone, Copy)]
@@ -66,10 +66,28 @@ targets! {
     "peer" in "core/peer": machines::peer,
     "compose" in "core/app": compose,
     "request" in "core/api": request,
+    "hello" in "edge/net": wire::<grange_net::fuzz::Hello>,
+    "notice" in "edge/net": wire::<grange_net::fuzz::Notice>,
+    "gossip-frame" in "edge/net": wire::<grange_net::fuzz::GossipFrame>,
+    "peer-address" in "edge/net": edges::address,
+    "frames" in "edge/net": edges::frames,
+    "stream-header" in "edge/gateway": edges::stream_header,
+    "stream-answer" in "edge/gateway": edges::stream_answer,
+    "host" in "edge/gateway": edges::host,
+    "site-request" in "edge/sandbox": sites::request,
+    "site-files" in "edge/sandbox": sites::index,
+    "wal" in "edge/disk": disks::wal,
+    "wal-mark" in "edge/disk": disks::mark,
+    "chain" in "edge/disk": disks::chain,
+    "snapshot" in "edge/disk": disks::snapshot,
+    "invitation" in "node": edges::invitation,
+    "paper-request" in "node": wire::<grange_node::fuzz::PaperRequest>,
+    "answer-line" in "node": edges::line,
+    "settings" in "node": edges::settings,
 }
 
 /// A value that is exchanged: what is decoded encodes to the very same bytes.
-fn wire<T: Wire>(bytes: &[u8]) -> bool {
+pub(crate) fn wire<T: Wire>(bytes: &[u8]) -> bool {
     let Ok(value) = T::decode(bytes) else { return false };
     assert!(value.encode() == bytes, "{} bytes decode to a {} that encodes otherwise", bytes.len(), T::NAME);
     true

@@ -17,6 +17,12 @@ mod settings;
 mod storage;
 mod workloads;
 
+/// The door for bad bytes: what a stranger's bytes go through here, for `grange-fuzz` and nobody else.
+#[doc(hidden)]
+pub mod fuzz {
+    pub use crate::papers::PaperRequest;
+}
+
 pub use clock::Clock;
 pub use found::{Founder, Invitation, InvitationError, dev_genesis};
 pub use grange_ledger::Genesis;

@@ -20,7 +20,7 @@ use crate::ingress::Ingress;
 
 /// What is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum PaperRequest {
+pub enum PaperRequest {
     /// Lines of a deployment's log.
     Logs {
         /// The deployment's name.

@@ -30,6 +30,8 @@
 mod api;
 mod backend;
 mod frame;
+#[doc(hidden)]
+pub mod fuzz;
 mod ingress;
 pub mod limits;
 mod listen;

@@ -54,6 +54,8 @@ mod error;
 mod event;
 mod exchange;
 mod frame;
+#[doc(hidden)]
+pub mod fuzz;
 mod gossip;
 mod handshake;
 mod lan;

@@ -11,7 +11,7 @@ pub(crate) const PEERS_PER_NOTICE: usize = 32;
 
 /// The first frame of every connection, both ways on a link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Hello {
+pub struct Hello {
     /// The network the speaker is in.
     pub(crate) network: NetworkId,
     /// A number drawn at the speaker's start: another one means that it was restarted.
@@ -27,7 +27,7 @@ impl Wire for Hello {
 
 /// What a peer tells another now and then over their link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Notice {
+pub struct Notice {
     /// Where the speaker can be reached now.
     pub(crate) own: PeerAddress,
     /// Some of the peers it is linked with now, at most [`PEERS_PER_NOTICE`].
@@ -42,7 +42,7 @@ impl Wire for Notice {
 /// A message of the gossip machine.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct GossipFrame(pub(crate) Message<PeerId>);
+pub struct GossipFrame(pub(crate) Message<PeerId>);
 
 impl Wire for GossipFrame {
     const NAME: &'static str = "gossip-frame";

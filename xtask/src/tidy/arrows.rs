@@ -37,7 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("grange", &["grange-types", "grange-api", "grange-app", "grange-node"]),
     ("grange-sim", PURE),
-    ("grange-fuzz", PURE),
+    ("grange-fuzz", FUZZED),
     ("xtask", &["grange-api"]),
 ];
 
@@ -47,6 +47,22 @@ const FREE: &str = "grange-bench-";
 /// The pure crates.
 const PURE: &[&str] =
     &["grange-types", "grange-ledger", "grange-consensus", "grange-market", "grange-app", "grange-api", "grange-peer"];
+
+/// What takes bytes from strangers or from a disk: all but the command line.
+const FUZZED: &[&str] = &[
+    "grange-types",
+    "grange-ledger",
+    "grange-consensus",
+    "grange-market",
+    "grange-app",
+    "grange-api",
+    "grange-peer",
+    "grange-net",
+    "grange-disk",
+    "grange-sandbox",
+    "grange-gateway",
+    "grange-node",
+];
 
 /// What touches the world, and so has no place below `edge/`.
 const WORLDLY: &[&str] = &[

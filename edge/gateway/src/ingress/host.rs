@@ -4,7 +4,7 @@ use grange_types::limits::NAME_BYTES;
 
 /// Why a Host header asks for no name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum HostError {
+pub(crate) enum HostError {
     /// There is none.
     #[error("the request has no Host header")]
     Missing,
@@ -14,7 +14,7 @@ pub(super) enum HostError {
 }
 
 /// The name in `NAME.localhost`, `NAME.localhost:PORT`, with or without a final dot, in whatever case.
-pub(super) fn name(host: &str) -> Result<String, HostError> {
+pub(crate) fn name(host: &str) -> Result<String, HostError> {
     let host = match host.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
         _ => host,

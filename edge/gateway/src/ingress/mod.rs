@@ -12,7 +12,7 @@ mod answer;
 mod attempt;
 mod carry;
 pub(crate) mod headers;
-mod host;
+pub(crate) mod host;
 mod page;
 mod pool;
 mod route;
