@@ -3,7 +3,8 @@
 //! A target takes any bytes and must not panic, take long or hold much memory; a decoder must also give back the bytes it
 //! took. What is private in a crate comes through its door, a hidden `mod fuzz`. Inputs begin with the golden bytes of the
 //! target's crate and the files of `corpus/TARGET`, and go on with mutations of whatever was accepted. Mutations come from a
-//! seed, so that a run can be repeated; the functions are plain, so that a fuzzer that is guided by coverage can call the same.
+//! seed, so that a run can be repeated; the functions are plain, so that a fuzzer that is guided by coverage calls the same:
+//! the one in `cargo-fuzz/`, which is no part of our workspace.
 //!
 //! # Parts
 //! | part | what it does |
@@ -28,4 +29,5 @@ mod sites;
 mod target;
 
 pub use hunt::{Catch, Hunt, hunt};
+pub use seeds::of as seeds;
 pub use target::{TARGETS, Target};

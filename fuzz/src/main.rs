@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use grange_fuzz::{Catch, TARGETS, Target, hunt};
+use grange_fuzz::{Catch, TARGETS, Target, hunt, seeds};
 
-const USAGE: &str = "usage: cargo xtask fuzz [TARGET ...] [--for SECONDS] [--seed N] [--replay FILE]";
+const USAGE: &str = "usage: cargo xtask fuzz [TARGET ...] [--for SECONDS] [--seed N] [--replay FILE] [--seeds FOLDER]";
 
 /// What is asked for.
 struct Task {
@@ -16,6 +16,7 @@ struct Task {
     last: Duration,
     seed: u64,
     replay: Option<PathBuf>,
+    seeds: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -29,13 +30,14 @@ fn main() -> ExitCode {
 }
 
 fn parse(mut args: impl Iterator<Item = String>) -> Result<Task, String> {
-    let mut task = Task { targets: Vec::new(), last: Duration::from_secs(2), seed: 1, replay: None };
+    let mut task = Task { targets: Vec::new(), last: Duration::from_secs(2), seed: 1, replay: None, seeds: None };
     while let Some(arg) = args.next() {
         let mut number = |what| args.next().and_then(|text| text.parse().ok()).ok_or(format!("{arg} needs {what}"));
         match arg.as_str() {
             "--for" => task.last = Duration::from_secs(number("seconds")?),
             "--seed" => task.seed = number("a number")?,
             "--replay" => task.replay = Some(args.next().ok_or("--replay needs a file")?.into()),
+            "--seeds" => task.seeds = Some(args.next().ok_or("--seeds needs a folder")?.into()),
             name => task.targets.push(TARGETS.iter().find(|target| target.name == name).ok_or_else(|| unknown(name))?),
         }
     }
@@ -54,9 +56,12 @@ fn run(task: &Task) -> ExitCode {
     if let Some(file) = &task.replay {
         return replay(task, file);
     }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+    if let Some(folder) = &task.seeds {
+        return write_seeds(root, task, folder);
+    }
     // What a target says when it falls is told with the input, once.
     std::panic::set_hook(Box::new(|_| {}));
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
     let mut fell = false;
     for target in &task.targets {
         let found = hunt(root, target, task.last, task.seed);
@@ -81,6 +86,27 @@ fn keep(root: &Path, target: &Target, catch: &Catch) {
     match std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&file, &catch.input)) {
         Ok(()) => println!("  replay: cargo xtask fuzz {} --replay {}", target.name, file.display()),
         Err(error) => println!("  its input cannot be kept: {error}: {:?}", catch.input),
+    }
+}
+
+/// Writes what a target begins with, one file an input, for a fuzzer that reads a folder.
+fn write_seeds(root: &Path, task: &Task, folder: &Path) -> ExitCode {
+    let [target] = &task.targets[..] else {
+        eprintln!("--seeds needs one target\n{USAGE}");
+        return ExitCode::from(2);
+    };
+    let inputs = seeds(root, target);
+    let write =
+        |(index, (_, input)): (usize, &(String, Vec<u8>))| std::fs::write(folder.join(index.to_string()), input);
+    match std::fs::create_dir_all(folder).and_then(|()| inputs.iter().enumerate().try_for_each(write)) {
+        Ok(()) => {
+            println!("{:<20} {:>4} seeds in {}", target.name, inputs.len(), folder.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("cannot write the seeds of {} to {}: {error}", target.name, folder.display());
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use crate::target::Target;
 
-/// The inputs of a target, in the order of their files' names.
-pub(crate) fn of(root: &Path, target: &Target) -> Vec<(String, Vec<u8>)> {
+/// Where the inputs of a target begin, in the order of their files' names. `root` is the folder of the workspace.
+#[must_use]
+pub fn of(root: &Path, target: &Target) -> Vec<(String, Vec<u8>)> {
     let home = root.join(target.home);
     let mut seeds = vec![("nothing".to_owned(), Vec::new())];
     for folder in [home.join("golden"), home.join("tests/corpus"), root.join("fuzz/corpus").join(target.name)] {
