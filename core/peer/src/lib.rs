@@ -17,6 +17,7 @@
 //! | `deploy` | takes a manifest from the user to serving replicas |
 //! | `history` | what came to our account and what went |
 //! | `calls` | answers what a user asks |
+//! | `audit` | verifies a chain from its genesis or a checkpoint; no part of a running peer |
 //!
 //! # Rules
 //! - Actions are carried out in order. What must be durable before it is said comes before it in that order.
@@ -27,6 +28,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod action;
+mod audit;
 mod bids;
 mod calls;
 mod config;
@@ -49,6 +51,7 @@ mod spine;
 mod sync;
 
 pub use action::{Action, Halt, RequestId};
+pub use audit::{Audit, AuditError, AuditSummary, Checkpoint, ledger_pieces};
 pub use config::{Config, Recovery, Roles};
 pub use event::{CallId, Event, Visit, WorkEvent};
 pub use history::{Entry, History, Movement};
