@@ -44,6 +44,8 @@ struct Log {
     flushed: usize,
     /// Up to where the mark beside the log says that it was durable: after a power cut it may be older than the log.
     marked: usize,
+    /// Up to where the mark itself is durable: it is flushed at each start.
+    marked_for_good: usize,
     /// The first entry whose bits have flipped.
     damaged: Option<usize>,
 }
@@ -108,6 +110,7 @@ impl Disk {
         if self.log.damaged.is_none() {
             self.flush();
         }
+        self.log.marked_for_good = self.log.marked;
         (Recovery { snapshot, blocks, wal_height, wal }, cut)
     }
 
@@ -139,7 +142,7 @@ impl Disk {
         let gone = self.log.entries.len() - kept;
         self.log.entries.truncate(kept);
         // The mark is not flushed by itself.
-        self.log.marked = dice.index(self.log.marked + 1);
+        self.log.marked -= dice.index(self.log.marked - self.log.marked_for_good + 1);
         gone
     }
 

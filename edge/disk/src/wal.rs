@@ -60,6 +60,8 @@ impl Wal {
             // What is said again after a power cut has to be as safe as it was.
             wal.flush()?;
         }
+        // Or a power cut after this start could make damage that was seen look like a torn end.
+        wal.mark.sync_data().map_err(DiskError::write(&wal.mark_path))?;
         let entries = if damaged { Vec::new() } else { entries.collect() };
         let logged = Logged { height: wal.height, entries, tail, damaged };
         Ok((wal, logged))
