@@ -14,7 +14,12 @@ pub(crate) enum Verdict {
     Unasked,
     /// The host was asked.
     Asked,
-    /// The core knows the answer.
+    /// The host refused it, perhaps only for its time by a clock that is wrong; it is asked once more if two thirds prevote
+    /// the block all the same.
+    Refused,
+    /// The host was asked once more.
+    AskedAgain,
+    /// The core knows the last answer.
     Given,
 }
 
@@ -35,6 +40,8 @@ pub(crate) struct Held {
     pub(crate) logged: bool,
     /// The first accepted proposal of it.
     pub(crate) origin: Option<Origin>,
+    /// The last one that names a round in which two thirds prevoted it.
+    again: Option<Origin>,
     /// The last round that spoke of it.
     round: u32,
 }
@@ -67,7 +74,7 @@ impl Blocks {
                 self.held.remove(&oldest);
             }
         }
-        let held = Held { bytes, verdict: Verdict::Unasked, logged, origin: None, round };
+        let held = Held { bytes, verdict: Verdict::Unasked, logged, origin: None, again: None, round };
         self.held.entry(id).or_insert(held);
     }
 
@@ -76,13 +83,15 @@ impl Blocks {
         if let Some(held) = self.held.get_mut(&id) {
             held.round = held.round.max(origin.round);
             held.origin.get_or_insert(origin);
+            held.again = Some(origin).filter(|origin| origin.polka_round.is_some()).or(held.again);
         }
     }
 
     /// Notes that the core knows, or is about to be told, whether a block is valid.
-    pub(crate) fn judged(&mut self, id: BlockId) {
+    pub(crate) fn judged(&mut self, id: BlockId, valid: bool) {
         if let Some(held) = self.held.get_mut(&id) {
-            held.verdict = Verdict::Given;
+            let first = matches!(held.verdict, Verdict::Unasked | Verdict::Asked);
+            held.verdict = if first && !valid { Verdict::Refused } else { Verdict::Given };
         }
     }
 
@@ -91,12 +100,33 @@ impl Blocks {
         self.held.values().any(|held| held.round == round && held.origin.is_some())
     }
 
+    /// A block that the host refused and that two thirds prevoted in an earlier round, as `prevoted` knows.
+    pub(crate) fn refused(&mut self, prevoted: impl Fn(BlockId, u32) -> bool) -> Option<(BlockId, Origin, &mut Held)> {
+        self.held.iter_mut().find_map(|(id, held)| match (held.verdict, held.again) {
+            (Verdict::Refused, Some(origin)) if origin.polka_round.is_some_and(|round| prevoted(*id, round)) => {
+                Some((*id, origin, held))
+            }
+            _ => None,
+        })
+    }
+
     /// The next block of which the host is to be asked what it thinks.
     pub(crate) fn unasked(&mut self) -> Option<(BlockId, Origin, &mut Held)> {
         self.held.iter_mut().find_map(|(id, held)| match (held.verdict, held.origin) {
             (Verdict::Unasked, Some(origin)) => Some((*id, origin, held)),
             _ => None,
         })
+    }
+}
+
+impl Held {
+    /// The proposal on whose account the host has been asked.
+    pub(crate) fn cause(&self) -> Option<Origin> {
+        match self.verdict {
+            Verdict::Asked => self.origin,
+            Verdict::AskedAgain => self.again,
+            Verdict::Unasked | Verdict::Refused | Verdict::Given => None,
+        }
     }
 }
 

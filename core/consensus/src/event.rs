@@ -132,6 +132,9 @@ pub enum Action {
         id: BlockId,
         /// Its bytes.
         block: Vec<u8>,
+        /// Whether two thirds prevoted it in an earlier round, and so found its time right: then it is not for this clock to
+        /// say otherwise, or a clock that was wrong for a moment could hold up the height for good.
+        timely: bool,
     },
     /// The block is decided: commit it with its certificate and answer [`Event::Committed`]. Comes again for the same
     /// height after a restart, and may cross an [`Event::Caught`]: a host that holds the height already does nothing.

@@ -251,7 +251,7 @@ impl Consensus {
             let Some(input) = input else { continue };
             match &input {
                 CoreInput::TimeoutElapsed(timeout) => self.host.timers.cancel(timeout),
-                CoreInput::ProposedValue(value, _) => self.host.blocks.judged(value.value.0),
+                CoreInput::ProposedValue(value, _) => self.host.blocks.judged(value.value.0, value.validity.is_valid()),
                 _ => {}
             }
             if !self.feed(input) {

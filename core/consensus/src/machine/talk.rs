@@ -5,7 +5,7 @@ use malachitebft_core_consensus::LocallyProposedValue;
 use malachitebft_core_types::{Round, Threshold, Timeout, TimeoutKind, VoteType};
 
 use super::{Cause, Consensus, Phase, ROUNDS_AHEAD, TELL_AGAIN};
-use crate::blocks::Verdict;
+use crate::blocks::{Held, Verdict};
 use crate::certificate::{Certificate, PolkaCertificate, RoundCertificate};
 use crate::chain::{self, Address, CoreInput, Value};
 use crate::event::{Action, Fault};
@@ -104,7 +104,7 @@ impl Consensus {
         self.host.wanted = Wanted::Nothing;
         let (id, locked) = (block_id(&block), self.host.locked);
         self.host.blocks.insert(id, block, round, false, locked);
-        self.host.blocks.judged(id);
+        self.host.blocks.judged(id, true);
         let value = LocallyProposedValue::new(height.into(), Round::new(round), Value(id));
         self.feed(CoreInput::Propose(value));
         self.attend();
@@ -115,9 +115,8 @@ impl Consensus {
         if self.phase != Phase::Running || height != self.host.height {
             return;
         }
-        let Some(held) = self.host.blocks.get(block).filter(|held| held.verdict == Verdict::Asked) else { return };
-        let Some(origin) = held.origin else { return };
-        self.host.blocks.judged(block);
+        let Some(origin) = self.host.blocks.get(block).and_then(Held::cause) else { return };
+        self.host.blocks.judged(block, valid);
         self.host.measure(origin.round);
         self.feed(judged(height, origin.round, origin.polka_round, origin.proposer, block, valid));
         self.attend();
@@ -142,7 +141,25 @@ impl Consensus {
             held.verdict = Verdict::Asked;
             let block = held.bytes.clone();
             let (round, proposer) = (origin.round, origin.proposer);
-            self.host.push(Action::Validate { height, round, proposer, id, block });
+            self.host.push(Action::Validate { height, round, proposer, id, block, timely: false });
+        }
+        self.ask_again();
+    }
+
+    /// Asks the host once more of a block that it refused and that two thirds prevoted.
+    fn ask_again(&mut self) {
+        let Some(core) = self.core.as_deref() else { return };
+        let height = self.host.height;
+        let prevoted = |id: BlockId, round: u32| {
+            let (round, value) = (Round::new(round), Threshold::Value(id));
+            core.polka_certificate(round, &id).is_some()
+                || core.driver.votes().is_threshold_met(&round, VoteType::Prevote, value)
+        };
+        while let Some((id, origin, held)) = self.host.blocks.refused(prevoted) {
+            held.verdict = Verdict::AskedAgain;
+            let block = held.bytes.clone();
+            let (round, proposer) = (origin.round, origin.proposer);
+            self.host.push(Action::Validate { height, round, proposer, id, block, timely: true });
         }
     }
 

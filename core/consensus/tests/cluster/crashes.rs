@@ -44,6 +44,33 @@ fn one_of_four_dies_at_every_action_in_a_storm() {
     assert!(actions > 40, "only {actions} actions were tried");
 }
 
+/// One has a wrong clock, another dies, for every moment: what was prevoted by the dead one as well may be what the others
+/// are locked on, and the one whose clock is mended has refused it. Restarted or not, it must not do so for ever.
+#[test]
+fn what_two_thirds_found_in_time_is_not_refused_for_ever() {
+    let mut locked = 0;
+    for k in 1..80 {
+        for restarted in [false, true] {
+            let mut world = World::new(400 + k, 4, all_equal);
+            world.nodes[3].doubts = true;
+            world.nodes[2].dies_at = Some(k);
+            world.start_all();
+            world.run(3_000);
+            assert!(!world.up(2), "node 2 has died at action {k}");
+            world.nodes[3].doubts = false;
+            if restarted {
+                world.kill(3);
+                world.run(3_000);
+                world.start(3);
+            }
+            locked += u32::from(world.machine(0).round() > 0);
+            let height = world.nodes[0].disk.height();
+            world.run_to(height.0 + 3, 120_000);
+        }
+    }
+    assert!(locked > 10, "only {locked} times was there more than one round");
+}
+
 #[test]
 fn a_lone_validator_dies_at_every_action() {
     let actions = die_at_every_action(200, 1, 5, Weather::CALM);

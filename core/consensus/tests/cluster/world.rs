@@ -117,6 +117,8 @@ pub(crate) struct Node {
     pub(crate) behind: u64,
     pub(crate) began: BTreeSet<Height>,
     pub(crate) builds: u64,
+    /// Its clock is behind: it builds nothing, and refuses whatever two thirds have not found to be in time.
+    pub(crate) doubts: bool,
 }
 
 enum Delivery {
@@ -190,6 +192,7 @@ impl World {
                     behind: 0,
                     began: BTreeSet::new(),
                     builds: 0,
+                    doubts: false,
                 }
             })
             .collect();
@@ -420,17 +423,19 @@ impl World {
                     self.post(index, to, bytes.clone());
                 }
             }
+            // By its clock it is not yet time for a block.
+            Action::Build { .. } if node.doubts => {}
             Action::Build { height, round } => {
                 node.builds += 1;
                 let parent = node.disk.blocks.last().map_or(BlockId([0; 32]), |(id, ..)| *id);
                 let block = block(height, parent, false, self.random.next());
                 self.deliver(index, 1, Event::Built { height, round, block });
             }
-            Action::Validate { height, id, block, .. } => {
+            Action::Validate { height, id, block, timely, .. } => {
                 assert_eq!(id_of(&block), id);
                 let parent = node.disk.blocks.last().map_or(BlockId([0; 32]), |(id, ..)| *id);
                 let valid = block.len() == 49 && block[..40] == [&height.0.to_le_bytes()[..], &parent.0[..]].concat();
-                let valid = valid && block[40] == 0;
+                let valid = valid && block[40] == 0 && (timely || !node.doubts);
                 self.deliver(index, 1, Event::Validated { height, block: id, valid });
             }
             Action::Decide { height, id, block, certificate } => self.commit(index, height, id, block, certificate),
