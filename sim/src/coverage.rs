@@ -54,7 +54,16 @@ const EXPECTED: &[(&str, &[&str])] = &[
     ),
     (
         "deed",
-        &["transfer", "open-deployment", "close-deployment", "open-lease", "close-lease", "renew-lease", "settle"],
+        &[
+            "transfer",
+            "open-deployment",
+            "close-deployment",
+            "open-lease",
+            "close-lease",
+            "renew-lease",
+            "settle",
+            "accuse",
+        ],
     ),
     ("recovery", &["genesis", "snapshot", "damaged-log"]),
     ("check", crate::checks::NAMES),

@@ -198,7 +198,10 @@ impl World<'_> {
     /// it has to stay below a third, or that height is never decided. No rule can mend that: who may have voted and does
     /// not know how must be silent.
     fn can_spare(&self, host: usize) -> bool {
-        let lost = |other: &usize| self.hosts[*other].villain.is_some() || self.hosts[*other].disk.log_is_damaged();
+        let lost = |other: &usize| {
+            let host = &self.hosts[*other];
+            host.villain.as_ref().is_some_and(|villain| villain.votes_falsely()) || host.disk.log_is_damaged()
+        };
         let others = (0..self.validators).filter(|other| *other != host).filter(lost).count();
         host >= self.validators || (others + 1) * 3 < self.validators
     }

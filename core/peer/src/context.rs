@@ -40,6 +40,8 @@ pub(crate) enum Purpose {
     Close(LeaseId),
     /// A deployment whose making failed.
     Undo(DeploymentId),
+    /// The proof that a validator lies.
+    Accuse(PeerId),
     /// Money for a deployment whose budget was raised.
     Fund(CallId),
 }

@@ -241,6 +241,7 @@ impl Peer {
         let (workloads, serving) = self.seller.count();
         vec![
             ("grange_ledger_height", self.spine.ledger.height().0),
+            ("grange_consensus_round", u64::from(self.spine.round())),
             ("grange_mempool_transactions", self.spine.mempool_len() as u64),
             ("grange_peers_linked", self.ctx.linked.len() as u64),
             ("grange_offers_indexed", self.shelf.index.len() as u64),
@@ -521,7 +522,12 @@ impl Peer {
             Purpose::Deploy(id) | Purpose::Fund(id) => deploys.outcome(ctx, &spine.ledger, id, outcome),
             Purpose::Place(deployment, slot) => payer.placed(ctx, (deployment, slot), outcome),
             Purpose::Renew(lease) => seller.renewed(lease, outcome),
-            Purpose::Settle(_) | Purpose::Register | Purpose::Close(_) | Purpose::Undo(_) => {}
+            Purpose::Settle(_)
+            | Purpose::Register
+            | Purpose::Close(_)
+            | Purpose::Undo(_)
+            // Others who saw the same may have been first.
+            | Purpose::Accuse(_) => {}
         }
         if let Err(rejection) = outcome {
             let (purpose, reason) = (format!("{purpose:?}"), sentence(rejection));

@@ -11,9 +11,10 @@ use grange_consensus::{
     Action as Order, Consensus, Event as Said, Quorum, Validator, ValidatorSet, verify_certificate,
 };
 use grange_ledger::{
-    Block, Change, Committed, Ledger, Mempool, Prepared, Rejection, RejectionKind, Transaction, clock_rule,
+    Action as Deed, Block, Change, Committed, Ledger, Mempool, Prepared, Rejection, RejectionKind, Transaction,
+    clock_rule,
 };
-use grange_types::{BlockId, Height, Millis, PeerId, Plant, Record, Signed, Time, TxId, Wire, is_sown};
+use grange_types::{BlockId, Equivocation, Height, Millis, PeerId, Plant, Record, Signed, Time, TxId, Wire, is_sown};
 
 use crate::action::{Action, Halt};
 use crate::context::{Context, Outcome, Purpose, Submission};
@@ -98,6 +99,11 @@ impl Spine {
 
     pub(crate) fn quorum(&self) -> Quorum {
         self.consensus.quorum()
+    }
+
+    /// The round of the height that is being decided: more than a few mean that votes do not come together.
+    pub(crate) fn round(&self) -> u32 {
+        self.consensus.round()
     }
 
     /// Why our validator says nothing, if it does not.
@@ -229,12 +235,22 @@ impl Spine {
                     }
                 }
                 Order::Behind { height, peer } => self.ahead.push_back((peer, height)),
-                Order::Evidence { height, validator, .. } => ctx.push(Action::Note {
-                    event: "validator.equivocated",
-                    purpose: format!("height {height}"),
-                    reason: format!("validator {} signed two statements of which it may sign one", validator.short()),
-                }),
+                Order::Evidence { height, validator, proof } => self.accuse(ctx, height, validator, proof),
             }
+        }
+    }
+
+    /// A validator signed two statements for one place: whoever saw it shows it to the ledger.
+    fn accuse(&self, ctx: &mut Context, height: Height, validator: PeerId, proof: Box<Equivocation>) {
+        ctx.push(Action::Note {
+            event: "validator.equivocated",
+            purpose: format!("height {height}"),
+            reason: format!("validator {} signed two statements of which it may sign one", validator.short()),
+        });
+        let view = self.ledger.view();
+        if let Some(entry) = view.validators().iter().find(|entry| entry.key.peer() == validator) {
+            let deed = Deed::Accuse { accused: entry.account, proof };
+            ctx.submit(&self.ledger, deed, Purpose::Accuse(validator));
         }
     }
 

@@ -104,7 +104,6 @@ impl SignedProposal {
 
 /// Two statements of one validator for the same place that contradict each other: the proof that it lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "a proof is rare and short-lived")]
 pub enum Equivocation {
     /// Two votes of one kind.
     Votes(SignedVote, SignedVote),

@@ -19,6 +19,7 @@ pub(crate) const NAMES: &[&str] = &[
     "chain",
     "clock",
     "votes",
+    "validators",
     "money",
     "receipts",
     "delegates",

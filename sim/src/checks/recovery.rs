@@ -34,6 +34,8 @@ impl World<'_> {
         self.judge_recovery();
         let verdict = self.nothing_is_lost();
         self.checks.judge(self.now, "answers", verdict);
+        let verdict = self.honest_still_vote();
+        self.checks.judge(self.now, "validators", verdict);
         let verdict = self.checks.money.losses(self.checks.chain.halted);
         self.checks.judge(self.now, "loss", verdict);
         let made = core::mem::take(&mut self.checks.made);
@@ -44,7 +46,13 @@ impl World<'_> {
     fn goes_on(&self) -> Result<(), String> {
         let still = self.now.since(self.checks.chain.moved_at);
         if still > GOES_ON {
-            return Err(format!("no block was decided for {} ms, though nothing is broken any more", still.0));
+            let why = |host: &crate::host::Host| {
+                let peer = host.peer.as_ref()?;
+                let round = peer.metrics().into_iter().find(|(name, _)| *name == "grange_consensus_round")?.1;
+                Some(format!("; {} in round {round}: {}", host.name, peer.reason()?))
+            };
+            let reasons: String = self.hosts[..self.validators].iter().filter_map(why).collect();
+            return Err(format!("no block was decided for {} ms, though nothing is broken any more{reasons}", still.0));
         }
         let last = self.checks.chain.last().0;
         for host in self.hosts.iter().filter(|host| host.alive() && host.honest()) {
@@ -55,6 +63,20 @@ impl World<'_> {
                 let why = peer.reason().unwrap_or_else(|| "it sees nothing wrong".into());
                 let name = &host.name;
                 return Err(format!("{name} is at height {height}, the chain at {last}; {linked} linked; {why}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever lost his vote had voted falsely.
+    fn honest_still_vote(&self) -> Result<(), String> {
+        let Some(ledger) = self.newest() else { return Err("nobody lives".into()) };
+        let view = ledger.view();
+        for host in &self.hosts[..self.validators] {
+            let votes = view.validators().iter().any(|entry| entry.key == host.config.key.public());
+            let false_one = host.villain.as_ref().is_some_and(|villain| villain.votes_falsely());
+            if !votes && !false_one {
+                return Err(format!("{} lost its vote, though it never voted falsely", host.name));
             }
         }
         Ok(())

@@ -1,10 +1,16 @@
-//! Serves, and says that it served a fifth more.
+//! Serves, says that it served a fifth more, and hands in receipts that it wrote itself in its payer's name.
 
-use grange_types::{ByteCount, Counters, Millis};
+use grange_ledger::{Action as Deed, Transaction};
+use grange_peer::{Action, Batch, Channel, Peer};
+use grange_types::{ByteCount, Counters, Millis, Receipt, Signed, Wire};
 
-use super::Villain;
+use super::{Me, Villain};
+use crate::dice::Dice;
 
-pub(crate) struct MeterInflater;
+#[derive(Default)]
+pub(crate) struct MeterInflater {
+    nonce: u64,
+}
 
 impl Villain for MeterInflater {
     fn name(&self) -> &'static str {
@@ -18,5 +24,35 @@ impl Villain for MeterInflater {
             requests: more(truth.requests),
             egress: ByteCount(more(truth.egress.0)),
         }
+    }
+
+    fn scheme(&mut self, me: &Me<'_>, peer: &Peer, dice: &mut Dice) -> Vec<Action> {
+        let view = peer.ledger().view();
+        let open = view.leases_of_provider(me.peer()).filter(|lease| lease.is_open(view.now()) && lease.is_priced());
+        let leases: Vec<_> = open.collect();
+        let Some(lease) = dice.pick(&leases).filter(|_| dice.chance(100)) else { return Vec::new() };
+        let Some(deployment) = view.deployment(lease.deployment) else { return Vec::new() };
+        let counters = Counters {
+            served: view.elapsed(lease).max(lease.counters.served),
+            requests: lease.counters.requests + 1_000_000_000,
+            egress: ByteCount(lease.counters.egress.0),
+        };
+        let earned = lease.terms.prices.charge(&lease.terms.resources, &counters);
+        let receipt = Receipt {
+            lease: lease.id,
+            generation: lease.generation,
+            sequence: lease.sequence + 1 + dice.below(100),
+            counters,
+            amount: earned.min(view.ceiling(lease)),
+        };
+        self.nonce += 1;
+        let expires = view.time().max(me.now).after(Millis::minutes(5));
+        let own = Signed::seal(me.network, me.key, expires, receipt);
+        let forged = Signed { signer: deployment.owner.peer().into(), ..own };
+        let action = Deed::Settle { receipt: Box::new(forged) };
+        let body = Transaction { account: me.peer().account(), nonce: u64::MAX - self.nonce, action };
+        let bytes = Batch { transactions: vec![Signed::seal(me.network, me.key, expires, body)] }.encode();
+        let send = |to: &_| Action::Send { to: *to, channel: Channel::Transactions, bytes: bytes.clone() };
+        me.others.iter().map(send).collect()
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn cast(number: u64) -> Box<dyn Villain> {
         2 => Box::new(withholder::Withholder),
         3 => Box::new(double_spender::DoubleSpender::default()),
         4 => Box::new(lazy_host::LazyHost::default()),
-        5 => Box::new(meter_inflater::MeterInflater),
+        5 => Box::new(meter_inflater::MeterInflater::default()),
         6 => Box::new(non_payer::NonPayer),
         _ => Box::new(greedy_steward::GreedySteward::default()),
     }
