@@ -29,7 +29,7 @@ impl Storage {
         if logged.damaged {
             tracing::error!(silent_below = logged.height.0, "wal.damaged");
         }
-        let (chain, tail) = Chain::open(&folder.at("chain"))?;
+        let (mut chain, tail) = Chain::open(&folder.at("chain"))?;
         report("chain", tail);
         let snapshots = Snapshots::open(&folder.at("snapshots"))?;
         let mut snapshot = Vec::new();
@@ -48,6 +48,11 @@ impl Storage {
                 // Peers have it; sync fetches it and what follows.
                 None => break,
             }
+        }
+        let recovered = Height(from.0 + blocks.len() as u64);
+        if recovered != chain.last() {
+            tracing::warn!(from = chain.last().0, to = recovered.0, "chain.cut");
+            chain.end_at(recovered)?;
         }
         let blobs = Arc::new(Blobs::open(&folder.at("blobs"))?);
         let storage = Self { wal, chain: Arc::new(Mutex::new(chain)), snapshots, blobs };

@@ -69,6 +69,9 @@ impl Disk {
     }
 
     pub(crate) fn commit(&mut self, height: Height, block: Vec<u8>, certificate: Vec<u8>) {
+        // A real disk refuses it, and the node ends.
+        let gap = self.chain.last_key_value().is_some_and(|(last, _)| last + 1 != height.0);
+        assert!(!gap, "block {height} does not follow the last one on the disk");
         self.chain.insert(height.0, Stored { content: (block, certificate), intact: true });
     }
 
@@ -93,6 +96,11 @@ impl Disk {
 
     /// What a peer starts from, and what had to be cut for it.
     pub(crate) fn open(&mut self) -> (Recovery, Option<u64>) {
+        // A journal ends at its first bad record, also when that is below a snapshot.
+        let damaged = self.chain.iter().find(|(_, stored)| !stored.intact).map(|(height, _)| *height);
+        if let Some(damaged) = damaged {
+            self.chain.split_off(&damaged);
+        }
         let snapshot = self.snapshots.iter().rev().find(|(_, stored)| stored.intact);
         let (from, snapshot) = snapshot.map_or((0, Vec::new()), |(height, stored)| (*height, stored.content.clone()));
         let mut blocks = Vec::new();
@@ -103,15 +111,29 @@ impl Disk {
             }
         }
         // Peers have what is damaged; the blocks behind it are fetched with it.
-        let end = from + blocks.len() as u64;
-        let cut = self.chain.split_off(&(end + 1));
-        let cut = (!cut.is_empty()).then_some(end + 1);
+        let recovered = from + blocks.len() as u64;
+        let cut = (self.end_at(recovered) || damaged.is_some()).then_some(recovered + 1);
         let (wal_height, wal) = self.log.open();
         if self.log.damaged.is_none() {
             self.flush();
         }
         self.log.marked_for_good = self.log.marked;
         (Recovery { snapshot, blocks, wal_height, wal }, cut)
+    }
+
+    /// Makes a height the last of the chain, as `Chain::end_at` does; whether anything had to go for it.
+    fn end_at(&mut self, last: u64) -> bool {
+        let ends = self.chain.first_key_value().zip(self.chain.last_key_value());
+        let Some((first, end)) = ends.map(|((first, _), (end, _))| (*first, *end)) else { return false };
+        if end == last {
+            return false;
+        }
+        if (first..=end).contains(&(last + 1)) {
+            self.chain.split_off(&(last + 1));
+        } else {
+            self.chain.clear();
+        }
+        true
     }
 
     /// Whether the log cannot be read as far as it was durable.

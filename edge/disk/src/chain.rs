@@ -75,6 +75,30 @@ impl Chain {
         Ok(())
     }
 
+    /// Makes a height the last one, before the next block is stored. What is behind it goes; and all, where the block of that
+    /// height is not here: a state that was read from a snapshot may be past a block that is damaged, and the chain then
+    /// goes on behind the snapshot.
+    pub fn end_at(&mut self, last: Height) -> Result<(), DiskError> {
+        let kept = (last.0 + 1).checked_sub(self.first).and_then(|kept| usize::try_from(kept).ok());
+        match kept.filter(|kept| *kept <= self.offsets.len()) {
+            Some(kept) => {
+                if let Some(offset) = self.offsets.get(kept) {
+                    self.journal.cut(*offset)?;
+                    self.offsets.truncate(kept);
+                }
+            }
+            None => {
+                self.journal.clear()?;
+                self.journal.flush()?;
+                self.offsets.clear();
+            }
+        }
+        if self.offsets.is_empty() {
+            self.first = last.0 + 1;
+        }
+        Ok(())
+    }
+
     /// The block at a height, or `None` where there is none or its bytes no longer pass their checksum.
     pub fn read(&self, height: Height) -> Result<Option<StoredBlock>, DiskError> {
         let index = height.0.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
@@ -124,5 +148,26 @@ mod tests {
         chain.append(Height(41), b"a", b"b").unwrap();
         let (chain, _) = Chain::open(&path).unwrap();
         assert_eq!((chain.first(), chain.last()), (Height(41), Height(41)));
+    }
+
+    #[test]
+    fn a_chain_ends_where_the_state_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("chain");
+        let (mut chain, _) = Chain::open(&path).unwrap();
+        for height in 1..=5 {
+            chain.append(Height(height), &[height as u8; 5], b"").unwrap();
+        }
+        for (last, first) in [(5, 1), (3, 1), (0, 1), (40, 41)] {
+            chain.end_at(Height(last)).unwrap();
+            assert_eq!((chain.last(), chain.first()), (Height(last), Height(first)));
+            chain.append(Height(last + 1), b"next", b"").unwrap();
+            chain = Chain::open(&path).unwrap().0;
+            assert_eq!((chain.last(), chain.first()), (Height(last + 1), Height(first)));
+            assert_eq!(chain.read(Height(last + 1)).unwrap().unwrap().block, b"next");
+        }
+        // Before what is here, as after a snapshot that is older than the chain's first block.
+        chain.end_at(Height(7)).unwrap();
+        assert_eq!((chain.last(), chain.read(Height(41)).unwrap()), (Height(7), None));
     }
 }

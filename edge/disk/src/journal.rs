@@ -120,6 +120,13 @@ impl Journal {
         Ok(())
     }
 
+    /// Lets go of everything from a record's offset on, durably.
+    pub(crate) fn cut(&mut self, offset: u64) -> Result<(), DiskError> {
+        self.file.set_len(offset).map_err(DiskError::write(&self.path))?;
+        self.end = offset;
+        self.flush()
+    }
+
     /// Where the next record begins.
     pub(crate) const fn end(&self) -> u64 {
         self.end
