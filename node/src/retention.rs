@@ -11,7 +11,8 @@ use grange_types::{BlobId, SiteIndex, Wire};
 
 /// A blob that nobody names yet may be part of an upload.
 const BLOB_GRACE: Duration = Duration::from_secs(3_600);
-/// How long data is kept of a deployment that the ledger does not show any more; docs/src/reference/cli.md says so too.
+/// How long after the last write data is kept of a deployment that the ledger does not show any more;
+/// docs/src/reference/cli.md says so too.
 const DATA_GRACE: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// Removes what is not among `kept` and is old enough. Reads and removes files.

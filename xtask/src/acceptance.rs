@@ -150,6 +150,8 @@ fn test_program(command: &str, programs: &Programs) -> Option<Command> {
         match word {
             "--test" => file = words.next().map(str::to_owned),
             "--lib" | "--bins" => file = Some(String::new()),
+            // What cargo hands on; it takes only one filter itself.
+            "--" => {}
             filter => filters.push(filter),
         }
     }
@@ -178,7 +180,7 @@ mod tests {
     fn a_test_is_run_by_its_program() {
         let key = ("grange".to_owned(), "cloud".to_owned());
         let programs = Programs::from([(key, (PathBuf::from("/t/cloud"), PathBuf::from("/cli")))]);
-        let process = test_program("cargo test -p grange --test cloud all_may one_", &programs).unwrap();
+        let process = test_program("cargo test -p grange --test cloud -- all_may one_", &programs).unwrap();
         assert_eq!(process.get_program(), "/t/cloud");
         assert_eq!(process.get_args().collect::<Vec<_>>(), ["all_may", "one_"]);
         assert!(test_program("cargo test -p grange --test dev", &programs).is_none());

@@ -137,7 +137,7 @@ pub(crate) enum Command {
     },
     /// Make a string by which another machine joins
     Invite {
-        /// For how long it lets machines join, such as 30m, 1h or 2d
+        /// For how long a machine takes it for good, such as 30m, 1h or 2d
         #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
         valid_for: u64,
     },

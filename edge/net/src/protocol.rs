@@ -11,7 +11,7 @@ pub enum Protocol {
     Consensus,
     /// Transactions on their way to a proposer.
     Transactions,
-    /// Blocks and snapshots for who lags behind.
+    /// Blocks for who lags behind.
     Sync,
     /// Quotes, offers and leases.
     Market,

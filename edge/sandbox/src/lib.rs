@@ -1,6 +1,6 @@
 //! Run work behind one trait: wasm components (wasmtime) and static sites.
 //!
-//! A host makes one [`Sandboxes`], asks it to [`prepare`](Sandboxes::prepare) work when a quote is asked for, to
+//! A host makes one [`Sandboxes`], asks it to [`prepare`](Sandboxes::prepare) work that has to be known to run, to
 //! [`start`](Sandboxes::start) it when the lease is final, and hands each HTTP request to the [`Replica`] it got.
 //!
 //! ```no_run

@@ -56,7 +56,7 @@ use replica::{Admission, WasmReplica};
 use run::{Bounds, TryError, try_instance};
 use ticker::Ticker;
 
-/// Loaded components that are kept, running or not: a quote's is there when its lease is final.
+/// Loaded components that are kept, running or not.
 const LOADED: usize = 64;
 /// How long a component may take to start.
 const START: Duration = Duration::from_secs(5);

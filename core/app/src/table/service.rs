@@ -28,7 +28,7 @@ const SERVICE_KEYS: &[Key] = &[
     honoured("x-grange", "what runs, where, and for how much").keys(&GRANGE_SERVICE),
     honoured(
         "environment",
-        "the variables of the component, as a mapping or a list; a name alone takes its value from where the file is read; no secret, since peers of the network can read it",
+        "the variables of the component, as a mapping or a list; a name alone takes its value from where the file is read; no secret: whoever pays for the deployment, runs it, or opens one that names its manifest can read it",
     ),
     honoured("ports", "that there are any makes the service the app's front, at `/`; HTTP only").keys(&PORT),
     honoured("deploy", "replicas and resources").keys(&DEPLOY),
