@@ -1,6 +1,6 @@
 //! What can be asked of a node: one variant per operation, with its arguments.
 
-use grange_types::{AccountId, BlobId, Manifest};
+use grange_types::{AccountId, BlobId, Height, Manifest};
 
 use crate::ledger::NameRequest;
 use crate::market::{PauseRequest, PriceSettings};
@@ -95,6 +95,18 @@ pub enum Call {
         /// The account.
         account: AccountId,
     },
+    /// What the network starts from.
+    LedgerGenesis,
+    /// Final blocks with the certificates that decided them, lowest first.
+    LedgerBlocks {
+        /// The height of the first.
+        from: Height,
+    },
+    /// The pieces of the newest snapshot at or below a height.
+    LedgerSnapshot {
+        /// The height; without one, the newest snapshot of all.
+        at: Option<Height>,
+    },
     /// The names that the account holds.
     Names,
     /// Take a name.
@@ -146,6 +158,9 @@ impl Call {
             Self::SubmitTransaction { .. } => Operation::SubmitTransaction,
             Self::LedgerHeight => Operation::LedgerHeight,
             Self::LedgerAccount { .. } => Operation::LedgerAccount,
+            Self::LedgerGenesis => Operation::LedgerGenesis,
+            Self::LedgerBlocks { .. } => Operation::LedgerBlocks,
+            Self::LedgerSnapshot { .. } => Operation::LedgerSnapshot,
             Self::Names => Operation::Names,
             Self::ClaimName(_) => Operation::ClaimName,
             Self::ReleaseName { .. } => Operation::ReleaseName,

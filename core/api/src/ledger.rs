@@ -4,6 +4,7 @@ use grange_types::{AccountId, Amount, Height, NetworkId, PublicKey, StateRoot};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::base64::Base64;
 use crate::timestamp::Timestamp;
 
 /// The last final block.
@@ -18,6 +19,42 @@ pub struct LedgerHeight {
     /// The summary of the state after it.
     #[schema(value_type = String)]
     pub state_root: StateRoot,
+}
+
+/// What every node of a network starts from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GenesisFile {
+    /// The network: BLAKE3 of the genesis' bytes.
+    #[schema(value_type = String)]
+    pub network: NetworkId,
+    /// The bytes of the genesis.
+    #[schema(value_type = String, format = Byte)]
+    pub genesis: Base64,
+}
+
+/// A final block and what decided it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BlockLine {
+    /// Its number.
+    #[schema(value_type = u64)]
+    pub height: Height,
+    /// Its bytes, as they were decided.
+    #[schema(value_type = String, format = Byte)]
+    pub block: Base64,
+    /// The bytes of the certificate: validators' signatures under the block.
+    #[schema(value_type = String, format = Byte)]
+    pub certificate: Base64,
+}
+
+/// One piece of a snapshot of the ledger's state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PieceLine {
+    /// The height of the snapshot, the same in every line.
+    #[schema(value_type = u64)]
+    pub height: Height,
+    /// The piece, about 512 KiB; order matters.
+    #[schema(value_type = String, format = Byte)]
+    pub piece: Base64,
 }
 
 /// What the ledger says of an account.

@@ -19,6 +19,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod base64;
 pub mod call;
 pub mod deployment;
 pub mod ledger;
@@ -33,11 +34,14 @@ pub mod request;
 pub mod timestamp;
 pub mod wallet;
 
+pub use base64::Base64;
 pub use call::Call;
 pub use deployment::{
     DataLine, DeployDone, DeployPhase, Down, LeaseEntry, LogLine, Replica, ReplicaState, Usage, UsageRow,
 };
-pub use ledger::{Account, Key, KeySet, LedgerHeight, Name, NameRequest, Network, Validator};
+pub use ledger::{
+    Account, BlockLine, GenesisFile, Key, KeySet, LedgerHeight, Name, NameRequest, Network, PieceLine, Validator,
+};
 pub use manifest::{ManifestBody, ManifestRequest};
 pub use market::{Offer, PauseRequest, Plan, PlannedService, PriceSettings, Provider, ProviderSettings, ResourceSet};
 pub use node::{Invite, InviteRequest, NodeRole, Peer, Status, Token};

@@ -13,7 +13,7 @@ use utoipa::openapi::{
 };
 
 use crate::deployment::{DataLine, DeployDone, DeployPhase, Down, LogLine, Replica, Usage};
-use crate::ledger::{Account, KeySet, LedgerHeight, Name, NameRequest, Network};
+use crate::ledger::{Account, BlockLine, GenesisFile, KeySet, LedgerHeight, Name, NameRequest, Network, PieceLine};
 use crate::manifest::ManifestRequest;
 use crate::market::{Offer, PauseRequest, Plan, PriceSettings, Provider, ProviderSettings};
 use crate::node::{Invite, InviteRequest, Peer, Status, Token};
@@ -162,7 +162,7 @@ fn parameter(name: &str, place: ParameterIn, meaning: &str) -> Parameter {
     let required = if place == ParameterIn::Path { Required::True } else { Required::False };
     let schema = match name {
         "follow" => ObjectBuilder::new().schema_type(Type::Boolean),
-        "after" | "limit" => ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)),
+        "after" | "limit" | "from" | "at" => ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)),
         _ => ObjectBuilder::new().schema_type(Type::String),
     };
     ParameterBuilder::new()
@@ -246,6 +246,9 @@ fn answer_schema(operation: Operation, schemas: &mut Schemas) -> RefOr<Schema> {
         Operation::WalletHistory => schemas.list::<HistoryEntry>(),
         Operation::LedgerHeight => schemas.reference::<LedgerHeight>(),
         Operation::LedgerAccount => schemas.reference::<Account>(),
+        Operation::LedgerGenesis => schemas.reference::<GenesisFile>(),
+        Operation::LedgerBlocks => lines_or_problem([schemas.reference::<BlockLine>()], schemas),
+        Operation::LedgerSnapshot => lines_or_problem([schemas.reference::<PieceLine>()], schemas),
         Operation::Names => schemas.list::<Name>(),
         Operation::SetPrices | Operation::Pause => schemas.reference::<ProviderSettings>(),
         Operation::Keys => schemas.reference::<KeySet>(),

@@ -159,6 +159,12 @@ operations! {
     LedgerHeight = "ledger-height",
     /// What the ledger says of an account.
     LedgerAccount = "ledger-account",
+    /// What the network starts from.
+    LedgerGenesis = "ledger-genesis",
+    /// The blocks and what decided them.
+    LedgerBlocks = "ledger-blocks",
+    /// The state at some height.
+    LedgerSnapshot = "ledger-snapshot",
     /// Names one holds.
     Names = "names",
     /// Take a name.
@@ -224,6 +230,13 @@ impl Operation {
             }
             Self::LedgerHeight => route(Get, "/v1/ledger/height", "The last final block."),
             Self::LedgerAccount => route(Get, "/v1/ledger/accounts/{id}", "What the ledger says of an account."),
+            Self::LedgerGenesis => route(Get, "/v1/ledger/genesis", "What every node of the network starts from."),
+            Self::LedgerBlocks => route(Get, "/v1/ledger/blocks", "Final blocks with their certificates.")
+                .answering(Answering::Lines)
+                .query(BLOCKS_QUERY),
+            Self::LedgerSnapshot => route(Get, "/v1/ledger/snapshot", "The state at a height, in pieces.")
+                .answering(Answering::Lines)
+                .query(SNAPSHOT_QUERY),
             Self::Names => route(Get, "/v1/names", "The names that the account holds."),
             Self::ClaimName => route(Post, "/v1/names", "Take a name for a deployment.").sending(Sending::Json),
             Self::ReleaseName => route(Delete, "/v1/names/{name}", "Give a name back."),
@@ -252,6 +265,10 @@ const LOG_QUERY: &[(&str, &str)] = &[
 ];
 const DATA_QUERY: &[(&str, &str)] = &[("service", "Only this service.")];
 const HISTORY_QUERY: &[(&str, &str)] = &[("limit", "At most so many entries, from 1 to 1000; 100 if not given.")];
+
+const BLOCKS_QUERY: &[(&str, &str)] = &[("from", "The height of the first block; 1 if not given.")];
+const SNAPSHOT_QUERY: &[(&str, &str)] =
+    &[("at", "The newest snapshot at this height or below; the newest of all if not given.")];
 
 #[cfg(test)]
 mod tests {

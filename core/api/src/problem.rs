@@ -184,6 +184,8 @@ problem_codes! {
     NoNode = "no-node", 1, 503, "start one with `grange up`, or a whole cloud with `grange dev`";
     /// This version does not do that.
     Unsupported = "unsupported", 1, 501, "see the reference for what this version does";
+    /// A block, its certificate, or the genesis or checkpoint that a chain stands on does not hold.
+    ChainInvalid = "chain-invalid", 1, 422, "ask another node, and compare the genesis with what `grange ledger genesis` prints there";
     /// A fault of the node itself: its disk, its network, or a bug.
     Internal = "internal", 1, 500, "look at the node's log; `grange doctor` checks the machine";
 }

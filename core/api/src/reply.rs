@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::deployment::{DataLine, DeployDone, DeployPhase, Down, LogLine, Replica, Usage};
-use crate::ledger::{Account, KeySet, LedgerHeight, Name, Network};
+use crate::ledger::{Account, BlockLine, GenesisFile, KeySet, LedgerHeight, Name, Network, PieceLine};
 use crate::market::{Offer, Plan, Provider, ProviderSettings};
 use crate::node::{Invite, Peer, Status, Token};
 use crate::problem::Problem;
@@ -44,6 +44,8 @@ pub enum Reply {
     LedgerHeight(LedgerHeight),
     /// To [`crate::Call::LedgerAccount`].
     Account(Account),
+    /// To [`crate::Call::LedgerGenesis`].
+    Genesis(GenesisFile),
     /// To [`crate::Call::Names`].
     Names(Vec<Name>),
     /// To [`crate::Call::SetPrices`] and [`crate::Call::Pause`].
@@ -86,6 +88,10 @@ pub enum Line {
     Log(LogLine),
     /// A key and its value.
     Data(DataLine),
+    /// A block and what decided it.
+    Block(BlockLine),
+    /// A piece of a snapshot.
+    Piece(PieceLine),
 }
 
 impl From<Result<Self, Problem>> for Line {

@@ -7,6 +7,7 @@
 
 use core::str::FromStr;
 
+use grange_types::Height;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -81,6 +82,9 @@ impl Call {
             Operation::SubmitTransaction => Self::SubmitTransaction { bytes: request.body.to_vec() },
             Operation::LedgerHeight => Self::LedgerHeight,
             Operation::LedgerAccount => Self::LedgerAccount { account: reader.path("id")? },
+            Operation::LedgerGenesis => Self::LedgerGenesis,
+            Operation::LedgerBlocks => Self::LedgerBlocks { from: reader.first_block()? },
+            Operation::LedgerSnapshot => Self::LedgerSnapshot { at: reader.query("at")?.map(Height) },
             Operation::Names => Self::Names,
             Operation::ClaimName => Self::ClaimName(reader.body()?),
             Operation::ReleaseName => Self::ReleaseName { name: reader.path("name")? },
@@ -105,6 +109,7 @@ impl Call {
             | Self::Deployments
             | Self::Wallet
             | Self::LedgerHeight
+            | Self::LedgerGenesis
             | Self::Names
             | Self::Keys
             | Self::RotateToken
@@ -126,6 +131,8 @@ impl Call {
             Self::WalletHistory { limit } => writer.query("limit", Some(&limit.to_string())),
             Self::SubmitTransaction { bytes } => writer.bytes(bytes),
             Self::LedgerAccount { account } => writer.path("id", &account.to_string()),
+            Self::LedgerBlocks { from } => writer.query("from", Some(&from.to_string())),
+            Self::LedgerSnapshot { at } => writer.query("at", at.map(|at| at.to_string()).as_deref()),
             Self::ClaimName(request) => writer.json(request),
             Self::SetPrices(request) => writer.json(request),
             Self::Pause(request) => writer.json(request),
@@ -187,6 +194,13 @@ impl Reader<'_> {
             return Ok(limit);
         }
         Err(self.problem(ProblemCode::Malformed, "limit", format!("the limit is from 1 to {HISTORY_MOST}")))
+    }
+
+    fn first_block(&self) -> Result<Height, Problem> {
+        match self.query("from")?.unwrap_or(1) {
+            0 => Err(self.problem(ProblemCode::Malformed, "from", "the first block has the height 1")),
+            height => Ok(Height(height)),
+        }
     }
 
     fn body<T: DeserializeOwned>(&self) -> Result<T, Problem> {

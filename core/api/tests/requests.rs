@@ -9,8 +9,8 @@ use grange_api::{
     TransferRequest,
 };
 use grange_types::{
-    AccountId, Amount, BlobId, ByteCount, HealthCheck, Isolation, Manifest, Millis, On, Placement, Resources, Service,
-    Workload,
+    AccountId, Amount, BlobId, ByteCount, HealthCheck, Height, Isolation, Manifest, Millis, On, Placement, Resources,
+    Service, Workload,
 };
 
 fn manifest() -> Box<Manifest> {
@@ -81,6 +81,10 @@ fn samples() -> Vec<Call> {
         Call::SubmitTransaction { bytes: vec![0, 255, 1] },
         Call::LedgerHeight,
         Call::LedgerAccount { account: AccountId([6; 32]) },
+        Call::LedgerGenesis,
+        Call::LedgerBlocks { from: Height(7) },
+        Call::LedgerSnapshot { at: Some(Height(0)) },
+        Call::LedgerSnapshot { at: None },
         Call::Names,
         Call::ClaimName(NameRequest { name: "guestbook".into(), deployment: "guestbook".into() }),
         Call::ReleaseName { name: name() },
@@ -211,6 +215,8 @@ fn a_wrong_value_is_named() {
     check(Operation::HasBlob, &[("id", "AB")], &[], "", "id", "`AB`: an id is 64 lower-case hexadecimal digits");
     check(Operation::Logs, &[("name", "a")], &[("after", "-1")], "", "after", "`-1`: invalid digit found in string");
     check(Operation::WalletHistory, &[], &[("limit", "0")], "", "limit", "the limit is from 1 to 1000");
+    check(Operation::LedgerBlocks, &[], &[("from", "0")], "", "from", "the first block has the height 1");
+    check(Operation::LedgerSnapshot, &[], &[("at", "-1")], "", "at", "`-1`: invalid digit found in string");
     check(Operation::Invite, &[], &[], "", "body", "EOF while parsing a value");
     check(Operation::Invite, &[], &[], "{\"valid_for\":1} x", "body", "trailing characters");
     check(Operation::Invite, &[], &[], "{\"valid_for\":1,\"valid_for\":1}", "body", "duplicate field `valid_for`");

@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use grange_api::{
-    DeployDone, DeployPhase, LeaseEntry, LedgerHeight, Line, LogLine, NodeRole, Offer, Plan, PlannedService, Problem,
-    ProblemCode, Replica, ReplicaState, Reply, Status, Timestamp, Usage, UsageRow, Wallet,
+    Base64, BlockLine, DeployDone, DeployPhase, GenesisFile, LeaseEntry, LedgerHeight, Line, LogLine, NodeRole, Offer,
+    PieceLine, Plan, PlannedService, Problem, ProblemCode, Replica, ReplicaState, Reply, Status, Timestamp, Usage,
+    UsageRow, Wallet,
 };
 use grange_types::{
     AccountId, Amount, ByteCount, Counters, DeploymentId, Height, Isolation, Kind, LeaseId, Millis, NetworkId, PeerId,
@@ -171,4 +172,17 @@ fn wallet_and_ledger() {
     check(&wallet, &json!({"account": hex(2), "available": "0.000000000001", "pending": "0"}));
     let height = LedgerHeight { height: Height(7), finalized_at: None, state_root: StateRoot([6; 32]) };
     check(&height, &json!({"height": 7, "finalized_at": null, "state_root": hex(6)}));
+    let genesis = GenesisFile { network: NetworkId([3; 32]), genesis: Base64(b"a".to_vec()) };
+    assert_eq!(serde_json::to_value(genesis).unwrap(), json!({"network": hex(3), "genesis": "YQ=="}));
+    let (block, certificate) = (Base64(b"block".to_vec()), Base64(b"seals".to_vec()));
+    let block = Line::Block(BlockLine { height: Height(7), block, certificate });
+    assert_eq!(
+        serde_json::to_value(&block).unwrap(),
+        json!({"height": 7, "block": "YmxvY2s=", "certificate": "c2VhbHM="})
+    );
+    let piece = Line::Piece(PieceLine { height: Height(7), piece: Base64(b"piece".to_vec()) });
+    assert_eq!(serde_json::to_value(&piece).unwrap(), json!({"height": 7, "piece": "cGllY2U="}));
+    for line in [block, piece] {
+        assert_eq!(serde_json::from_value::<Line>(serde_json::to_value(&line).unwrap()).unwrap(), line);
+    }
 }
