@@ -5,7 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
-use grange_api::{Blob, Call, Invite, Line, Peer as PeerEntry, Problem, ProblemCode, Reply, Timestamp, Token};
+use futures_util::{StreamExt, TryStreamExt};
+use grange_api::{
+    Base64, Blob, BlockLine, Call, GenesisFile, Invite, Line, Peer as PeerEntry, PieceLine, Problem, ProblemCode,
+    Reply, Timestamp, Token,
+};
 use grange_disk::{BlobWriter as DiskWriter, Blobs, DiskError};
 use grange_gateway::{Answer, Backend, BlobWriter, Principal, SecretToken};
 use grange_ledger::Genesis;
@@ -13,7 +17,8 @@ use grange_net::{Net, PathKind};
 use grange_peer::Event;
 use grange_sandbox::SandboxError;
 use grange_types::{
-    AccountId, BlobId, ByteCount, DeploymentId, LeaseId, Manifest, Millis, PeerId, SiteIndex, Wire, Work, Workload,
+    AccountId, BlobId, ByteCount, DeploymentId, Height, LeaseId, Manifest, Millis, PeerId, SiteIndex, Wire, Work,
+    Workload,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -23,6 +28,7 @@ use crate::ingress::Ingress;
 use crate::papers::{PaperRequest, Papers};
 use crate::pump::{Calls, PumpState, Waiting};
 use crate::settings::{Contact, Folder};
+use crate::storage::{Archive, StoredSnapshot};
 use crate::workloads::{Workloads, chain};
 
 /// What calls are answered from.
@@ -33,6 +39,7 @@ pub(crate) struct Api {
     pub(crate) clock: Clock,
     pub(crate) net: Arc<Net>,
     pub(crate) blobs: Arc<Blobs>,
+    pub(crate) archive: Archive,
     pub(crate) workloads: Arc<Workloads>,
     pub(crate) ingress: Arc<Ingress>,
     pub(crate) calls: Arc<Calls>,
@@ -51,6 +58,9 @@ impl Backend for Api {
                 Call::HasBlob { blob } => self.has_blob(blob),
                 Call::RotateToken => self.rotate_token(),
                 Call::Invite(request) => self.invite(request.valid_for),
+                Call::LedgerGenesis => Ok(Answer::Json(Reply::Genesis(self.genesis_file()))),
+                Call::LedgerBlocks { from } => self.blocks(from),
+                Call::LedgerSnapshot { at } => self.snapshot(at).await,
                 Call::Logs { name, service, follow, after } => {
                     self.papers(PaperRequest::Logs { name, service, follow, after: after.unwrap_or(0), lease: None })
                 }
@@ -155,6 +165,59 @@ impl Api {
         let lines = papers.collect(request);
         let next = |mut lines: mpsc::Receiver<Line>| async move { lines.recv().await.map(|line| (Ok(line), lines)) };
         Ok(Answer::Lines(Box::pin(stream::unfold(lines, next))))
+    }
+
+    fn genesis_file(&self) -> GenesisFile {
+        GenesisFile { network: self.genesis.network_id(), genesis: Base64(self.genesis.encode()) }
+    }
+
+    /// Streams blocks from the disk, a page in memory at a time.
+    fn blocks(&self, from: Height) -> Result<Answer, Problem> {
+        let (first, last) = self.archive.ends();
+        if from < first {
+            let text = format!("the blocks on this node begin at height {first}");
+            return Err(Problem::new(ProblemCode::NotFound, "ledger-blocks", from.to_string(), text)
+                .with_remedy("ask a node that has been there from the beginning, or begin at a checkpoint"));
+        }
+        let archive = self.archive.clone();
+        let next_page = move |from: Height| {
+            let archive = archive.clone();
+            async move {
+                if from > last {
+                    return Ok(None);
+                }
+                let page = tokio::task::spawn_blocking(move || archive.page(from)).await.unwrap_or_default();
+                if page.is_empty() {
+                    let text = "the block cannot be read from this node's disk";
+                    return Err(Problem::new(ProblemCode::Internal, "ledger-blocks", from.to_string(), text));
+                }
+                let next = Height(from.0 + page.len() as u64);
+                let lines = (from.0..).map(Height).zip(page).map(|(height, (block, certificate))| {
+                    Ok(Line::Block(BlockLine { height, block: Base64(block), certificate: Base64(certificate) }))
+                });
+                Ok(Some((stream::iter(lines), next)))
+            }
+        };
+        Ok(Answer::Lines(stream::try_unfold(from, next_page).try_flatten().boxed()))
+    }
+
+    /// Streams the pieces of a snapshot.
+    async fn snapshot(&self, at: Option<Height>) -> Result<Answer, Problem> {
+        let (archive, most) = (self.archive.clone(), at.unwrap_or(Height(u64::MAX)));
+        let read = tokio::task::spawn_blocking(move || archive.snapshot(most)).await;
+        let thing = || at.map(|at| at.to_string()).unwrap_or_default();
+        let found = read
+            .map_err(|error| Problem::new(ProblemCode::Internal, "ledger-snapshot", thing(), error.to_string()))?
+            .map_err(|error| disk("ledger-snapshot", &thing(), &error))?;
+        let Some(StoredSnapshot { height, pieces }) = found else {
+            let which = if at.is_some() { "at or below that height" } else { "yet" };
+            let every = grange_peer::Config::SNAPSHOT_EVERY;
+            let text = format!("this node has no snapshot {which}; it takes one every {every} blocks and keeps two");
+            return Err(Problem::new(ProblemCode::NotFound, "ledger-snapshot", thing(), text)
+                .with_remedy("begin at the genesis, or at a newer checkpoint"));
+        };
+        let lines = pieces.into_iter().map(move |piece| Ok(Line::Piece(PieceLine { height, piece: Base64(piece) })));
+        Ok(Answer::Lines(stream::iter(lines).boxed()))
     }
 
     /// What can be refused before anything is promised: blobs that are not here, components that cannot run.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use grange_disk::{Blobs, Chain, DiskError, Snapshots, Tail, Wal};
-use grange_peer::{Recovery, SyncReply};
+use grange_peer::{Recovery, SyncReply, ledger_pieces};
 use grange_sandbox::BlobSource;
 use grange_types::{BlobId, Height, limits};
 
@@ -17,7 +17,7 @@ const PAGE_BYTES: usize = limits::MESSAGE_BYTES - (16 << 10);
 pub(crate) struct Storage {
     wal: Wal,
     chain: Arc<Mutex<Chain>>,
-    snapshots: Snapshots,
+    snapshots: Arc<Snapshots>,
     pub(crate) blobs: Arc<Blobs>,
 }
 
@@ -55,7 +55,8 @@ impl Storage {
             chain.end_at(recovered)?;
         }
         let blobs = Arc::new(Blobs::open(&folder.at("blobs"))?);
-        let storage = Self { wal, chain: Arc::new(Mutex::new(chain)), snapshots, blobs };
+        let (chain, snapshots) = (Arc::new(Mutex::new(chain)), Arc::new(snapshots));
+        let storage = Self { wal, chain, snapshots, blobs };
         Ok((storage, Recovery { snapshot, blocks, wal_height: logged.height, wal: logged.entries }))
     }
 
@@ -82,6 +83,50 @@ impl Storage {
     /// The chain, to hand out blocks from another thread.
     pub(crate) fn chain(&self) -> Arc<Mutex<Chain>> {
         Arc::clone(&self.chain)
+    }
+
+    /// The chain and the snapshots, to be read beside the node's own work.
+    pub(crate) fn archive(&self) -> Archive {
+        Archive { chain: self.chain(), snapshots: Arc::clone(&self.snapshots) }
+    }
+}
+
+/// What an auditor reads. Everything here blocks.
+#[derive(Debug, Clone)]
+pub(crate) struct Archive {
+    chain: Arc<Mutex<Chain>>,
+    snapshots: Arc<Snapshots>,
+}
+
+/// A snapshot of the ledger, without what else the node keeps in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoredSnapshot {
+    /// The height of the last block before it.
+    pub(crate) height: Height,
+    /// The ledger's pieces, in order.
+    pub(crate) pieces: Vec<Vec<u8>>,
+}
+
+impl Archive {
+    /// The heights of the first and the last block there are.
+    pub(crate) fn ends(&self) -> (Height, Height) {
+        let chain = self.chain.lock().unwrap_or_else(PoisonError::into_inner);
+        (chain.first(), chain.last())
+    }
+
+    /// A page of blocks from a height on, each with its certificate; empty where the first of them cannot be read.
+    pub(crate) fn page(&self, from: Height) -> Vec<(Vec<u8>, Vec<u8>)> {
+        page(&self.chain, from).blocks
+    }
+
+    /// The newest readable snapshot at or below a height, `None` when there is none.
+    pub(crate) fn snapshot(&self, at: Height) -> Result<Option<StoredSnapshot>, DiskError> {
+        for height in self.snapshots.heights()?.into_iter().filter(|height| *height <= at) {
+            if let Some(snapshot) = self.snapshots.read(height)? {
+                return Ok(Some(StoredSnapshot { height, pieces: ledger_pieces(snapshot) }));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -113,5 +158,56 @@ pub(crate) struct LocalBlobs(pub(crate) Arc<Blobs>);
 impl BlobSource for LocalBlobs {
     fn path(&self, blob: &BlobId) -> Option<PathBuf> {
         self.0.has(*blob).then(|| self.0.path(*blob))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn archive(folder: &std::path::Path) -> (Storage, Archive) {
+        let (storage, _) = Storage::open(&Folder(folder.to_path_buf())).unwrap();
+        let archive = storage.archive();
+        (storage, archive)
+    }
+
+    #[test]
+    fn an_auditor_reads_pages_of_blocks_that_end_with_the_chain() {
+        let folder = tempfile::tempdir().unwrap();
+        let (storage, archive) = archive(folder.path());
+        assert_eq!(archive.page(Height(1)), []);
+        // Three of these are more than a page.
+        for height in 1..=5 {
+            storage.commit(Height(height), &vec![height as u8; PAGE_BYTES / 2 - 64], b"certificate").unwrap();
+        }
+        assert_eq!(archive.ends(), (Height(1), Height(5)));
+        let (mut next, mut pages) = (1, 0);
+        while next <= 5 {
+            let page = archive.page(Height(next));
+            for (block, certificate) in &page {
+                assert_eq!((block[0], &certificate[..]), (next as u8, &b"certificate"[..]));
+                next += 1;
+            }
+            pages += 1;
+        }
+        assert_eq!(pages, 3);
+        assert_eq!(archive.page(Height(6)), []);
+    }
+
+    #[test]
+    fn an_auditor_gets_the_newest_snapshot_below_without_the_nodes_own_history() {
+        let folder = tempfile::tempdir().unwrap();
+        let (storage, archive) = archive(folder.path());
+        assert_eq!(archive.snapshot(Height(9)).unwrap(), None);
+        for height in [4, 8] {
+            storage.snapshot(Height(height), &[vec![height as u8], b"history".to_vec()]).unwrap();
+        }
+        let found = |at| archive.snapshot(Height(at)).unwrap();
+        assert_eq!(found(3), None);
+        let snapshot = |height| Some(StoredSnapshot { height: Height(height), pieces: vec![vec![height as u8]] });
+        assert_eq!((found(7), found(u64::MAX)), (snapshot(4), snapshot(8)));
+        let path = folder.path().join("snapshots/8.snapshot");
+        std::fs::write(path, b"damaged").unwrap();
+        assert_eq!(found(8), snapshot(4), "a damaged one is passed over");
     }
 }
