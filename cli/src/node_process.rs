@@ -12,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 use crate::failure::{chain, internal};
 use crate::machine;
 
-pub(crate) use grange_node::{Contact, Folder, Genesis, Ready, Settings, SettingsError, dev_genesis};
+pub(crate) use grange_node::{
+    Audit, AuditError, Checkpoint, Contact, Folder, Genesis, Ready, Settings, SettingsError, dev_genesis,
+};
 
 /// What a founder begins with.
 pub(crate) const FIRST_BALANCE: grange_types::Amount = grange_types::Amount::credits(1_000_000);

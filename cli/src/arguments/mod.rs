@@ -260,6 +260,19 @@ pub(crate) enum LedgerAction {
         #[arg(value_name = "ACCOUNT", value_parser = account)]
         id: AccountId,
     },
+    /// Verify every block and signature of a node's chain, without taking its word for anything
+    Verify {
+        /// The genesis of the network, as `ledger genesis` prints it or as it lies in a node's folder
+        #[arg(long, value_name = "FILE")]
+        genesis: PathBuf,
+        /// Begin at this checkpoint, as `ledger checkpoint` printed it, and not at the genesis
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Option<PathBuf>,
+    },
+    /// Print a checkpoint of the node's newest snapshot, to be kept and verified from later
+    Checkpoint,
+    /// Print the genesis of the node's network
+    Genesis,
 }
 
 /// What can be done with keys.

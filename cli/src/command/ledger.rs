@@ -1,11 +1,39 @@
-//! `ledger` and `network show`: what all agree on.
+//! `ledger` and `network show`: what all agree on, and whether a node's chain of it holds.
 
-use grange_api::{Account, Call, Key, LedgerHeight, Network};
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use grange_api::{Account, Call, GenesisFile, Key, LedgerHeight, Line, Network, Problem, ProblemCode};
+use grange_types::{Height, StateRoot, Wire};
+use serde::Serialize;
 
 use super::{Context, called};
 use crate::arguments::LedgerAction;
-use crate::failure::Outcome;
+use crate::client::Client;
+use crate::failure::{Outcome, chain};
+use crate::machine;
+use crate::node_process::{Audit, AuditError, Checkpoint, Genesis};
+use crate::output::Output;
 use crate::table::Table;
+
+/// The command that audits, as problems name it.
+const VERIFY: &str = "ledger verify";
+/// Who waits for a long chain is told so often how far it is.
+const TELL: Duration = Duration::from_secs(3);
+/// The most that a snapshot may have: it is held in memory, as the state is.
+const SNAPSHOT_BYTES: usize = 1 << 30;
+
+/// What came of an audit.
+#[derive(Debug, Serialize)]
+struct Verified {
+    height: Height,
+    certificates: u64,
+    state_root: StateRoot,
+    /// `genesis` or `checkpoint`.
+    from: &'static str,
+    ok: bool,
+}
 
 /// Looks into the ledger.
 pub(super) fn run(context: Context<'_>, action: &LedgerAction) -> Outcome {
@@ -28,7 +56,178 @@ pub(super) fn run(context: Context<'_>, action: &LedgerAction) -> Outcome {
                 [vec![head], self::keys(keys).lines()].concat().join("\n")
             })
         }
+        LedgerAction::Verify { genesis, checkpoint } => verify(context, genesis, checkpoint.as_deref()),
+        LedgerAction::Checkpoint => checkpoint(context),
+        LedgerAction::Genesis => genesis(context),
     }
+}
+
+/// Audits a node's chain up to the height that it has now.
+fn verify(context: Context<'_>, genesis: &Path, checkpoint: Option<&Path>) -> Outcome {
+    let beginning = read_genesis(genesis)?;
+    let checkpoint = checkpoint.map(|file| Ok::<_, Problem>((file, read_checkpoint(file)?))).transpose()?;
+    if let Some((file, checkpoint)) = &checkpoint {
+        checkpoint.check(&beginning, machine::now()).map_err(|error| fails(&error, &file.display().to_string()))?;
+    }
+    let client = context.reader(VERIFY)?;
+    let audit = match &checkpoint {
+        None => Audit::from_genesis(&beginning).map_err(|error| fails(&error, &genesis.display().to_string()))?,
+        Some((_, checkpoint)) => {
+            let pieces = snapshot_of(&client, checkpoint.height)?;
+            Audit::from_checkpoint(&beginning, checkpoint, &pieces, machine::now())
+                .map_err(|error| fails(&error, client.api()))?
+        }
+    };
+    let from = if checkpoint.is_some() { "checkpoint" } else { "genesis" };
+    let audit = take_blocks(&client, audit, context.output)?.summary();
+    let (height, certificates, state_root) = (audit.height, audit.certificates, audit.state_root);
+    context.output.show(&Verified { height, certificates, state_root, from, ok: true }, |verified| {
+        let Verified { height, certificates, state_root, from, .. } = verified;
+        format!("verified      {height}, from the {from}\ncertificates  {certificates}\nstate root    {state_root}")
+    })
+}
+
+/// Takes every block that the node says it has, and holds its word on the state against them.
+fn take_blocks(client: &Client, mut audit: Audit, output: Output) -> Result<Audit, Problem> {
+    let last: LedgerHeight = client.ask(&Call::LedgerHeight)?;
+    if audit.summary().height >= last.height {
+        return hold(client, audit, &last);
+    }
+    let lines = client.lines(&Call::LedgerBlocks { from: audit.summary().height.next() })?;
+    let mut told = Instant::now();
+    while audit.summary().height < last.height {
+        let Some(Line::Block(line)) = lines.next()? else {
+            let text = format!("height {}: the node has no such block", audit.summary().height.next());
+            return Err(Problem::new(ProblemCode::ChainInvalid, VERIFY, client.api(), text));
+        };
+        audit.take(&line.block.0, &line.certificate.0).map_err(|error| fails(&error, client.api()))?;
+        if told.elapsed() >= TELL {
+            output.progress(&format!("verified {} of {}", audit.summary().height, last.height));
+            told = Instant::now();
+        }
+    }
+    hold(client, audit, &last)
+}
+
+/// Whether the audit came where the node says that the ledger is.
+fn hold(client: &Client, audit: Audit, last: &LedgerHeight) -> Result<Audit, Problem> {
+    let found = audit.summary();
+    if (found.height, found.state_root) == (last.height, last.state_root) {
+        return Ok(audit);
+    }
+    let text = format!(
+        "height {}: what holds leads to state {}, the node says that it is at height {} in state {}",
+        found.height, found.state_root, last.height, last.state_root
+    );
+    Err(Problem::new(ProblemCode::ChainInvalid, VERIFY, client.api(), text))
+}
+
+/// An audit that failed, as a problem with the remedy that fits.
+fn fails(error: &AuditError, thing: &str) -> Problem {
+    let problem = Problem::new(ProblemCode::ChainInvalid, VERIFY, thing, chain(error));
+    match error {
+        AuditError::Old { .. } => problem.with_remedy(
+            "begin at the genesis, without --checkpoint; or have somebody you trust print a newer one with \
+             `grange ledger checkpoint`",
+        ),
+        AuditError::Foreign { .. } | AuditError::Genesis(_) => problem.with_remedy(
+            "give the genesis of this network, as a node you trust prints it with `grange ledger genesis`",
+        ),
+        _ => problem,
+    }
+}
+
+/// The pieces of exactly the snapshot of a height.
+fn snapshot_of(client: &Client, height: Height) -> Result<Vec<Vec<u8>>, Problem> {
+    let (found, pieces) = snapshot(client, Some(height))?;
+    if found == Some(height) {
+        return Ok(pieces);
+    }
+    let text = "the node has no snapshot of that height any more; it keeps its newest two";
+    Err(Problem::new(ProblemCode::NotFound, VERIFY, format!("height {height}"), text)
+        .with_remedy("begin at the genesis, or at a newer checkpoint that `grange ledger checkpoint` prints"))
+}
+
+/// The node's newest snapshot at or below a height: its height and its pieces.
+fn snapshot(client: &Client, at: Option<Height>) -> Result<(Option<Height>, Vec<Vec<u8>>), Problem> {
+    let lines = client.lines(&Call::LedgerSnapshot { at })?;
+    let (mut found, mut pieces, mut bytes) = (None, Vec::new(), 0);
+    while let Some(line) = lines.next()? {
+        let Line::Piece(line) = line else { continue };
+        bytes += line.piece.0.len();
+        if bytes > SNAPSHOT_BYTES {
+            let text = format!("the snapshot has more than {SNAPSHOT_BYTES} bytes");
+            return Err(Problem::new(ProblemCode::TooLarge, "ledger snapshot", client.api(), text));
+        }
+        found = Some(line.height);
+        pieces.push(line.piece.0);
+    }
+    Ok((found, pieces))
+}
+
+/// Prints a checkpoint of the newest snapshot.
+fn checkpoint(context: Context<'_>) -> Outcome {
+    let client = context.reader("ledger checkpoint")?;
+    let (_, pieces) = snapshot(&client, None)?;
+    let checkpoint = Checkpoint::of(&pieces)
+        .map_err(|error| Problem::new(ProblemCode::ChainInvalid, "ledger checkpoint", client.api(), chain(&error)))?;
+    context.output.progress("keep it where nobody else can write: `grange ledger verify --checkpoint FILE` trusts it");
+    file(context.output, &checkpoint)
+}
+
+/// Prints the genesis.
+fn genesis(context: Context<'_>) -> Outcome {
+    let client = context.reader("ledger genesis")?;
+    let answer: GenesisFile = client.ask(&Call::LedgerGenesis)?;
+    let refused = |message: String| Problem::new(ProblemCode::ChainInvalid, "ledger genesis", client.api(), message);
+    let genesis = Genesis::decode(&answer.genesis.0).map_err(|error| refused(chain(&error)))?;
+    if genesis.network_id() != answer.network {
+        return Err(refused(format!(
+            "the genesis makes network {}, the node says {}",
+            genesis.network_id(),
+            answer.network
+        ))
+        .into());
+    }
+    file(context.output, &genesis)
+}
+
+/// Prints what is to be kept in a file: JSON in any case, for people on several lines.
+fn file<T: Serialize>(output: Output, value: &T) -> Outcome {
+    if output.is_json() {
+        return output.data(value);
+    }
+    output.line(&serde_json::to_string_pretty(value).map_err(std::io::Error::from)?)
+}
+
+/// A genesis from a file: JSON, or the bytes that a node's folder holds. Those never begin with a brace, because a name
+/// is at most 63 bytes long and its length comes first.
+fn read_genesis(file: &Path) -> Result<Genesis, Problem> {
+    let bytes = read(file)?;
+    let read = if bytes.first() == Some(&b'{') {
+        serde_json::from_slice(&bytes).map_err(|error| chain(&error))
+    } else {
+        Genesis::decode(&bytes).map_err(|error| chain(&error))
+    };
+    read.map_err(|reason| unreadable(file, &format!("this is no genesis: {reason}"), "grange ledger genesis"))
+}
+
+fn read_checkpoint(file: &Path) -> Result<Checkpoint, Problem> {
+    serde_json::from_slice(&read(file)?).map_err(|error| {
+        unreadable(file, &format!("this is no checkpoint: {}", chain(&error)), "grange ledger checkpoint")
+    })
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Problem> {
+    fs::read(file).map_err(|error| {
+        Problem::new(ProblemCode::NotFound, VERIFY, file.display().to_string(), chain(&error).to_lowercase())
+            .with_remedy("name a file that can be read")
+    })
+}
+
+fn unreadable(file: &Path, message: &str, command: &str) -> Problem {
+    Problem::new(ProblemCode::Malformed, VERIFY, file.display().to_string(), message)
+        .with_remedy(format!("give a file that `{command}` printed"))
 }
 
 /// Keys under each other.

@@ -8,3 +8,4 @@ mod faults;
 mod load;
 mod main_job;
 mod support;
+mod verify;

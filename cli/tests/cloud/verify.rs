@@ -1,0 +1,116 @@
+//! An auditor's own hands: the genesis in a file, every block of a real cloud verified, and what does not hold.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::support::Cloud;
+
+fn written(cloud: &Cloud, name: &str, value: &Value) -> PathBuf {
+    let path = cloud.root.path().join(name);
+    std::fs::write(&path, value.to_string()).unwrap();
+    path
+}
+
+#[test]
+fn a_chain_is_verified_from_its_genesis_and_another_genesis_is_refused() {
+    let cloud = Cloud::start(4);
+    let to = "55".repeat(32);
+    cloud.json(&["wallet", "send", &to, "1", "--memo", "so that a block has a transaction"]);
+
+    let genesis = cloud.json(&["ledger", "genesis"]);
+    let file = written(&cloud, "genesis.json", &genesis);
+    let verify = ["ledger", "verify", "--genesis", file.to_str().unwrap()];
+    let before = cloud.json(&["status"])["height"].as_u64().unwrap();
+    let verified = cloud.json(&verify);
+    let after = cloud.json(&["status"])["height"].as_u64().unwrap();
+    let height = verified["height"].as_u64().unwrap();
+    assert!(before > 0 && (before..=after).contains(&height), "{before} <= {height} <= {after}");
+    assert_eq!(verified["certificates"], verified["height"]);
+    assert_eq!((&verified["ok"], &verified["from"]), (&Value::Bool(true), &Value::from("genesis")));
+    assert_eq!(verified["state_root"].as_str().unwrap().len(), 64);
+
+    // Each node is audited alone, also with the genesis that lies in a node's own folder.
+    let own = cloud.nodes[0].token_file.with_file_name("genesis");
+    for node in 0..4 {
+        assert_eq!(cloud.json_of(node, &["ledger", "verify", "--genesis", own.to_str().unwrap()])["ok"], true);
+    }
+
+    let mut richer = genesis;
+    richer["accounts"][0]["balance"] = "1000001".into();
+    let file = written(&cloud, "richer.json", &richer);
+    let problem = cloud.problem(&["ledger", "verify", "--genesis", file.to_str().unwrap()]);
+    assert_eq!((&problem["code"], &problem["exit"]), (&"chain-invalid".into(), &1.into()), "{problem}");
+    assert!(problem["message"].as_str().unwrap().starts_with("height 1:"), "{problem}");
+}
+
+/// Makes the node of a cloud of one decide so many blocks: one for each payment.
+fn pay(cloud: &Cloud, times: usize) {
+    let token = std::fs::read_to_string(&cloud.nodes[0].token_file).unwrap();
+    let agent = ureq::agent();
+    for time in 0..times {
+        let body = serde_json::json!({"to": "55".repeat(32), "amount": "0.001", "memo": time.to_string()});
+        let mut answer = agent
+            .post(format!("{}/v1/wallet/transfers", cloud.nodes[0].api))
+            .header("authorization", format!("Bearer {}", token.trim()))
+            .header("content-type", "application/json")
+            .send(body.to_string())
+            .unwrap();
+        // Read to its end, so that the connection is used again.
+        answer.body_mut().read_to_string().unwrap();
+    }
+}
+
+#[test]
+fn a_kept_checkpoint_leads_to_the_same_state_as_the_genesis() {
+    let cloud = Cloud::start(1);
+    pay(&cloud, 2_050);
+    let genesis = written(&cloud, "genesis.json", &cloud.json(&["ledger", "genesis"]));
+    let kept = cloud.json(&["ledger", "checkpoint"]);
+    assert_eq!(kept["height"], 2_000, "{kept}");
+    let checkpoint = written(&cloud, "checkpoint.json", &kept);
+    let from_genesis = ["ledger", "verify", "--genesis", genesis.to_str().unwrap()];
+    let from_checkpoint = [&from_genesis[..], &["--checkpoint", checkpoint.to_str().unwrap()]].concat();
+    let short = cloud.json(&from_checkpoint);
+    assert_eq!((&short["from"], &short["ok"]), (&Value::from("checkpoint"), &Value::Bool(true)), "{short}");
+    assert_eq!(short["certificates"].as_u64().unwrap() + 2_000, short["height"].as_u64().unwrap());
+    // An empty block may come between the two; then the longer way leads further.
+    let long = cloud.json(&from_genesis);
+    assert!(long["height"].as_u64() >= short["height"].as_u64(), "{long} {short}");
+    if long["height"] == short["height"] {
+        assert_eq!(long["state_root"], short["state_root"]);
+    }
+
+    let mut wrong = kept.clone();
+    wrong["digest"] = "00".repeat(32).into();
+    let wrong = written(&cloud, "wrong.json", &wrong);
+    let problem = cloud.problem(&[&from_genesis[..], &["--checkpoint", wrong.to_str().unwrap()]].concat());
+    assert_eq!((&problem["code"], &problem["exit"]), (&"chain-invalid".into(), &1.into()), "{problem}");
+    assert!(problem["message"].as_str().unwrap().starts_with("height 2000:"), "{problem}");
+}
+
+#[test]
+fn files_that_are_none_and_a_cloud_too_young_for_a_checkpoint_are_said() {
+    let cloud = Cloud::start(1);
+    let nonsense = written(&cloud, "nonsense", &Value::from("genesis"));
+    let refused = cloud.problem(&["ledger", "verify", "--genesis", nonsense.to_str().unwrap()]);
+    assert_eq!((&refused["code"], &refused["exit"]), (&"malformed".into(), &2.into()), "{refused}");
+    let missing = cloud.problem(&["ledger", "verify", "--genesis", "/nowhere/genesis"]);
+    assert_eq!((&missing["code"], &missing["exit"]), (&"not-found".into(), &3.into()), "{missing}");
+    let young = cloud.problem(&["ledger", "checkpoint"]);
+    assert_eq!((&young["code"], &young["exit"]), (&"not-found".into(), &3.into()), "{young}");
+
+    // A checkpoint from 1970 is refused before a node is asked for anything.
+    let genesis = written(&cloud, "genesis.json", &cloud.json(&["ledger", "genesis"]));
+    let network = &cloud.json(&["network", "show"])["network"];
+    let zero = "00".repeat(32);
+    let old = serde_json::json!({
+        "network": network, "height": 7, "time": "1970-01-01T00:00:00.000Z", "state_root": zero, "digest": zero
+    });
+    let old = written(&cloud, "old.json", &old);
+    let begin = ["ledger", "verify", "--genesis", genesis.to_str().unwrap(), "--checkpoint", old.to_str().unwrap()];
+    let problem = cloud.problem(&begin);
+    assert_eq!((&problem["code"], &problem["exit"]), (&"chain-invalid".into(), &1.into()), "{problem}");
+    let message = problem["message"].as_str().unwrap();
+    assert!(message.starts_with("height 7:") && message.contains("long-range"), "{problem}");
+}
