@@ -79,7 +79,7 @@ thread_local! {
 
 fn machine() -> Option<Consensus> {
     let network = genesis()?.network_id();
-    Some(Consensus::new(grange_consensus::Config { network, key: key(0), timeouts: Timeouts::default() }))
+    Some(Consensus::new(grange_consensus::Config { network, key: key(0), votes: true, timeouts: Timeouts::default() }))
 }
 
 fn validators() -> ValidatorSet {

@@ -13,6 +13,8 @@ pub struct Config {
     pub network: NetworkId,
     /// The validator's key, which is also its peer id.
     pub key: SecretKey,
+    /// Whether it votes where the validators list its key; else it follows, and is as good as away to the others.
+    pub votes: bool,
     /// How long to wait for others.
     pub timeouts: Timeouts,
 }

@@ -54,6 +54,7 @@ pub(crate) enum Wanted {
 pub(crate) struct Host {
     pub(crate) network: NetworkId,
     key: SecretKey,
+    pub(crate) takes_part: bool,
     pub(crate) me: PeerId,
     pub(crate) timeouts: Timeouts,
     pub(crate) now: Time,
@@ -96,6 +97,7 @@ impl Host {
         Self {
             network: config.network,
             key: config.key,
+            takes_part: config.votes,
             me,
             timeouts: config.timeouts,
             now: Time(0),

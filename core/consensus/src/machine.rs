@@ -171,7 +171,7 @@ impl Consensus {
     /// Whether this node votes at the present height.
     #[must_use]
     pub fn is_validator(&self) -> bool {
-        self.host.validators.contains(self.host.me)
+        self.host.takes_part && self.host.validators.contains(self.host.me)
     }
 
     /// How much voting power can be reached, this node's included: below the quorum the ledger is halted.
@@ -179,7 +179,8 @@ impl Consensus {
     pub fn quorum(&self) -> Quorum {
         let set = &self.host.validators;
         let others = self.host.connected.iter().filter(|peer| **peer != self.host.me).map(|peer| set.power(*peer));
-        Quorum { connected: others.sum::<u64>() + set.power(self.host.me), needed: set.needed(), total: set.total() }
+        let own = if self.host.takes_part { set.power(self.host.me) } else { 0 };
+        Quorum { connected: others.sum::<u64>() + own, needed: set.needed(), total: set.total() }
     }
 
     /// Whether enough voting power is connected to decide.
@@ -280,8 +281,11 @@ impl Consensus {
             Some((of, wal)) if of == height && !wal.is_empty() && self.is_validator() => return self.resume(&wal),
             _ => {}
         }
-        // Also who votes no more has no use for what it said at the height before.
-        self.host.push(Action::WalReset { height });
+        // Also who is listed no more has no use for what it said at the height before; who is only told not to vote may be
+        // told otherwise at this very height.
+        if self.host.takes_part || !self.host.validators.contains(self.host.me) {
+            self.host.push(Action::WalReset { height });
+        }
         if self.is_validator() {
             self.phase = Phase::Waiting(now.after(self.interval));
         } else {

@@ -105,7 +105,8 @@ impl Peer {
         let network = config.genesis.network_id();
         let (ledger, history) = recover(&config, recovery)?;
         let timeouts = Timeouts::default();
-        let consensus = Consensus::new(ConsensusConfig { network, key: config.key.clone(), timeouts });
+        let votes = config.roles.validator;
+        let consensus = Consensus::new(ConsensusConfig { network, key: config.key.clone(), votes, timeouts });
         let mut ctx = Context::new(config.key.clone(), network, config.gateway_port, config.seed);
         let mut desk = config.roles.provider.then(|| Desk::new(desk_setup(&mut ctx, &ledger, &config)));
         if let Some(desk) = &mut desk {

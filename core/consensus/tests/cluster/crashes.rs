@@ -188,8 +188,12 @@ fn a_log_that_cannot_be_read_or_leads_elsewhere_silences_a_validator_for_its_hei
     for (wal, fault) in
         [(vec![vec![0xff; 9]], "unreadable"), (vec![timeout.to_record(), signed.to_record()], "diverged")]
     {
-        let config =
-            grange_consensus::Config { network: NETWORK, key: world.nodes[0].key.clone(), timeouts: world.timeouts };
+        let config = grange_consensus::Config {
+            network: NETWORK,
+            key: world.nodes[0].key.clone(),
+            votes: true,
+            timeouts: world.timeouts,
+        };
         let mut machine = grange_consensus::Consensus::new(config);
         machine.handle(
             now,
@@ -242,8 +246,12 @@ fn a_validator_that_lost_its_log_does_not_vote_against_what_it_hears_it_said() {
 #[test]
 fn a_validator_that_lost_blocks_says_nothing_below_the_height_of_its_log() {
     let world = World::new(11, 4, all_equal);
-    let config =
-        grange_consensus::Config { network: NETWORK, key: world.nodes[0].key.clone(), timeouts: world.timeouts };
+    let config = grange_consensus::Config {
+        network: NETWORK,
+        key: world.nodes[0].key.clone(),
+        votes: true,
+        timeouts: world.timeouts,
+    };
     let mut machine = grange_consensus::Consensus::new(config);
     let (validators, now) = (world.set(Height(1)), world.now);
     let wal_height = Height(3);
@@ -264,8 +272,12 @@ fn a_validator_that_lost_blocks_says_nothing_below_the_height_of_its_log() {
 #[test]
 fn one_who_votes_alone_may_forget_what_it_cannot_read() {
     let mut world = World::new(10, 1, all_equal);
-    let config =
-        grange_consensus::Config { network: NETWORK, key: world.nodes[0].key.clone(), timeouts: world.timeouts };
+    let config = grange_consensus::Config {
+        network: NETWORK,
+        key: world.nodes[0].key.clone(),
+        votes: true,
+        timeouts: world.timeouts,
+    };
     let mut machine = grange_consensus::Consensus::new(config);
     let (validators, now) = (world.set(Height(1)), world.now);
     let wal = vec![vec![0xff; 9]];

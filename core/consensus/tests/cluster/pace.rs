@@ -154,6 +154,48 @@ fn first_four(peers: &[PeerId], height: Height) -> ValidatorSet {
 }
 
 #[test]
+fn who_is_told_not_to_vote_follows_though_its_key_is_listed() {
+    let mut world = World::new(11, 4, all_equal);
+    world.nodes[3].abstains = true;
+    world.start_all();
+    world.run_to(20, 60_000);
+    assert!(!world.machine(3).is_validator() && world.nodes[3].builds == 0);
+    // Without it and one more nothing is decided: it counts as away.
+    world.kill(2);
+    world.run(5_000);
+    let stuck = world.nodes[0].disk.height();
+    world.run(10_000);
+    assert_eq!(world.nodes[0].disk.height(), stuck);
+    assert!(!world.machine(3).quorum_connected(), "its own vote is none");
+    world.nodes[3].abstains = false;
+    world.kill(3);
+    world.start(3);
+    world.run_to(stuck.0 + 3, 60_000);
+}
+
+/// Told not to vote and told to vote again, at whatever moment of a height: it does not forget what it said.
+#[test]
+fn who_is_told_to_vote_again_knows_what_it_said() {
+    for k in 1..60 {
+        let mut world = World::new(500 + k, 4, all_equal);
+        world.nodes[0].dies_at = Some(k);
+        world.start_all();
+        world.kill(3);
+        world.run(2_000);
+        world.nodes[0].dies_at = None;
+        for abstains in [true, false] {
+            if world.up(0) {
+                world.kill(0);
+            }
+            world.nodes[0].abstains = abstains;
+            world.start(0);
+            world.run(500);
+        }
+        world.run_to(world.nodes[0].disk.height().0 + 2, 60_000);
+    }
+}
+
+#[test]
 fn an_observer_follows_and_says_nothing() {
     let mut world = World::new(10, 5, first_four);
     world.start_all();

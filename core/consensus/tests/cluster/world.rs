@@ -119,6 +119,8 @@ pub(crate) struct Node {
     pub(crate) builds: u64,
     /// Its clock is behind: it builds nothing, and refuses whatever two thirds have not found to be in time.
     pub(crate) doubts: bool,
+    /// It is told not to vote.
+    pub(crate) abstains: bool,
 }
 
 enum Delivery {
@@ -193,6 +195,7 @@ impl World {
                     began: BTreeSet::new(),
                     builds: 0,
                     doubts: false,
+                    abstains: false,
                 }
             })
             .collect();
@@ -261,7 +264,8 @@ impl World {
 
     /// Starts a node from its disk and connects it with those that are up.
     pub(crate) fn start(&mut self, index: usize) {
-        let config = Config { network: NETWORK, key: self.nodes[index].key.clone(), timeouts: self.timeouts };
+        let node = &self.nodes[index];
+        let config = Config { network: NETWORK, key: node.key.clone(), votes: !node.abstains, timeouts: self.timeouts };
         let height = self.nodes[index].disk.height().next();
         let (validators, now) = (self.set(height), self.now);
         let node = &mut self.nodes[index];
