@@ -63,6 +63,8 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "renew-lease",
             "settle",
             "accuse",
+            "bond",
+            "set-validator",
         ],
     ),
     ("recovery", &["genesis", "snapshot", "damaged-log"]),

@@ -4,6 +4,7 @@ use grange_types::{Millis, Time};
 
 use crate::dice::Dice;
 use crate::network::Weather;
+use crate::voters::CANDIDATES;
 use crate::world::World;
 
 /// Every kind of fault.
@@ -97,7 +98,8 @@ pub(crate) fn plan(dice: &mut Dice, hosts: usize, validators: usize, storm: (Tim
     }
     // Once in a few worlds everything sleeps for a night, at the end of the storm.
     if dice.chance(350) {
-        let gone = validators + dice.index(hosts - validators);
+        let staying = validators + CANDIDATES;
+        let gone = staying + dice.index(hosts - staying);
         let lasts = Millis(Millis::HOUR.0 * dice.between(2, 30));
         faults.push((storm.1, Fault::Night { lasts, gone }));
     }
@@ -198,12 +200,16 @@ impl World<'_> {
     /// it has to stay below a third, or that height is never decided. No rule can mend that: who may have voted and does
     /// not know how must be silent.
     fn can_spare(&self, host: usize) -> bool {
+        let Some(ledger) = self.newest() else { return false };
+        let view = ledger.view();
+        let voter =
+            |other: &usize| view.validators().iter().any(|entry| entry.key == self.hosts[*other].config.key.public());
         let lost = |other: &usize| {
             let host = &self.hosts[*other];
             host.villain.as_ref().is_some_and(|villain| villain.votes_falsely()) || host.disk.log_is_damaged()
         };
-        let others = (0..self.validators).filter(|other| *other != host).filter(lost).count();
-        host >= self.validators || (others + 1) * 3 < self.validators
+        let others = (0..self.hosts.len()).filter(|other| *other != host && voter(other) && lost(other)).count();
+        !voter(&host) || (others + 1) * 3 < view.validators().len()
     }
 
     fn wall(&mut self, walls: Vec<(usize, usize)>, lasts: Millis) {

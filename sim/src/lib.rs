@@ -39,6 +39,7 @@ mod sabotage;
 mod seed;
 mod trace;
 mod villains;
+mod voters;
 mod world;
 
 pub use checks::Violation;

@@ -27,10 +27,11 @@ pub(crate) struct App {
 
 /// What somebody waits for.
 #[derive(Debug, Clone)]
-enum Waiting {
+pub(crate) enum Waiting {
     Deploy(usize),
     Down(usize),
     Transfer,
+    Vote,
 }
 
 /// What people do, and what they were told.
@@ -68,6 +69,7 @@ impl World<'_> {
         match self.dice.load.below(1_000) {
             0..15 => self.pay(),
             15..18 => self.remove(),
+            18..21 => self.stand(),
             _ => self.request(),
         }
     }
@@ -78,7 +80,7 @@ impl World<'_> {
         self.dice.load.pick(&alive).copied()
     }
 
-    fn call(&mut self, host: usize, call: Call, waiting: Waiting) {
+    pub(crate) fn call(&mut self, host: usize, call: Call, waiting: Waiting) {
         let machine = &mut self.hosts[host];
         machine.calls += 1;
         let id = CallId(machine.calls);

@@ -13,6 +13,7 @@ use grange_types::{
 use crate::dice::Dice;
 use crate::host::Host;
 use crate::villains::{Villain, cast};
+use crate::voters::{BOND, CANDIDATES};
 
 /// Nodes of a world, validators among them.
 const NODES: usize = 20;
@@ -90,6 +91,7 @@ fn genesis(validators: usize) -> Genesis {
         lease_length: Millis::minutes(4),
         min_lease: Millis::minutes(1),
         retention: Millis::minutes(10),
+        power_bond: BOND,
         ..Parameters::dev()
     };
     Genesis {
@@ -126,7 +128,7 @@ fn config(index: usize, genesis: &Genesis, validators: usize, dice: &mut Dice) -
         display: format!("node-{index:02}"),
         region: region(),
         roles: Roles {
-            validator: index < validators,
+            validator: index < validators + CANDIDATES,
             // Enough sellers that some are always left.
             provider: dice.chance(700) || index.is_multiple_of(3),
             gateway: dice.chance(500) || index.is_multiple_of(4),

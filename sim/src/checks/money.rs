@@ -33,6 +33,8 @@ pub(crate) struct Money {
     /// What went in and out by transfers.
     received: BTreeMap<AccountId, u128>,
     sent: BTreeMap<AccountId, u128>,
+    /// What was locked as a bond; none ever comes back in a world.
+    bonded: BTreeMap<AccountId, u128>,
     leases: BTreeMap<LeaseId, Seen>,
     delegates: BTreeMap<DeploymentId, BTreeSet<AccountId>>,
     signed: BTreeMap<LeaseId, BTreeSet<Amount>>,
@@ -52,6 +54,7 @@ impl Money {
             villains: villains.collect(),
             received: BTreeMap::new(),
             sent: BTreeMap::new(),
+            bonded: BTreeMap::new(),
             leases: BTreeMap::new(),
             delegates: BTreeMap::new(),
             signed: BTreeMap::new(),
@@ -80,6 +83,9 @@ impl Money {
                     *self.sent.entry(transaction.body.account).or_default() += amount.0;
                     *self.received.entry(*to).or_default() += amount.0;
                 }
+                Deed::Bond { amount } => {
+                    *self.bonded.entry(transaction.body.account).or_default() += amount.0;
+                }
                 Deed::Settle { receipt } => self.receipts.push(((**receipt).clone(), day)),
                 _ => {}
             }
@@ -105,7 +111,15 @@ impl Money {
             let came = FORTUNE.0 + of(&self.received) + of(&earned);
             let went = of(&self.sent) + of(&spent);
             let held: Amount = view.deployments_of(*account).map(|found| view.held_by(found)).sum();
-            let has = view.balance(*account).0 + held.0;
+            let bond = view.operator(*account).map_or(0, |operator| operator.bond.0 + operator.unbonding.0);
+            if bond != of(&self.bonded) {
+                return Err(format!(
+                    "account {} has a bond of {}, its books say otherwise",
+                    account.short(),
+                    Amount(bond)
+                ));
+            }
+            let has = view.balance(*account).0 + held.0 + bond;
             if came.checked_sub(went) != Some(has) {
                 let should = Amount(came.saturating_sub(went));
                 return Err(format!("account {} has {}, its books say {should}", account.short(), Amount(has)));

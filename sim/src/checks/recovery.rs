@@ -82,7 +82,8 @@ impl World<'_> {
         Ok(())
     }
 
-    fn newest(&self) -> Option<&Ledger> {
+    /// The ledger that has come farthest.
+    pub(crate) fn newest(&self) -> Option<&Ledger> {
         let ledgers = self.hosts.iter().filter_map(|host| Some(host.peer.as_ref()?.ledger()));
         ledgers.max_by_key(|ledger| ledger.height())
     }
