@@ -477,7 +477,7 @@ mod tests {
 
     fn host() -> Host {
         let key = SecretKey::from_bytes(&[1; 32]);
-        Host::new(Config { network: NetworkId([2; 32]), key, timeouts: Timeouts::default() })
+        Host::new(Config { network: NetworkId([2; 32]), key, votes: true, timeouts: Timeouts::default() })
     }
 
     #[test]
