@@ -26,7 +26,7 @@ pub mod fuzz {
 pub use clock::Clock;
 pub use found::{Founder, Invitation, InvitationError, dev_genesis};
 pub use grange_ledger::Genesis;
-pub use grange_peer::{Audit, AuditError, AuditSummary, Checkpoint};
+pub use grange_peer::{Audit, AuditError, AuditSummary, Checkpoint, Invoice, InvoiceError};
 pub use grange_sandbox::{CompileError, compile_component, run_compile_component};
 pub use pump::PumpError;
 pub use run::{NodeError, Options, Ready, run};

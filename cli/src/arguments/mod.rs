@@ -106,10 +106,7 @@ pub(crate) enum Command {
         action: WalletAction,
     },
     /// Show the bill of a deployment, line by line
-    Usage {
-        /// The deployment
-        name: String,
-    },
+    Usage(Bill),
     /// Look after names
     Name {
         #[command(subcommand)]
@@ -216,6 +213,33 @@ pub(crate) enum WalletAction {
         /// At most so many entries
         #[arg(long, default_value_t = grange_api::Call::HISTORY, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
+    },
+}
+
+/// A bill.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Bill {
+    #[command(subcommand)]
+    pub(crate) action: Option<BillAction>,
+    /// The deployment
+    #[arg(required = true)]
+    pub(crate) name: Option<String>,
+}
+
+/// What can be done with a bill.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BillAction {
+    /// Make a bill again from the receipts in a node's blocks, each of them verified, and compare it with the node's
+    Verify {
+        /// The deployment
+        name: String,
+        /// The genesis of the network, as `ledger genesis` prints it or as it lies in a node's folder
+        #[arg(long, value_name = "FILE")]
+        genesis: PathBuf,
+        /// Begin at this checkpoint, as `ledger checkpoint` printed it, and not at the genesis
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Option<PathBuf>,
     },
 }
 

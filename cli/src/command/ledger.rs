@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{Context, called};
 use crate::arguments::LedgerAction;
 use crate::client::Client;
-use crate::failure::{Outcome, chain};
+use crate::failure::{Failure, Outcome, chain};
 use crate::machine;
 use crate::node_process::{Audit, AuditError, Checkpoint, Genesis};
 use crate::output::Output;
@@ -64,6 +64,27 @@ pub(super) fn run(context: Context<'_>, action: &LedgerAction) -> Outcome {
 
 /// Audits a node's chain up to the height that it has now.
 fn verify(context: Context<'_>, genesis: &Path, checkpoint: Option<&Path>) -> Outcome {
+    let (client, audit) = begin(context, genesis, checkpoint)?;
+    let from = beginning(checkpoint);
+    let audit = take_blocks(&client, audit, context.output)?.summary();
+    let (height, certificates, state_root) = (audit.height, audit.certificates, audit.state_root);
+    context.output.show(&Verified { height, certificates, state_root, from, ok: true }, |verified| {
+        let Verified { height, certificates, state_root, from, .. } = verified;
+        format!("verified      {height}, from the {from}\ncertificates  {certificates}\nstate root    {state_root}")
+    })
+}
+
+/// What an audit begins at, in a word.
+pub(super) const fn beginning(checkpoint: Option<&Path>) -> &'static str {
+    if checkpoint.is_some() { "checkpoint" } else { "genesis" }
+}
+
+/// The audit of a node's chain before its first block, or after a checkpoint.
+pub(super) fn begin(
+    context: Context<'_>,
+    genesis: &Path,
+    checkpoint: Option<&Path>,
+) -> Result<(Client, Audit), Failure> {
     let beginning = read_genesis(genesis)?;
     let checkpoint = checkpoint.map(|file| Ok::<_, Problem>((file, read_checkpoint(file)?))).transpose()?;
     if let Some((file, checkpoint)) = &checkpoint {
@@ -78,17 +99,11 @@ fn verify(context: Context<'_>, genesis: &Path, checkpoint: Option<&Path>) -> Ou
                 .map_err(|error| fails(&error, client.api()))?
         }
     };
-    let from = if checkpoint.is_some() { "checkpoint" } else { "genesis" };
-    let audit = take_blocks(&client, audit, context.output)?.summary();
-    let (height, certificates, state_root) = (audit.height, audit.certificates, audit.state_root);
-    context.output.show(&Verified { height, certificates, state_root, from, ok: true }, |verified| {
-        let Verified { height, certificates, state_root, from, .. } = verified;
-        format!("verified      {height}, from the {from}\ncertificates  {certificates}\nstate root    {state_root}")
-    })
+    Ok((client, audit))
 }
 
 /// Takes every block that the node says it has, and holds its word on the state against them.
-fn take_blocks(client: &Client, mut audit: Audit, output: Output) -> Result<Audit, Problem> {
+pub(super) fn take_blocks(client: &Client, mut audit: Audit, output: Output) -> Result<Audit, Problem> {
     let last: LedgerHeight = client.ask(&Call::LedgerHeight)?;
     if audit.summary().height >= last.height {
         return hold(client, audit, &last);

@@ -1,6 +1,7 @@
 //! What the commands do that ask a node: one file a family, each a call of the API and how its answer is shown.
 
 pub(crate) mod answer;
+mod bill;
 pub(crate) mod deploy;
 pub(crate) mod doctor;
 pub(crate) mod init;
@@ -73,7 +74,7 @@ pub(crate) fn run(context: Context<'_>, command: &Command) -> Outcome {
         Command::Offers => market::offers(context),
         Command::Peers => replicas::peers(context),
         Command::Wallet { action } => money::wallet(context, action),
-        Command::Usage { name } => money::usage(context, name),
+        Command::Usage(bill) => bill::run(context, bill),
         Command::Name { action } => names::run(context, action),
         Command::Provider { action } => market::provider(context, action),
         Command::Ledger { action } => ledger::run(context, action),

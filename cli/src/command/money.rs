@@ -1,6 +1,6 @@
 //! `wallet` and `usage`: what there is, what came and went, what was used.
 
-use grange_api::{Call, Direction, HistoryEntry, Submitted, TransferRequest, Usage, Wallet};
+use grange_api::{Call, Direction, HistoryEntry, Submitted, TransferRequest, Wallet};
 
 use super::Context;
 use crate::arguments::WalletAction;
@@ -49,28 +49,4 @@ fn history(entries: &[HistoryEntry]) -> Table {
         ]);
     }
     table
-}
-
-/// Shows a bill.
-pub(super) fn usage(context: Context<'_>, name: &str) -> Outcome {
-    let usage: Usage = context.reader("usage")?.ask(&Call::Usage { name: name.to_owned() })?;
-    if context.output.is_json() {
-        return context.output.data(&usage);
-    }
-    let mut table = Table::new(&["service", "lease", "provider", "counted", ">quantity", ">price", ">amount"]);
-    for row in &usage.lines {
-        table.row([
-            row.service.clone(),
-            row.lease.short(),
-            row.provider.short(),
-            row.sku.to_string(),
-            row.quantity.clone(),
-            row.price.to_string(),
-            row.amount.to_string(),
-        ]);
-    }
-    if !table.is_empty() {
-        context.output.table(&table)?;
-    }
-    context.output.line(&format!("total {} credits, of which {} are paid out", usage.total, usage.settled))
 }

@@ -1,10 +1,11 @@
 //! An auditor's own hands: the genesis in a file, every block of a real cloud verified, and what does not hold.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::Cloud;
+use crate::support::{Cloud, until};
 
 fn written(cloud: &Cloud, name: &str, value: &Value) -> PathBuf {
     let path = cloud.root.path().join(name);
@@ -113,4 +114,24 @@ fn files_that_are_none_and_a_cloud_too_young_for_a_checkpoint_are_said() {
     assert_eq!((&problem["code"], &problem["exit"]), (&"chain-invalid".into(), &1.into()), "{problem}");
     let message = problem["message"].as_str().unwrap();
     assert!(message.starts_with("height 7:") && message.contains("long-range"), "{problem}");
+}
+
+#[test]
+fn a_bill_is_made_again_from_the_receipts_in_the_blocks() {
+    let cloud = Cloud::start(4);
+    let folder = cloud.guestbook("billed", "");
+    cloud.json(&["deploy", folder.to_str().unwrap()]);
+    let paid = || cloud.json(&["usage", "billed"])["settled"] != "0";
+    until("a first payment", Duration::from_secs(60), paid);
+    let genesis = written(&cloud, "genesis.json", &cloud.json(&["ledger", "genesis"]));
+    let verify = ["usage", "verify", "billed", "--genesis", genesis.to_str().unwrap()];
+    let verified = cloud.json(&verify);
+    assert_eq!((&verified["ok"], &verified["from"]), (&true.into(), &"genesis".into()), "{verified}");
+    assert!(verified["receipts"].as_u64().unwrap() >= 1 && verified["settled"] != "0", "{verified}");
+    assert!(!verified["lines"].as_array().unwrap().is_empty());
+    // The provider's side makes the same from its own blocks.
+    let other = cloud.json_of(1, &verify);
+    assert_eq!(other["ok"], true);
+    let unknown = cloud.problem(&["usage", "verify", "nope", "--genesis", genesis.to_str().unwrap()]);
+    assert_eq!((&unknown["code"], &unknown["exit"]), (&"not-found".into(), &3.into()), "{unknown}");
 }

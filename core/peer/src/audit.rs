@@ -20,6 +20,8 @@ use grange_ledger::{Block, BlockError, CommitError, Genesis, GenesisError, Ledge
 use grange_types::{BlobId, BlockId, DecodeError, Height, Millis, NetworkId, StateRoot, Time, Wire};
 use serde::{Deserialize, Serialize};
 
+use crate::invoice::{Invoice, InvoiceError, Receipts};
+
 /// A state to begin from in place of the genesis; small enough to be kept by hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -197,12 +199,16 @@ impl Checkpoint {
 pub struct Audit {
     ledger: Ledger,
     certificates: u64,
+    receipts: Receipts,
+    /// Whether it began at the genesis.
+    whole: bool,
 }
 
 impl Audit {
     /// Begins before the first block.
     pub fn from_genesis(genesis: &Genesis) -> Result<Self, AuditError> {
-        Ok(Self { ledger: Ledger::new(genesis).map_err(AuditError::Genesis)?, certificates: 0 })
+        let ledger = Ledger::new(genesis).map_err(AuditError::Genesis)?;
+        Ok(Self { ledger, certificates: 0, receipts: Receipts::default(), whole: true })
     }
 
     /// Begins after the checkpoint's block, with the pieces of the snapshot that it names, at `now` by the auditor's
@@ -229,7 +235,7 @@ impl Audit {
         ];
         match agreed.into_iter().find(|(_, agreed)| !agreed) {
             Some((what, _)) => Err(AuditError::Contradiction { height, what }),
-            None => Ok(Self { ledger, certificates: 0 }),
+            None => Ok(Self { ledger, certificates: 0, receipts: Receipts::default(), whole: false }),
         }
     }
 
@@ -253,7 +259,9 @@ impl Audit {
             .ledger
             .prepare(block, &|_, _| false)
             .map_err(|source| AuditError::Invalid { height, source: Box::new(source) })?;
+        let block = prepared.block.clone();
         self.ledger.commit(prepared).map_err(|source| AuditError::Commit { height, source })?;
+        self.receipts.take(&block, &self.ledger);
         self.certificates += 1;
         Ok(())
     }
@@ -263,6 +271,11 @@ impl Audit {
     pub const fn summary(&self) -> AuditSummary {
         let (height, state_root) = (self.ledger.height(), self.ledger.state_root());
         AuditSummary { height, certificates: self.certificates, state_root }
+    }
+
+    /// The bill of a deployment at this height, made again from the receipts in the blocks.
+    pub fn bill(&self, name: &str) -> Result<Invoice, InvoiceError> {
+        self.receipts.bill(&self.ledger, name, self.whole)
     }
 
     /// Who decides the next height, by the state so far.

@@ -15,6 +15,7 @@
 //! | `payer` | for deployments we own or steward: probes, meters, signs receipts, replaces what died |
 //! | `slots` | what each slot of a deployment needs, and what may stay |
 //! | `deploy` | takes a manifest from the user to serving replicas |
+//! | `invoice` | makes a bill again from the receipts in the blocks |
 //! | `history` | what came to our account and what went |
 //! | `calls` | answers what a user asks |
 //! | `audit` | verifies a chain from its genesis or a checkpoint; no part of a running peer |
@@ -37,6 +38,7 @@ mod deploy;
 mod describe;
 mod event;
 mod history;
+mod invoice;
 mod library;
 mod message;
 mod payer;
@@ -55,6 +57,7 @@ pub use audit::{Audit, AuditError, AuditSummary, Checkpoint, ledger_pieces};
 pub use config::{Config, Recovery, Roles};
 pub use event::{CallId, Event, Visit, WorkEvent};
 pub use history::{Entry, History, Movement};
+pub use invoice::{Invoice, InvoiceError};
 pub use message::{
     Ask, AskReply, Batch, Channel, Counted, Head, MarketMessage, Probe, ProbeReply, SyncReply, SyncRequest,
 };

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod forged;
+mod invoice;
 mod life;
 mod money;
 mod support;

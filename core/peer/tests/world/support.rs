@@ -203,8 +203,17 @@ impl World {
         world
     }
 
+    pub(crate) fn genesis(&self) -> Genesis {
+        self.hosts[0].config.genesis.clone()
+    }
+
     pub(crate) fn key(&self, index: usize) -> SecretKey {
         self.hosts[index].config.key.clone()
+    }
+
+    /// Every block that a peer has stored, with its certificate, lowest first.
+    pub(crate) fn blocks(&self, index: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+        self.hosts[index].disk.blocks.values().cloned().collect()
     }
 
     pub(crate) fn peer_id(&self, index: usize) -> PeerId {

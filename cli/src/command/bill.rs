@@ -1,0 +1,125 @@
+//! `usage`: the bill of a deployment, and whether the receipts in the blocks come to the same.
+
+use std::path::Path;
+
+use grange_api::{Call, Problem, ProblemCode, Usage};
+use grange_types::{Amount, Height};
+use serde::Serialize;
+
+use super::{Context, ledger};
+use crate::arguments::{Bill, BillAction};
+use crate::failure::{Failure, Outcome};
+use crate::node_process::{Audit, InvoiceError};
+use crate::table::Table;
+
+/// The command that makes a bill again, as problems name it.
+const VERIFY: &str = "usage verify";
+/// The bill goes on while it is looked at: so often is it compared before it is said that it differs.
+const TRIES: usize = 5;
+
+/// What came of making a bill again.
+#[derive(Debug, Serialize)]
+struct Verified<'a> {
+    deployment: &'a str,
+    height: Height,
+    /// `genesis` or `checkpoint`.
+    from: &'static str,
+    /// How many leases are paid by a receipt that was read.
+    receipts: u64,
+    lines: &'a [grange_api::UsageRow],
+    settled: Amount,
+    ok: bool,
+}
+
+/// Shows a bill, or makes it again.
+pub(super) fn run(context: Context<'_>, bill: &Bill) -> Outcome {
+    match (&bill.action, &bill.name) {
+        (Some(BillAction::Verify { name, genesis, checkpoint }), _) => {
+            verify(context, name, genesis, checkpoint.as_deref())
+        }
+        (None, Some(name)) => show(context, name),
+        // The arguments demand one of them.
+        (None, None) => Ok(()),
+    }
+}
+
+fn show(context: Context<'_>, name: &str) -> Outcome {
+    let usage: Usage = context.reader("usage")?.ask(&Call::Usage { name: name.to_owned() })?;
+    if context.output.is_json() {
+        return context.output.data(&usage);
+    }
+    let table = table(&usage);
+    if !table.is_empty() {
+        context.output.table(&table)?;
+    }
+    context.output.line(&format!("total {} credits, of which {} are paid out", usage.total, usage.settled))
+}
+
+fn table(usage: &Usage) -> Table {
+    let mut table = Table::new(&["service", "lease", "provider", "counted", ">quantity", ">price", ">amount"]);
+    for row in &usage.lines {
+        table.row([
+            row.service.clone(),
+            row.lease.short(),
+            row.provider.short(),
+            row.sku.to_string(),
+            row.quantity.clone(),
+            row.price.to_string(),
+            row.amount.to_string(),
+        ]);
+    }
+    table
+}
+
+/// Audits the node's chain, makes the bill again from the receipts in it, and holds the node's own against that.
+fn verify(context: Context<'_>, name: &str, genesis: &Path, checkpoint: Option<&Path>) -> Outcome {
+    let (client, mut audit) = ledger::begin(context, genesis, checkpoint)?;
+    let from = ledger::beginning(checkpoint);
+    let (mut theirs, mut ours) = (Amount::ZERO, Amount::ZERO);
+    for _ in 0..TRIES {
+        let said: Usage = client.ask(&Call::Usage { name: name.to_owned() })?;
+        audit = ledger::take_blocks(&client, audit, context.output)?;
+        let invoice = audit.bill(name).map_err(|error| fails(&error, name, &audit))?;
+        (theirs, ours) = (said.settled, invoice.usage.settled);
+        if theirs != ours {
+            // Somebody was paid in between.
+            continue;
+        }
+        let verified = Verified {
+            deployment: name,
+            height: audit.summary().height,
+            from,
+            receipts: invoice.receipts,
+            lines: &invoice.usage.lines,
+            settled: ours,
+            ok: true,
+        };
+        if !context.output.is_json() {
+            let table = table(&invoice.usage);
+            if !table.is_empty() {
+                context.output.table(&table)?;
+            }
+        }
+        return context.output.show(&verified, |verified| {
+            let Verified { height, from, receipts, settled, .. } = verified;
+            format!(
+                "the receipts of {receipts} leases in the blocks from the {from} to height {height} come to {settled} \
+                 credits, as the node says"
+            )
+        });
+    }
+    let height = audit.summary().height;
+    let text = format!("height {height}: the receipts in the blocks come to {ours}, the node says {theirs}");
+    Err(Problem::new(ProblemCode::ChainInvalid, VERIFY, name, text).into())
+}
+
+fn fails(error: &InvoiceError, name: &str, audit: &Audit) -> Failure {
+    let text = format!("height {}: {error}", audit.summary().height);
+    let code = match error {
+        InvoiceError::Unknown => ProblemCode::NotFound,
+        InvoiceError::NoReceipt { .. } | InvoiceError::Paid { .. } | InvoiceError::Dear { .. } => {
+            ProblemCode::ChainInvalid
+        }
+    };
+    Problem::new(code, VERIFY, name, text).into()
+}
