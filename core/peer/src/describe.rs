@@ -7,7 +7,7 @@ use grange_api::{
     Usage, UsageRow, Validator, Wallet,
 };
 use grange_ledger::{Deployment, Lease, Ledger, Slot};
-use grange_types::{AccountId, Amount, KeyGrant, PeerId, Role, Time};
+use grange_types::{AccountId, Amount, Counters, KeyGrant, PeerId, Role, Time};
 
 use crate::config::Roles;
 use crate::context::Context;
@@ -254,16 +254,21 @@ pub(crate) fn usage(ledger: &Ledger, deployment: &Deployment, payer: &Payer) -> 
     let view = ledger.view();
     let mut usage = Usage { lines: Vec::new(), total: deployment.archived, settled: deployment.archived };
     for lease in view.leases_of(deployment.id).filter(|lease| lease.is_priced()) {
-        let service = deployment.slot(lease.slot).map_or("", |slot| slot.spec.service.as_str());
         let newest = payer.receipted(lease.id).filter(|(_, amount)| *amount > lease.settled);
         let (counters, amount) = newest.unwrap_or((lease.counters, lease.settled));
-        let lines = lease.terms.prices.lines(&lease.terms.resources, &counters);
-        let rows = lines.iter().filter(|line| line.quantity > 0);
-        usage.lines.extend(rows.map(|line| UsageRow::new(service, lease.id, lease.terms.provider, line)));
+        usage.lines.extend(bill_rows(deployment, lease, &counters));
         usage.total = usage.total.saturating_add(amount);
         usage.settled = usage.settled.saturating_add(lease.settled);
     }
     usage
+}
+
+/// The lines of one lease's bill, for what was counted of it.
+pub(crate) fn bill_rows(deployment: &Deployment, lease: &Lease, counters: &Counters) -> Vec<UsageRow> {
+    let service = deployment.slot(lease.slot).map_or("", |slot| slot.spec.service.as_str());
+    let lines = lease.terms.prices.lines(&lease.terms.resources, counters);
+    let counted = lines.iter().filter(|line| line.quantity > 0);
+    counted.map(|line| UsageRow::new(service, lease.id, lease.terms.provider, line)).collect()
 }
 
 /// What a deployment has paid so far.

@@ -9,9 +9,11 @@
 
 use std::collections::BTreeMap;
 
-use grange_api::{Usage, UsageRow};
+use grange_api::Usage;
 use grange_ledger::{Action, Block, Ledger};
 use grange_types::{Amount, LeaseId, Receipt};
+
+use crate::describe::bill_rows;
 
 /// Blocks between two looks for receipts of leases that the ledger has forgotten.
 const FORGET_EVERY: u64 = 1_000;
@@ -93,10 +95,7 @@ impl Receipts {
             if amount > charge {
                 return Err(InvoiceError::Dear { lease: id, amount, charge });
             }
-            let service = deployment.slot(lease.slot).map_or("", |slot| slot.spec.service.as_str());
-            let lines = lease.terms.prices.lines(&lease.terms.resources, &counters);
-            let rows = lines.iter().filter(|line| line.quantity > 0);
-            usage.lines.extend(rows.map(|line| UsageRow::new(service, id, lease.terms.provider, line)));
+            usage.lines.extend(bill_rows(deployment, lease, &counters));
             usage.total = usage.total.saturating_add(amount);
             usage.settled = usage.settled.saturating_add(amount);
         }
