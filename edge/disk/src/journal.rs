@@ -4,7 +4,7 @@
 //! record's offset, its length and its payload, so that an old record left at another place is not taken for one.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -71,7 +71,7 @@ impl Journal {
             return Err(DiskError::Format { path: self.path.clone() });
         }
         let mut end = self.end;
-        while let Some(payload) = read_record(&mut reader, end, self.limit) {
+        while let Some(payload) = read_record(&mut reader, end, self.limit).map_err(DiskError::read(&self.path))? {
             let next = end + HEAD + payload.len() as u64;
             each(end, payload);
             end = next;
@@ -137,17 +137,29 @@ impl Journal {
     }
 }
 
-/// The record at `offset`, or `None` where no intact one begins.
-fn read_record(reader: &mut impl Read, offset: u64, limit: usize) -> Option<Vec<u8>> {
+/// The record at `offset`, or `None` where no intact one begins. A disk that cannot be read is no end of the file: what is
+/// behind it may be whole, and is not cut off.
+fn read_record(reader: &mut impl Read, offset: u64, limit: usize) -> io::Result<Option<Vec<u8>>> {
     let mut head = [0; HEAD as usize];
-    reader.read_exact(&mut head).ok()?;
+    if !fill(reader, &mut head)? {
+        return Ok(None);
+    }
     let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
     if length > limit {
-        return None;
+        return Ok(None);
     }
     let mut payload = vec![0; length];
-    reader.read_exact(&mut payload).ok()?;
-    (head[4..] == checksum(offset, &payload)).then_some(payload)
+    let whole = fill(reader, &mut payload)? && head[4..] == checksum(offset, &payload);
+    Ok(whole.then_some(payload))
+}
+
+/// Fills the buffer, or says that the file ends before.
+fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
+    match reader.read_exact(buffer) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn checksum(offset: u64, payload: &[u8]) -> [u8; 8] {
@@ -213,5 +225,17 @@ mod tests {
         std::fs::write(&path, "a letter to a friend").unwrap();
         assert!(matches!(Journal::open(&path, 1 << 10, |_, _| ()), Err(DiskError::Format { .. })));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "a letter to a friend");
+    }
+
+    #[test]
+    fn a_disk_that_cannot_be_read_is_no_end_of_the_file() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("a bad sector"))
+            }
+        }
+        assert!(read_record(&mut Broken, 8, 1 << 10).is_err());
+        assert_eq!(read_record(&mut io::empty(), 8, 1 << 10).unwrap(), None);
     }
 }
