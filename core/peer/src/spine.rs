@@ -58,6 +58,8 @@ pub(crate) struct Spine {
     pub(crate) moved: Time,
     /// A snapshot is taken every so many blocks.
     snapshot_every: u64,
+    /// Who decided the last height, as the state before its block lists them.
+    decided_by: Vec<grange_ledger::Validator>,
 }
 
 impl Spine {
@@ -78,6 +80,7 @@ impl Spine {
             pace: Millis(0),
             moved: Time(0),
             snapshot_every: snapshot_every.max(1),
+            decided_by: Vec::new(),
         }
     }
 
@@ -247,9 +250,11 @@ impl Spine {
             purpose: format!("height {height}"),
             reason: format!("validator {} signed two statements of which it may sign one", validator.short()),
         });
-        let view = self.ledger.view();
-        if let Some(entry) = view.validators().iter().find(|entry| entry.key.peer() == validator) {
-            let deed = Deed::Accuse { accused: entry.account, proof };
+        // The height's own validators: whoever left or changed its key in its block answers all the same.
+        if let Some(accused) =
+            self.decided_by.iter().find(|entry| entry.key.peer() == validator).map(|entry| entry.account)
+        {
+            let deed = Deed::Accuse { accused, proof };
             ctx.submit(&self.ledger, deed, Purpose::Accuse(validator));
         }
     }
@@ -332,6 +337,7 @@ impl Spine {
         ctx.push(Action::Commit { height, block, certificate });
         self.prepared.clear();
         let memos = memos(&prepared.block, ctx.account);
+        self.decided_by = self.ledger.view().validators().to_vec();
         let committed = match self.ledger.commit(prepared) {
             Ok(committed) => committed,
             Err(source) => return halt(ctx, Halt::Commit { height, source }),
