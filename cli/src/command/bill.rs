@@ -10,6 +10,7 @@ use super::{Context, ledger};
 use crate::arguments::{Bill, BillAction};
 use crate::failure::{Failure, Outcome};
 use crate::node_process::{Audit, InvoiceError};
+use crate::output::counted;
 use crate::table::Table;
 
 /// The command that makes a bill again, as problems name it.
@@ -73,7 +74,7 @@ fn table(usage: &Usage) -> Table {
 
 /// Audits the node's chain, makes the bill again from the receipts in it, and holds the node's own against that.
 fn verify(context: Context<'_>, name: &str, genesis: &Path, checkpoint: Option<&Path>) -> Outcome {
-    let (client, mut audit) = ledger::begin(context, genesis, checkpoint)?;
+    let (client, mut audit) = ledger::begin(context, VERIFY, genesis, checkpoint)?;
     let from = ledger::beginning(checkpoint);
     let (mut theirs, mut ours) = (Amount::ZERO, Amount::ZERO);
     for _ in 0..TRIES {
@@ -102,8 +103,9 @@ fn verify(context: Context<'_>, name: &str, genesis: &Path, checkpoint: Option<&
         }
         return context.output.show(&verified, |verified| {
             let Verified { height, from, receipts, settled, .. } = verified;
+            let leases = counted(usize::try_from(*receipts).unwrap_or(usize::MAX), "lease", "leases");
             format!(
-                "the receipts of {receipts} leases in the blocks from the {from} to height {height} come to {settled} \
+                "the receipts of {leases} in the blocks from the {from} to height {height} come to {settled} \
                  credits, as the node says"
             )
         });

@@ -64,7 +64,7 @@ pub(super) fn run(context: Context<'_>, action: &LedgerAction) -> Outcome {
 
 /// Audits a node's chain up to the height that it has now.
 fn verify(context: Context<'_>, genesis: &Path, checkpoint: Option<&Path>) -> Outcome {
-    let (client, audit) = begin(context, genesis, checkpoint)?;
+    let (client, audit) = begin(context, VERIFY, genesis, checkpoint)?;
     let from = beginning(checkpoint);
     let audit = take_blocks(&client, audit, context.output)?.summary();
     let (height, certificates, state_root) = (audit.height, audit.certificates, audit.state_root);
@@ -82,6 +82,7 @@ pub(super) const fn beginning(checkpoint: Option<&Path>) -> &'static str {
 /// The audit of a node's chain before its first block, or after a checkpoint.
 pub(super) fn begin(
     context: Context<'_>,
+    operation: &str,
     genesis: &Path,
     checkpoint: Option<&Path>,
 ) -> Result<(Client, Audit), Failure> {
@@ -90,7 +91,7 @@ pub(super) fn begin(
     if let Some((file, checkpoint)) = &checkpoint {
         checkpoint.check(&beginning, machine::now()).map_err(|error| fails(&error, &file.display().to_string()))?;
     }
-    let client = context.reader(VERIFY)?;
+    let client = context.reader(operation)?;
     let audit = match &checkpoint {
         None => Audit::from_genesis(&beginning).map_err(|error| fails(&error, &genesis.display().to_string()))?,
         Some((_, checkpoint)) => {
@@ -186,7 +187,10 @@ fn checkpoint(context: Context<'_>) -> Outcome {
     let (_, pieces) = snapshot(&client, None)?;
     let checkpoint = Checkpoint::of(&pieces)
         .map_err(|error| Problem::new(ProblemCode::ChainInvalid, "ledger checkpoint", client.api(), chain(&error)))?;
-    context.output.progress("keep it where nobody else can write: `grange ledger verify --checkpoint FILE` trusts it");
+    context.output.progress(
+        "it is this node's word: verify the node first, and keep the file where nobody else can write; \
+         `grange ledger verify --checkpoint FILE` trusts it",
+    );
     file(context.output, &checkpoint)
 }
 

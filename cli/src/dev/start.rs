@@ -145,7 +145,7 @@ pub(crate) fn wait_answers(
                 return Err(ended(node, &status.to_string()));
             }
         }
-        if answered.is_none() && crate::choice::answers(&node.api()) {
+        if answered.is_none() && crate::choice::is_there(&node.entry()) {
             answered = Some(Instant::now());
         }
         if answered.is_some_and(|answered| answered.elapsed() >= patience) {
@@ -162,6 +162,10 @@ pub(crate) fn wait_answers(
 
 /// Whether a node can do all that its roles promise, or what it waits for.
 pub(crate) fn readiness(agent: &Agent, node: &Node) -> Result<(), String> {
+    // Another one may have its port by now.
+    if !crate::choice::is_there(&node.entry()) {
+        return Err("it does not answer".to_owned());
+    }
     let request = agent.get(format!("{}/readyz", node.api())).config().timeout_global(Some(ANSWER)).build();
     match request.call() {
         Ok(response) if response.status().is_success() => Ok(()),
