@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use grange_types::{AccountId, DeploymentId, LeaseId, PeerId, Time, TxId};
+use grange_types::{AccountId, DeploymentId, LeaseId, PeerId, PublicKey, Time, TxId};
 
 use crate::entry::{
     AccountEntry, Chain, Change, Deployment, Entry, KeySet, Lease, LeaseState, NameEntry, Operator, SeenDigest,
@@ -87,6 +87,8 @@ pub(crate) struct Index {
     pub(crate) by_deployment: BTreeSet<(DeploymentId, LeaseId)>,
     /// The leases of a node that are not closed.
     pub(crate) by_provider: BTreeSet<(PeerId, LeaseId)>,
+    /// Consensus keys that operators voted with before, and still answer for or not.
+    pub(crate) former: BTreeSet<(PublicKey, AccountId)>,
     /// How many priced leases are not closed.
     pub(crate) running: usize,
 }
@@ -274,6 +276,7 @@ impl State {
             Entry::Operator(id, operator) => {
                 let due = operator.due().map(|at| (at, Due::Bond(*id)));
                 self.index.due.extend(due);
+                self.index.former.extend(operator.former.map(|former| (former.key, *id)));
             }
             Entry::Deployment(deployment) => {
                 self.index.by_owner.insert((deployment.owner, deployment.id));
@@ -296,7 +299,12 @@ impl State {
     /// Takes what the present entry at a key has put into the indexes out again.
     fn unindex(&mut self, key: &StateKey) {
         let due = match key {
-            StateKey::Operator(id) => self.operators.get(id).and_then(Operator::due).map(|at| (at, Due::Bond(*id))),
+            StateKey::Operator(id) => self.operators.get(id).and_then(|operator| {
+                if let Some(former) = operator.former {
+                    self.index.former.remove(&(former.key, *id));
+                }
+                operator.due().map(|at| (at, Due::Bond(*id)))
+            }),
             StateKey::Deployment(id) => self.deployments.get(id).and_then(|deployment| {
                 self.index.by_owner.remove(&(deployment.owner, *id));
                 deployment.due(&self.parameters).map(|at| (at, Due::Deployment(*id)))

@@ -61,6 +61,11 @@ impl<'a, K: Ord + Clone, V: Clone> Layer<'a, K, V> {
         self.block.iter().map(|(key, value)| held(value.as_ref()) - held(self.base.get(key))).sum()
     }
 
+    /// The keys written to.
+    pub(crate) fn written(&self) -> impl Iterator<Item = &K> {
+        self.trial.keys().chain(self.block.keys())
+    }
+
     /// The block's writes.
     pub(crate) fn into_writes(self) -> BTreeMap<K, Option<V>> {
         self.block

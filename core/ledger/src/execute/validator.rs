@@ -35,6 +35,9 @@ impl Execution<'_> {
         if let Some(other) = validators.iter().find(|other| other.key == key && other.account != account) {
             return Err(Rejection::ValidatorKeyTaken { key, account: other.account });
         }
+        if let Some(account) = self.answers_for(key).find(|other| *other != account) {
+            return Err(Rejection::ValidatorKeyTaken { key, account });
+        }
         self.check_power(account, power)?;
         let validator = Validator { account, key, power };
         if let Some(place) = place {
@@ -105,6 +108,17 @@ impl Execution<'_> {
         }
         self.operators.get_or_default(&accused).frozen = true;
         Ok(())
+    }
+
+    /// The accounts that still answer for a key they voted with before.
+    fn answers_for(&self, key: PublicKey) -> impl Iterator<Item = AccountId> {
+        let known = self.state.index.former.range((key, AccountId([0; 32]))..=(key, AccountId([0xff; 32])));
+        let accounts = known.map(|(_, account)| *account).chain(self.operators.written().copied());
+        let answers = move |account: &AccountId| {
+            let former = self.operators.get(account).and_then(|operator| operator.former);
+            former.is_some_and(|former| former.key == key && former.until > self.now)
+        };
+        accounts.filter(answers)
     }
 
     /// Remembers a key that votes no more: it is answered for as long as a bond stays locked.

@@ -210,6 +210,21 @@ fn a_key_is_changed_once_in_the_time_that_a_bond_stays_locked() {
 }
 
 #[test]
+fn a_key_that_is_answered_for_is_nobody_elses() {
+    let mut world = two_voters();
+    let taken = Err(Rejection::ValidatorKeyTaken { key: key("bob.votes").public(), account: account("bob") });
+    world.act("alice", Action::Bond { amount: Amount::CREDIT }).unwrap();
+    world.wait(Millis::seconds(1));
+    // In the block in which bob leaves, and in later ones.
+    vote(&mut world, "bob", "bob.votes", 0).unwrap();
+    assert_eq!(vote(&mut world, "alice", "bob.votes", 1), taken);
+    world.wait(Millis::minutes(30));
+    assert_eq!(vote(&mut world, "alice", "bob.votes", 1), taken);
+    world.wait(Millis::minutes(31));
+    vote(&mut world, "alice", "bob.votes", 1).unwrap();
+}
+
+#[test]
 fn a_false_accusation_is_refused() {
     let mut world = two_voters();
     let (accused, network) = (account("bob"), world.ledger.network());
