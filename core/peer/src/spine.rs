@@ -14,7 +14,9 @@ use grange_ledger::{
     Action as Deed, Block, Change, Committed, Ledger, Mempool, Prepared, Rejection, RejectionKind, Transaction,
     clock_rule,
 };
-use grange_types::{BlockId, Equivocation, Height, Millis, PeerId, Plant, Record, Signed, Time, TxId, Wire, is_sown};
+use grange_types::{
+    AccountId, BlockId, Equivocation, Height, Millis, PeerId, Plant, Record, Signed, Time, TxId, Wire, is_sown,
+};
 
 use crate::action::{Action, Halt};
 use crate::context::{Context, Outcome, Purpose, Submission};
@@ -26,6 +28,8 @@ use crate::problem::sentence;
 const PACE_RUNNING: Millis = Millis(1_000);
 /// Between empty blocks while nothing is owed.
 const PACE_IDLE: Millis = Millis(5_000);
+/// Between two attempts to show the ledger that a validator lies.
+const SHOWN_EVERY: Millis = Millis::seconds(30);
 /// Validated blocks kept until one is decided: the rounds of one height.
 const PREPARED: usize = 8;
 /// Between two batches of transactions to the other validators: much less than a block takes.
@@ -60,6 +64,16 @@ pub(crate) struct Spine {
     snapshot_every: u64,
     /// Who decided the last height, as the state before its block lists them.
     decided_by: Vec<grange_ledger::Validator>,
+    /// Validators that were seen to lie, until the ledger knows.
+    proofs: BTreeMap<PeerId, Shown>,
+}
+
+/// A proof against a validator.
+struct Shown {
+    accused: AccountId,
+    proof: Box<Equivocation>,
+    /// When it is shown again, if the ledger has not heard it by then.
+    next: Time,
 }
 
 impl Spine {
@@ -81,6 +95,7 @@ impl Spine {
             moved: Time(0),
             snapshot_every: snapshot_every.max(1),
             decided_by: Vec::new(),
+            proofs: BTreeMap::new(),
         }
     }
 
@@ -244,18 +259,36 @@ impl Spine {
     }
 
     /// A validator signed two statements for one place: whoever saw it shows it to the ledger.
-    fn accuse(&self, ctx: &mut Context, height: Height, validator: PeerId, proof: Box<Equivocation>) {
+    fn accuse(&mut self, ctx: &mut Context, height: Height, validator: PeerId, proof: Box<Equivocation>) {
         ctx.push(Action::Note {
             event: "validator.equivocated",
             purpose: format!("height {height}"),
             reason: format!("validator {} signed two statements of which it may sign one", validator.short()),
         });
         // The height's own validators: whoever left or changed its key in its block answers all the same.
-        if let Some(accused) =
-            self.decided_by.iter().find(|entry| entry.key.peer() == validator).map(|entry| entry.account)
-        {
-            let deed = Deed::Accuse { accused, proof };
-            ctx.submit(&self.ledger, deed, Purpose::Accuse(validator));
+        let entry = self.decided_by.iter().find(|entry| entry.key.peer() == validator);
+        if let Some(accused) = entry.map(|entry| entry.account) {
+            self.proofs.entry(validator).or_insert(Shown { accused, proof, next: ctx.now });
+        }
+        self.show_proofs(ctx);
+    }
+
+    /// Shows what is known of liars until the ledger has heard it, or they answer no more.
+    fn show_proofs(&mut self, ctx: &mut Context) {
+        let Self { ledger, proofs, .. } = self;
+        let view = ledger.view();
+        proofs.retain(|validator, shown| {
+            let operator = view.operator(shown.accused);
+            let votes = view.validators().iter().any(|entry| entry.key.peer() == *validator);
+            let answers =
+                operator.and_then(|operator| operator.former).is_some_and(|former| former.key.peer() == *validator);
+            !operator.is_some_and(|operator| operator.frozen) && (votes || answers)
+        });
+        let now = ctx.now;
+        for (validator, shown) in proofs.iter_mut().filter(|(_, shown)| shown.next <= now) {
+            shown.next = now.after(SHOWN_EVERY);
+            let deed = Deed::Accuse { accused: shown.accused, proof: shown.proof.clone() };
+            ctx.submit(ledger, deed, Purpose::Accuse(*validator));
         }
     }
 
@@ -343,6 +376,7 @@ impl Spine {
             Err(source) => return halt(ctx, Halt::Commit { height, source }),
         };
         self.moved = ctx.now;
+        self.show_proofs(ctx);
         self.history.take(&self.ledger, ctx.account, &committed, &memos);
         self.settle_waiting(ctx, &committed);
         if height.0.is_multiple_of(self.snapshot_every) {
