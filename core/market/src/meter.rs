@@ -127,6 +127,11 @@ impl Meter {
         self.claim = Some(claim);
     }
 
+    /// The lease is over and the provider says no more: its last report is older than what was counted since.
+    pub const fn report_lapsed(&mut self) {
+        self.claim = None;
+    }
+
     /// Goes on from a larger receipt that another payer of the deployment signed; the caller has checked whose it is.
     pub fn adopt(&mut self, now: Time, receipt: &Receipt) -> Result<(), AdoptError> {
         let Receipt { lease, generation, sequence, counters, .. } = *receipt;

@@ -302,25 +302,20 @@ impl Till {
         owed.map(|tab| tab.asked.0.after(SETTLE_EVERY)).min()
     }
 
-    /// The ledger has paid a lease up to this. The tab of a lease that ended is closed when nothing is left.
+    /// The ledger has paid a lease up to this.
     pub fn settled(&mut self, lease: &LeaseId, settled: Settled) {
         if let Some(tab) = self.tabs.get_mut(lease) {
             if settled.sequence > tab.settled.sequence {
                 tab.settled = settled;
             }
-            if tab.closing && tab.unsettled().is_zero() {
-                self.tabs.remove(lease);
-            }
         }
     }
 
-    /// The lease ended: what is unsettled is settled at once, then the tab closes.
+    /// The lease ended: what is unsettled is settled at once, and so is what its payer signs for afterwards, until
+    /// [`Till::forget`].
     pub fn close(&mut self, lease: &LeaseId) {
         if let Some(tab) = self.tabs.get_mut(lease) {
             tab.closing = true;
-            if tab.unsettled().is_zero() {
-                self.tabs.remove(lease);
-            }
         }
     }
 

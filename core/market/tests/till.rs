@@ -135,7 +135,7 @@ fn money_is_settled_now_and_then_or_when_it_is_much() {
 }
 
 #[test]
-fn the_end_of_a_lease_settles_what_is_left_and_closes_the_tab() {
+fn the_end_of_a_lease_settles_at_once_what_is_left_and_what_is_signed_later() {
     let mut till = till();
     accept(&mut till, 1, 5);
     assert_eq!(settle(&mut till, 10), [1]);
@@ -146,14 +146,19 @@ fn the_end_of_a_lease_settles_what_is_left_and_closes_the_tab() {
     till.settled(&LEASE, Settled { sequence: 1, amount: "0.05".parse().unwrap() });
     assert!(till.tab(&LEASE).is_some());
     till.settled(&LEASE, Settled { sequence: 2, amount: "0.11".parse().unwrap() });
-    assert!(till.tab(&LEASE).is_none());
+    assert_eq!(settle(&mut till, 13), []);
+    accept(&mut till, 3, 14);
+    assert_eq!(settle(&mut till, 14), [3]);
+    till.forget(&LEASE);
+    assert!(till.tab(&LEASE).is_none() && settle(&mut till, 60) == []);
 }
 
 #[test]
-fn a_lease_that_owes_nothing_closes_at_once() {
+fn a_lease_that_ended_without_a_debt_still_takes_a_receipt() {
     let mut till = till();
     till.close(&LEASE);
-    assert!(till.tab(&LEASE).is_none());
+    accept(&mut till, 1, 5);
+    assert_eq!(settle(&mut till, 5), [1]);
 }
 
 #[test]

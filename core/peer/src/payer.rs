@@ -42,6 +42,8 @@ const FILL_WITHIN: Millis = Millis::seconds(4);
 const VISIT_EVERY: Millis = Millis::seconds(5);
 /// After so many visits without an answer, about a minute, another provider is tried.
 const SILENT: u32 = 12;
+/// How long gateways may take to tell what they counted; a receipt is taken for longer after its lease is over.
+const COUNTED_WITHIN: Millis = Millis::seconds(3);
 /// How long the owner's node leaves a vacant slot alone, and how much longer each payer after it.
 const PATIENCE: Millis = Millis::seconds(5);
 const RANK_PATIENCE: Millis = Millis::seconds(3);
@@ -61,6 +63,8 @@ struct Metered {
     visited: Time,
     /// Visits in a row that its node took and nobody answered.
     silent: u32,
+    /// Since when its lease is known to be over.
+    ended: Option<Time>,
 }
 
 /// Answers that a health check does not accept.
@@ -136,11 +140,17 @@ impl Payer {
         self.exhausted.retain(|id, _| open(id));
         self.vacant_since.retain(|(id, _), _| open(id));
         let ended = |id: &LeaseId| view.lease(*id).is_none_or(|lease| !lease.is_open(view.now()));
-        let gone: Vec<LeaseId> = self.metered.keys().filter(|id| ended(id)).copied().collect();
-        for lease in gone {
-            self.sign_last(ctx, ledger, lease);
-            self.metered.remove(&lease);
+        let over: Vec<LeaseId> = self.metered.keys().filter(|id| ended(id)).copied().collect();
+        for lease in over {
             self.watch.handle(Time(0), Seen::End { lease });
+            let Some(metered) = self.metered.get_mut(&lease) else { continue };
+            let ended = *metered.ended.get_or_insert(ctx.now);
+            // What gateways counted last is still on its way.
+            if ctx.now.since(ended) >= COUNTED_WITHIN {
+                metered.meter.report_lapsed();
+                self.sign_last(ctx, ledger, lease);
+                self.metered.remove(&lease);
+            }
         }
     }
 
@@ -187,6 +197,7 @@ impl Payer {
             judged: Judged::default(),
             visited: Time(0),
             silent: 0,
+            ended: None,
         };
         self.metered.insert(lease.id, metered);
         self.watch.handle(ctx.now, Seen::Begin { lease: lease.id });
@@ -307,7 +318,7 @@ impl Payer {
 
     /// Takes down that a replica may live, and did not serve.
     fn unpaid(&mut self, now: Time, lease: LeaseId, reason: String) {
-        let Some(metered) = self.metered.get_mut(&lease) else { return };
+        let Some(metered) = self.metered.get_mut(&lease).filter(|metered| metered.ended.is_none()) else { return };
         metered.probing = false;
         metered.reason = Some(reason);
         metered.meter.probe(now, false);
@@ -316,7 +327,7 @@ impl Payer {
 
     /// Takes down whether a replica serves, by the latest probe.
     fn judge(&mut self, now: Time, lease: LeaseId, verdict: Result<(), String>) {
-        let Some(metered) = self.metered.get_mut(&lease) else { return };
+        let Some(metered) = self.metered.get_mut(&lease).filter(|metered| metered.ended.is_none()) else { return };
         metered.probing = false;
         let ok = verdict.is_ok();
         metered.reason = verdict.err();

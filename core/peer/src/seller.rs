@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use grange_ledger::{Action as Deed, Deployment, Lease, Ledger, Parameters, Rejection, Verb};
+use grange_ledger::{Action as Deed, Deployment, Lease, LeaseState, Ledger, Parameters, Rejection, Verb};
 use grange_market::till::Settled;
 use grange_market::{Buyer, Desk, OpenError, QuoteRequest, Till};
 use grange_types::{Amount, Counters, LeaseId, Manifest, Millis, PeerId, Quote, Receipt, Signed, Time, Work};
@@ -134,9 +134,16 @@ impl Seller {
     /// Brings one lease in line.
     pub(crate) fn lease_changed(&mut self, ctx: &mut Context, ledger: &Ledger, library: &mut Library, id: LeaseId) {
         let view = ledger.view();
-        let Some(lease) = view.lease(id) else { return self.stop(ctx, id) };
+        let Some(lease) = view.lease(id) else {
+            self.till.forget(&id);
+            return self.stop(ctx, id);
+        };
         if lease.terms.provider != ctx.me {
             return;
+        }
+        if matches!(lease.state, LeaseState::Closed { .. }) {
+            self.till.forget(&id);
+            return self.stop(ctx, id);
         }
         let paid = Settled { sequence: lease.sequence, amount: lease.settled };
         if !lease.is_open(view.now()) {
@@ -230,7 +237,8 @@ impl Seller {
         if !may || payer == lease.terms.operator || receipt.open(ctx.network, ctx.now).is_err() {
             return;
         }
-        let elapsed = view.now().since(lease.start);
+        let until = lease.ended.map_or(view.now(), |ended| ended.min(view.now()));
+        let elapsed = until.since(lease.start);
         let counters = receipt.body.counters;
         // A receipt that is not better than the one we hold changes nothing.
         if self.till.accept(ctx.now, elapsed, receipt).is_ok()

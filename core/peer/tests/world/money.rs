@@ -148,6 +148,14 @@ fn requests_are_billed_from_the_first_on() {
     let bill = usage(&mut world, "shop");
     let requests = bill.lines.iter().find(|line| line.sku == Sku::RequestMillion).unwrap();
     assert_eq!((requests.counted.as_str(), requests.lease), ("7", id));
+
+    // And to the last: what gateways tell when the lease is over already.
+    world.load(gateway, id, 5, 1 << 10);
+    world.ask(0, Call::Down { name: "shop".into() }).unwrap();
+    world.load(gateway, id, 3, 1 << 10);
+    world.run_for(Millis::seconds(60));
+    let ended = lease(&world, id);
+    assert_eq!((ended.counters.requests, ended.is_open(world.peer(0).ledger().view().now())), (15, false));
 }
 
 /// A stranger's gossip and a stranger's count are nobody's bill.
