@@ -2,9 +2,9 @@
 
 use grange_ledger::{Action as Deed, Transaction, Verb};
 use grange_peer::{Action, Batch, Channel, MarketMessage, Peer};
-use grange_types::{ByteCount, Counters, Millis, Receipt, Signed, Wire};
+use grange_types::{Millis, Signed, Wire};
 
-use super::{Me, Villain};
+use super::{Me, Villain, exaggerated};
 use crate::dice::Dice;
 
 #[derive(Default)]
@@ -23,20 +23,7 @@ impl Villain for GreedySteward {
         let leases = mine.flat_map(|found| view.leases_of(found.id)).filter(|lease| lease.is_open(view.now()));
         let leases: Vec<_> = leases.filter(|lease| lease.is_priced()).collect();
         let Some(lease) = dice.pick(&leases).filter(|_| dice.chance(300)) else { return Vec::new() };
-        // Requests that nobody made, up to what the lease's rate allows.
-        let counters = Counters {
-            served: view.elapsed(lease).max(lease.counters.served),
-            requests: lease.counters.requests + 1_000_000_000,
-            egress: ByteCount(lease.counters.egress.0),
-        };
-        let earned = lease.terms.prices.charge(&lease.terms.resources, &counters);
-        let receipt = Receipt {
-            lease: lease.id,
-            generation: lease.generation,
-            sequence: lease.sequence + 1 + dice.below(100),
-            counters,
-            amount: earned.min(view.ceiling(lease)),
-        };
+        let receipt = exaggerated(view, lease, dice);
         self.nonce += 1;
         let expires = view.time().max(me.now).after(Millis::minutes(5));
         let receipt = Signed::seal(me.network, me.key, expires, receipt);

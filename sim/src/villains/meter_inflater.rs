@@ -2,9 +2,9 @@
 
 use grange_ledger::{Action as Deed, Transaction};
 use grange_peer::{Action, Batch, Channel, Peer};
-use grange_types::{ByteCount, Counters, Millis, Receipt, Signed, Wire};
+use grange_types::{ByteCount, Counters, Millis, Signed, Wire};
 
-use super::{Me, Villain};
+use super::{Me, Villain, exaggerated};
 use crate::dice::Dice;
 
 #[derive(Default)]
@@ -32,19 +32,7 @@ impl Villain for MeterInflater {
         let leases: Vec<_> = open.collect();
         let Some(lease) = dice.pick(&leases).filter(|_| dice.chance(100)) else { return Vec::new() };
         let Some(deployment) = view.deployment(lease.deployment) else { return Vec::new() };
-        let counters = Counters {
-            served: view.elapsed(lease).max(lease.counters.served),
-            requests: lease.counters.requests + 1_000_000_000,
-            egress: ByteCount(lease.counters.egress.0),
-        };
-        let earned = lease.terms.prices.charge(&lease.terms.resources, &counters);
-        let receipt = Receipt {
-            lease: lease.id,
-            generation: lease.generation,
-            sequence: lease.sequence + 1 + dice.below(100),
-            counters,
-            amount: earned.min(view.ceiling(lease)),
-        };
+        let receipt = exaggerated(view, lease, dice);
         self.nonce += 1;
         let expires = view.time().max(me.now).after(Millis::minutes(5));
         let own = Signed::seal(me.network, me.key, expires, receipt);

@@ -9,8 +9,9 @@ mod non_payer;
 mod silent;
 mod withholder;
 
+use grange_ledger::{Lease, LedgerView};
 use grange_peer::{Action, Config, Peer};
-use grange_types::{Counters, NetworkId, PeerId, SecretKey, Time};
+use grange_types::{Counters, NetworkId, PeerId, Receipt, SecretKey, Time};
 
 use crate::dice::Dice;
 
@@ -51,6 +52,23 @@ pub(crate) struct Me<'a> {
 impl Me<'_> {
     pub(crate) fn peer(&self) -> PeerId {
         self.key.public().peer()
+    }
+}
+
+/// A receipt for requests that nobody made, up to what the lease's rate allows.
+fn exaggerated(view: LedgerView<'_>, lease: &Lease, dice: &mut Dice) -> Receipt {
+    let counters = Counters {
+        served: view.elapsed(lease).max(lease.counters.served),
+        requests: lease.counters.requests + 1_000_000_000,
+        egress: lease.counters.egress,
+    };
+    let earned = lease.terms.prices.charge(&lease.terms.resources, &counters);
+    Receipt {
+        lease: lease.id,
+        generation: lease.generation,
+        sequence: lease.sequence + 1 + dice.below(100),
+        counters,
+        amount: earned.min(view.ceiling(lease)),
     }
 }
 
