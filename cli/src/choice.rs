@@ -24,6 +24,8 @@ use crate::registry::{self, Entry, Kind};
 
 /// How long a node of this machine may take to accept a connection.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a busy one may take to say who it is.
+const NAMING: Duration = Duration::from_secs(3);
 
 /// Whether a command is about the node's own account, to show it or to change it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +56,12 @@ pub(crate) fn next_client(
         Some(node) => {
             let api = address(node, operation)?;
             let at = || known.iter().filter(|entry| entry.api == api);
-            let entry = if at().count() > 1 { at().find(|entry| is_there(entry)) } else { at().next() };
+            let entry = at().find(|entry| is_there(entry));
+            // A token is only for the node that it is of.
+            if entry.is_none() && at().next().is_some() && global.token_file.is_none() {
+                let text = "the node that nodes.json has there does not answer";
+                return Err(Problem::new(ProblemCode::NoNode, operation, api, text));
+            }
             let token_file = entry.map(|entry| entry.token_file.clone());
             (api, token_file)
         }
@@ -153,16 +160,13 @@ pub(crate) fn answers(api: &str) -> bool {
     address.is_some_and(|address| TcpStream::connect_timeout(&address, PATIENCE).is_ok())
 }
 
-/// Whether a node runs where `nodes.json` says, as far as it can be seen: one that is too busy to say who it is counts.
+/// Whether the node that `nodes.json` has at an address says there that it is that node.
 pub(crate) fn is_there(entry: &Entry) -> bool {
     if !answers(&entry.api) {
         return false;
     }
-    let health = client::agent().get(format!("{}/healthz", entry.api)).config().timeout_global(Some(PATIENCE)).build();
-    match health.call() {
-        Ok(response) => response.headers().get(PEER_HEADER).is_some_and(|peer| *peer == *entry.peer),
-        Err(error) => matches!(error, ureq::Error::Timeout(_)),
-    }
+    let health = client::agent().get(format!("{}/healthz", entry.api)).config().timeout_global(Some(NAMING)).build();
+    health.call().is_ok_and(|response| response.headers().get(PEER_HEADER).is_some_and(|peer| *peer == *entry.peer))
 }
 
 #[cfg(test)]
@@ -216,6 +220,10 @@ mod tests {
             }
         });
         assert!(!is_there(&entry(&api, Kind::Up, None)));
+        // Nor one that accepts and keeps silent.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let api = format!("http://{}", silent.local_addr().unwrap());
+        assert!(answers(&api) && !is_there(&entry(&api, Kind::Up, None)));
     }
 
     #[test]

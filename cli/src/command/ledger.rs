@@ -142,7 +142,7 @@ fn hold(client: &Client, audit: Audit, last: &LedgerHeight) -> Result<Audit, Pro
 fn fails(error: &AuditError, thing: &str) -> Problem {
     let problem = Problem::new(ProblemCode::ChainInvalid, VERIFY, thing, chain(error));
     match error {
-        AuditError::Old { .. } => problem.with_remedy(
+        AuditError::Old { .. } | AuditError::Early { .. } => problem.with_remedy(
             "begin at the genesis, without --checkpoint; or have somebody you trust print a newer one with \
              `grange ledger checkpoint`",
         ),
@@ -170,7 +170,8 @@ fn snapshot(client: &Client, at: Option<Height>) -> Result<(Option<Height>, Vec<
     let (mut found, mut pieces, mut bytes) = (None, Vec::new(), 0);
     while let Some(line) = lines.next()? {
         let Line::Piece(line) = line else { continue };
-        bytes += line.piece.0.len();
+        // Also an empty piece takes room.
+        bytes += line.piece.0.len() + size_of::<Vec<u8>>();
         if bytes > SNAPSHOT_BYTES {
             let text = format!("the snapshot has more than {SNAPSHOT_BYTES} bytes");
             return Err(Problem::new(ProblemCode::TooLarge, "ledger snapshot", client.api(), text));

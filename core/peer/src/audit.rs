@@ -16,7 +16,7 @@
 
 use grange_api::Timestamp;
 use grange_consensus::{Certificate, CertificateError, Validator, ValidatorSet, verify_certificate};
-use grange_ledger::{Block, BlockError, CommitError, Genesis, GenesisError, Ledger, SnapshotError};
+use grange_ledger::{Block, BlockError, CLOCK_TOLERANCE, CommitError, Genesis, GenesisError, Ledger, SnapshotError};
 use grange_types::{BlobId, BlockId, DecodeError, Height, Millis, NetworkId, StateRoot, Time, Wire};
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +78,14 @@ pub enum AuditError {
         age: Millis,
         /// How old it must not be.
         unbonding: Millis,
+    },
+    /// The checkpoint's time has not come: its age says nothing.
+    #[error("height {height}: the checkpoint is of {time}, which is later than now")]
+    Early {
+        /// The checkpoint's height.
+        height: Height,
+        /// Its time.
+        time: Time,
     },
     /// The pieces are not those that the checkpoint names.
     #[error("height {height}: the snapshot has the digest {}, the checkpoint says {}", .found.short(), .expected.short())]
@@ -185,6 +193,9 @@ impl Checkpoint {
         let ours = genesis.network_id();
         if theirs != ours {
             return Err(AuditError::Foreign { height, theirs, ours });
+        }
+        if time.0 > now.after(CLOCK_TOLERANCE) {
+            return Err(AuditError::Early { height, time: time.0 });
         }
         let (age, unbonding) = (now.since(time.0), genesis.parameters.unbonding);
         if age >= unbonding {

@@ -263,7 +263,7 @@ fn a_checkpoint_leads_to_the_same_state_as_the_genesis() {
 }
 
 #[test]
-fn a_checkpoint_that_is_too_old_or_of_another_network_is_refused() {
+fn a_checkpoint_that_is_too_old_too_new_or_of_another_network_is_refused() {
     let (kept, ..) = chain();
     let pieces = pieces(&kept, SNAPSHOT_EVERY);
     let checkpoint = Checkpoint::of(pieces).unwrap();
@@ -272,6 +272,8 @@ fn a_checkpoint_that_is_too_old_or_of_another_network_is_refused() {
     let old = begin(&genesis(), unbonded).unwrap_err();
     assert!(matches!(old, AuditError::Old { height: Height(SNAPSHOT_EVERY), .. }), "{old}");
     assert!(old.to_string().contains("long-range"), "{old}");
+    let early = begin(&genesis(), Time(checkpoint.time.0.0 - 60_000)).unwrap_err();
+    assert!(matches!(early, AuditError::Early { height: Height(SNAPSHOT_EVERY), .. }), "{early}");
     let mut other = genesis();
     other.name = "another".into();
     let foreign = begin(&other, checkpoint.time.0).unwrap_err();
