@@ -304,10 +304,9 @@ impl Till {
 
     /// The ledger has paid a lease up to this.
     pub fn settled(&mut self, lease: &LeaseId, settled: Settled) {
-        if let Some(tab) = self.tabs.get_mut(lease) {
-            if settled.sequence > tab.settled.sequence {
-                tab.settled = settled;
-            }
+        let newer = |tab: &&mut Tab| settled.sequence > tab.settled.sequence;
+        if let Some(tab) = self.tabs.get_mut(lease).filter(newer) {
+            tab.settled = settled;
         }
     }
 

@@ -150,7 +150,7 @@ fn the_end_of_a_lease_settles_at_once_what_is_left_and_what_is_signed_later() {
     accept(&mut till, 3, 14);
     assert_eq!(settle(&mut till, 14), [3]);
     till.forget(&LEASE);
-    assert!(till.tab(&LEASE).is_none() && settle(&mut till, 60) == []);
+    assert!(till.tab(&LEASE).is_none() && settle(&mut till, 60).is_empty());
 }
 
 #[test]
