@@ -216,6 +216,24 @@ pub(crate) enum WalletAction {
     },
 }
 
+/// What an auditor believes from the beginning.
+#[derive(Debug, Args)]
+pub(crate) struct Trusted {
+    /// The genesis of the network, as `ledger genesis` prints it or as it lies in a node's folder
+    #[arg(long, value_name = "FILE")]
+    pub(crate) genesis: PathBuf,
+    /// Begin at this checkpoint, as `ledger checkpoint` printed it, and not at the genesis
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoint: Option<PathBuf>,
+}
+
+impl Trusted {
+    /// What it begins at, in a word.
+    pub(crate) const fn beginning(&self) -> &'static str {
+        if self.checkpoint.is_some() { "checkpoint" } else { "genesis" }
+    }
+}
+
 /// A bill.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -234,12 +252,8 @@ pub(crate) enum BillAction {
     Verify {
         /// The deployment
         name: String,
-        /// The genesis of the network, as `ledger genesis` prints it or as it lies in a node's folder
-        #[arg(long, value_name = "FILE")]
-        genesis: PathBuf,
-        /// Begin at this checkpoint, as `ledger checkpoint` printed it, and not at the genesis
-        #[arg(long, value_name = "FILE")]
-        checkpoint: Option<PathBuf>,
+        #[command(flatten)]
+        trusted: Trusted,
     },
 }
 
@@ -285,14 +299,7 @@ pub(crate) enum LedgerAction {
         id: AccountId,
     },
     /// Verify every block and signature of a node's chain, without taking its word for anything
-    Verify {
-        /// The genesis of the network, as `ledger genesis` prints it or as it lies in a node's folder
-        #[arg(long, value_name = "FILE")]
-        genesis: PathBuf,
-        /// Begin at this checkpoint, as `ledger checkpoint` printed it, and not at the genesis
-        #[arg(long, value_name = "FILE")]
-        checkpoint: Option<PathBuf>,
-    },
+    Verify(Trusted),
     /// Print a checkpoint of the node's newest snapshot, to be kept and verified from later
     Checkpoint,
     /// Print the genesis of the node's network

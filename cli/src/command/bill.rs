@@ -1,13 +1,11 @@
 //! `usage`: the bill of a deployment, and whether the receipts in the blocks come to the same.
 
-use std::path::Path;
-
 use grange_api::{Call, Problem, ProblemCode, Usage};
 use grange_types::{Amount, Height};
 use serde::Serialize;
 
 use super::{Context, ledger};
-use crate::arguments::{Bill, BillAction};
+use crate::arguments::{Bill, BillAction, Trusted};
 use crate::failure::{Failure, Outcome};
 use crate::node_process::{Audit, InvoiceError};
 use crate::output::counted;
@@ -35,9 +33,7 @@ struct Verified<'a> {
 /// Shows a bill, or makes it again.
 pub(super) fn run(context: Context<'_>, bill: &Bill) -> Outcome {
     match (&bill.action, &bill.name) {
-        (Some(BillAction::Verify { name, genesis, checkpoint }), _) => {
-            verify(context, name, genesis, checkpoint.as_deref())
-        }
+        (Some(BillAction::Verify { name, trusted }), _) => verify(context, name, trusted),
         (None, Some(name)) => show(context, name),
         // The arguments demand one of them.
         (None, None) => Ok(()),
@@ -73,9 +69,8 @@ fn table(usage: &Usage) -> Table {
 }
 
 /// Audits the node's chain, makes the bill again from the receipts in it, and holds the node's own against that.
-fn verify(context: Context<'_>, name: &str, genesis: &Path, checkpoint: Option<&Path>) -> Outcome {
-    let (client, mut audit) = ledger::begin(context, VERIFY, genesis, checkpoint)?;
-    let from = ledger::beginning(checkpoint);
+fn verify(context: Context<'_>, name: &str, trusted: &Trusted) -> Outcome {
+    let (client, mut audit) = ledger::begin(context, VERIFY, trusted)?;
     let (mut theirs, mut ours) = (Amount::ZERO, Amount::ZERO);
     for _ in 0..TRIES {
         let said: Usage = client.ask(&Call::Usage { name: name.to_owned() })?;
@@ -89,7 +84,7 @@ fn verify(context: Context<'_>, name: &str, genesis: &Path, checkpoint: Option<&
         let verified = Verified {
             deployment: name,
             height: audit.summary().height,
-            from,
+            from: trusted.beginning(),
             receipts: invoice.receipts,
             lines: &invoice.usage.lines,
             settled: ours,

@@ -9,7 +9,7 @@ use grange_types::{Height, StateRoot, Wire};
 use serde::Serialize;
 
 use super::{Context, called};
-use crate::arguments::LedgerAction;
+use crate::arguments::{LedgerAction, Trusted};
 use crate::client::Client;
 use crate::failure::{Failure, Outcome, chain};
 use crate::machine;
@@ -56,16 +56,16 @@ pub(super) fn run(context: Context<'_>, action: &LedgerAction) -> Outcome {
                 [vec![head], self::keys(keys).lines()].concat().join("\n")
             })
         }
-        LedgerAction::Verify { genesis, checkpoint } => verify(context, genesis, checkpoint.as_deref()),
+        LedgerAction::Verify(trusted) => verify(context, trusted),
         LedgerAction::Checkpoint => checkpoint(context),
         LedgerAction::Genesis => genesis(context),
     }
 }
 
 /// Audits a node's chain up to the height that it has now.
-fn verify(context: Context<'_>, genesis: &Path, checkpoint: Option<&Path>) -> Outcome {
-    let (client, audit) = begin(context, VERIFY, genesis, checkpoint)?;
-    let from = beginning(checkpoint);
+fn verify(context: Context<'_>, trusted: &Trusted) -> Outcome {
+    let (client, audit) = begin(context, VERIFY, trusted)?;
+    let from = trusted.beginning();
     let audit = take_blocks(&client, audit, context.output)?.summary();
     let (height, certificates, state_root) = (audit.height, audit.certificates, audit.state_root);
     context.output.show(&Verified { height, certificates, state_root, from, ok: true }, |verified| {
@@ -74,20 +74,11 @@ fn verify(context: Context<'_>, genesis: &Path, checkpoint: Option<&Path>) -> Ou
     })
 }
 
-/// What an audit begins at, in a word.
-pub(super) const fn beginning(checkpoint: Option<&Path>) -> &'static str {
-    if checkpoint.is_some() { "checkpoint" } else { "genesis" }
-}
-
 /// The audit of a node's chain before its first block, or after a checkpoint.
-pub(super) fn begin(
-    context: Context<'_>,
-    operation: &str,
-    genesis: &Path,
-    checkpoint: Option<&Path>,
-) -> Result<(Client, Audit), Failure> {
+pub(super) fn begin(context: Context<'_>, operation: &str, trusted: &Trusted) -> Result<(Client, Audit), Failure> {
+    let Trusted { genesis, checkpoint } = trusted;
     let beginning = read_genesis(genesis)?;
-    let checkpoint = checkpoint.map(|file| Ok::<_, Problem>((file, read_checkpoint(file)?))).transpose()?;
+    let checkpoint = checkpoint.as_ref().map(|file| Ok::<_, Problem>((file, read_checkpoint(file)?))).transpose()?;
     if let Some((file, checkpoint)) = &checkpoint {
         checkpoint.check(&beginning, machine::now()).map_err(|error| fails(&error, &file.display().to_string()))?;
     }
