@@ -13,7 +13,7 @@ use crate::failure::{chain, internal};
 use crate::machine;
 
 pub(crate) use grange_node::{
-    Audit, AuditError, Checkpoint, Contact, Folder, Genesis, InvoiceError, Ready, Settings, SettingsError, dev_genesis,
+    Audit, AuditError, Checkpoint, Contact, Folder, Genesis, InvoiceError, RULES, Ready, Settings, SettingsError, dev_genesis,
 };
 
 /// What a founder begins with.

@@ -42,7 +42,7 @@ enum Step<'a> {
 /// Runs the tour until somebody wishes that it ends.
 pub(crate) fn run(arguments: &Tour, output: Output) -> Outcome {
     let folder = dev::folder(arguments.data.as_deref())?;
-    let wanted = Wanted { nodes: arguments.nodes, lan: false };
+    let wanted = Wanted { nodes: arguments.nodes, ..Wanted::default() };
     let app = match &arguments.app {
         Some(app) => app.clone(),
         None => write_guestbook(&folder.join(TOUR_FOLDER))?,

@@ -47,7 +47,7 @@ fn genesis() -> Option<Genesis> {
             .map(|index| GenesisAccount { id: id(index).account(), keys: Vec::new(), balance: Amount::credits(1_000) })
             .collect(),
         validators: (0..4)
-            .map(|index| Validator { account: id(index).account(), key: PublicKey::from(id(index)), power: 1 })
+            .map(|index| Validator::new(id(index).account(), PublicKey::from(id(index)), 1))
             .collect(),
         nodes: (0..4).filter_map(node).collect(),
         bootstrap: Vec::new(),
@@ -79,7 +79,7 @@ thread_local! {
 
 fn machine() -> Option<Consensus> {
     let network = genesis()?.network_id();
-    Some(Consensus::new(grange_consensus::Config { network, key: key(0), votes: true, timeouts: Timeouts::default() }))
+    Some(Consensus::new(grange_consensus::Config { network, key: key(0), votes: true, timeouts: Timeouts::default(), inline: 64 }))
 }
 
 fn validators() -> ValidatorSet {
@@ -140,6 +140,9 @@ fn fresh_peer() -> Option<Peer> {
         paused: false,
         gateway_port: 8_000,
         snapshot_every: 16,
+        prune: true,
+        inline: 64,
+        rules: grange_ledger::VERSION,
         sequence: 1,
         seed: 1,
     };

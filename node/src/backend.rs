@@ -28,7 +28,7 @@ use crate::ingress::Ingress;
 use crate::papers::{PaperRequest, Papers};
 use crate::pump::{Calls, PumpState, Waiting};
 use crate::settings::{Contact, Folder};
-use crate::storage::{Archive, StoredSnapshot};
+use crate::storage::{Stored, StoredSnapshot};
 use crate::workloads::{Workloads, chain};
 
 /// What calls are answered from.
@@ -39,7 +39,7 @@ pub(crate) struct Api {
     pub(crate) clock: Clock,
     pub(crate) net: Arc<Net>,
     pub(crate) blobs: Arc<Blobs>,
-    pub(crate) archive: Archive,
+    pub(crate) archive: Stored,
     pub(crate) workloads: Arc<Workloads>,
     pub(crate) ingress: Arc<Ingress>,
     pub(crate) calls: Arc<Calls>,

@@ -8,6 +8,7 @@ mod clock;
 mod exchange;
 mod found;
 mod ingress;
+mod mind;
 mod metrics;
 mod papers;
 mod pump;
@@ -25,7 +26,7 @@ pub mod fuzz {
 
 pub use clock::Clock;
 pub use found::{Founder, Invitation, InvitationError, dev_genesis};
-pub use grange_ledger::Genesis;
+pub use grange_ledger::{Genesis, VERSION as RULES};
 pub use grange_peer::{Audit, AuditError, AuditSummary, Checkpoint, Invoice, InvoiceError};
 pub use grange_sandbox::{CompileError, compile_component, run_compile_component};
 pub use pump::PumpError;

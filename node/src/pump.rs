@@ -8,7 +8,7 @@ use grange_api::{Line, Problem, Reply as Answer};
 use grange_disk::DiskError;
 use grange_gateway::{Target, VisitError};
 use grange_net::{Net, NetEvent, Protocol, Reply, Topic};
-use grange_peer::{Action, CallId, Channel, Event, Peer, RequestId, Visit};
+use grange_peer::{Action, CallId, Channel, Event, RequestId, Visit};
 use grange_types::{BlobId, DeploymentId, Millis, PeerId, Time, Wire};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -16,8 +16,9 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::exchange;
 use crate::ingress::Ingress;
+use crate::mind::Mind;
 use crate::papers::Papers;
-use crate::storage::{self, Storage};
+use crate::storage::Storage;
 use crate::workloads::{Workloads, chain};
 
 /// Everybody who trades listens to one topic; regions get their own when there are many.
@@ -71,7 +72,7 @@ impl Calls {
 
 /// What the pump drives.
 pub(crate) struct Pump {
-    pub(crate) peer: Peer,
+    pub(crate) peer: Mind,
     pub(crate) storage: Storage,
     pub(crate) net: Arc<Net>,
     pub(crate) workloads: Arc<Workloads>,
@@ -239,10 +240,17 @@ impl Pump {
                     reply.send(bytes);
                 }
             }
-            Action::ServeBlocks { id, from } => {
+            Action::Turn { height, turn } => blocking(|| self.storage.turn(height, &turn)).map_err(disk)?,
+            Action::Install { height, state } => blocking(|| self.storage.install(height, &state)).map_err(disk)?,
+            Action::Prune { first } => blocking(|| self.storage.prune(first)).map_err(disk)?,
+            Action::Serve { id, request } => {
                 if let Some(reply) = self.requests.remove(&id) {
-                    let chain = self.storage.chain();
-                    tokio::task::spawn_blocking(move || reply.send(storage::page(&chain, from).encode()));
+                    let stored = self.storage.archive();
+                    tokio::task::spawn_blocking(move || {
+                        if let Some(bytes) = grange_peer::serve(&stored, &request) {
+                            reply.send(bytes);
+                        }
+                    });
                 }
             }
             Action::Fetch { deployment, blobs, from } => self.fetch(deployment, blobs, from),

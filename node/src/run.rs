@@ -9,7 +9,7 @@ use std::time::Duration;
 use grange_disk::DiskError;
 use grange_gateway::{SecretToken, serve_api, serve_ingress};
 use grange_net::{Net, NetError, PeerAddress, RelayOffer};
-use grange_peer::{Config, Peer, Roles, StartError};
+use grange_peer::{Config, Peer, Reader, Roles, StartError};
 use grange_sandbox::{SandboxError, Sandboxes};
 use grange_types::{BlobId, Isolation, PeerId};
 use tokio::net::TcpListener;
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backend::Api;
 use crate::clock::Clock;
 use crate::ingress::Ingress;
+use crate::mind::Mind;
 use crate::pump::{Calls, Pump, PumpError, PumpState};
 use crate::settings::{Folder, Settings, SettingsError, write_secret};
 use crate::storage::{LocalBlobs, Storage};
@@ -104,7 +105,11 @@ pub async fn run(options: Options, ready: impl FnOnce(Ready) + Send) -> Result<(
     let (storage, recovery) = Storage::open(&folder)?;
     let clock = Clock::start();
     let config = config(&settings, genesis.clone(), key.clone(), &clock)?;
-    let peer = Peer::new(config, &recovery)?;
+    let peer = if settings.light {
+        Mind::Light(Box::new(Reader::new(config)))
+    } else {
+        Mind::Full(Box::new(Peer::new(config, &recovery)?))
+    };
     let network = genesis.network_id();
 
     let (net, net_events) = Net::start(net_config(&settings, network, key)).await?;
@@ -209,7 +214,10 @@ fn config(
         prices: settings.prices.into(),
         paused: settings.paused,
         gateway_port: settings.gateway.port(),
-        snapshot_every: Config::SNAPSHOT_EVERY,
+        snapshot_every: settings.snapshot_every.unwrap_or(Config::SNAPSHOT_EVERY),
+        prune: settings.prune,
+        inline: Config::INLINE,
+        rules: settings.rules.unwrap_or(grange_ledger::VERSION),
         // Sheets are numbered by time, so that a restart needs no memory of the last one.
         sequence: clock.now().0,
         seed: u64::from_le_bytes([seed[0], seed[1], seed[2], seed[3], seed[4], seed[5], seed[6], seed[7]]),

@@ -44,6 +44,19 @@ pub struct Settings {
     /// Whether it takes no new work; `grange provider pause` writes it here.
     #[serde(default)]
     pub paused: bool,
+    /// Whether it keeps no ledger, and believes only what is proven to it.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub light: bool,
+    /// Whether blocks before the last two snapshots of the ledger are let go. A node that keeps all can be audited from the
+    /// genesis.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub prune: bool,
+    /// A snapshot of the ledger is taken every so many blocks; none for as many as suit most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_every: Option<u64>,
+    /// The highest version of the ledger's rules that it follows; none for all that the program knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<u16>,
 }
 
 /// Where a peer can be dialled.

@@ -1,22 +1,20 @@
 //! The node's disk: opens what there is, and carries out the actions that must be durable.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use grange_disk::{Blobs, Chain, DiskError, Snapshots, Tail, Wal};
-use grange_peer::{Recovery, SyncReply, ledger_pieces};
+use grange_disk::{Blobs, Chain, DiskError, Snapshots, Tail, Turns, Wal};
+use grange_peer::{Archive, Recovery, ledger_pieces};
 use grange_sandbox::BlobSource;
-use grange_types::{BlobId, Height, limits};
+use grange_types::{BlobId, Height};
 
 use crate::settings::Folder;
-
-/// Blocks are handed out in pages that fit one message with room for its frame.
-const PAGE_BYTES: usize = limits::MESSAGE_BYTES - (16 << 10);
 
 /// Everything a node keeps.
 pub(crate) struct Storage {
     wal: Wal,
     chain: Arc<Mutex<Chain>>,
+    turns: Arc<Mutex<Turns>>,
     snapshots: Arc<Snapshots>,
     pub(crate) blobs: Arc<Blobs>,
 }
@@ -54,10 +52,14 @@ impl Storage {
             tracing::warn!(from = chain.last().0, to = recovered.0, "chain.cut");
             chain.end_at(recovered)?;
         }
+        let (turns, tail) = Turns::open(&folder.at("turns"))?;
+        report("turns", tail);
         let blobs = Arc::new(Blobs::open(&folder.at("blobs"))?);
-        let (chain, snapshots) = (Arc::new(Mutex::new(chain)), Arc::new(snapshots));
-        let storage = Self { wal, chain, snapshots, blobs };
-        Ok((storage, Recovery { snapshot, blocks, wal_height: logged.height, wal: logged.entries }))
+        let first = chain.first();
+        let (chain, turns) = (Arc::new(Mutex::new(chain)), Arc::new(Mutex::new(turns)));
+        let storage = Self { wal, chain, turns, snapshots: Arc::new(snapshots), blobs };
+        let (wal_height, wal) = (logged.height, logged.entries);
+        Ok((storage, Recovery { snapshot, blocks, first, wal_height, wal }))
     }
 
     pub(crate) fn wal_append(&mut self, entry: &[u8]) -> Result<(), DiskError> {
@@ -73,29 +75,71 @@ impl Storage {
     }
 
     pub(crate) fn commit(&self, height: Height, block: &[u8], certificate: &[u8]) -> Result<(), DiskError> {
-        self.chain.lock().unwrap_or_else(PoisonError::into_inner).append(height, block, certificate)
+        locked(&self.chain).append(height, block, certificate)
+    }
+
+    pub(crate) fn turn(&self, height: Height, turn: &[u8]) -> Result<(), DiskError> {
+        locked(&self.turns).append(height, turn)
+    }
+
+    /// Begins anew behind a snapshot of a peer's.
+    pub(crate) fn install(&self, height: Height, state: &[Vec<u8>]) -> Result<(), DiskError> {
+        self.snapshots.write(height, state)?;
+        locked(&self.chain).end_at(height)
+    }
+
+    pub(crate) fn prune(&self, first: Height) -> Result<(), DiskError> {
+        locked(&self.chain).begin_at(first)
     }
 
     pub(crate) fn snapshot(&self, height: Height, state: &[Vec<u8>]) -> Result<(), DiskError> {
         self.snapshots.write(height, state)
     }
 
-    /// The chain, to hand out blocks from another thread.
-    pub(crate) fn chain(&self) -> Arc<Mutex<Chain>> {
-        Arc::clone(&self.chain)
-    }
-
     /// The chain and the snapshots, to be read beside the node's own work.
-    pub(crate) fn archive(&self) -> Archive {
-        Archive { chain: self.chain(), snapshots: Arc::clone(&self.snapshots) }
+    pub(crate) fn archive(&self) -> Stored {
+        let (chain, turns) = (Arc::clone(&self.chain), Arc::clone(&self.turns));
+        Stored { chain, turns, snapshots: Arc::clone(&self.snapshots) }
     }
 }
 
-/// What an auditor reads. Everything here blocks.
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What peers and auditors read. Everything here blocks.
 #[derive(Debug, Clone)]
-pub(crate) struct Archive {
+pub(crate) struct Stored {
     chain: Arc<Mutex<Chain>>,
+    turns: Arc<Mutex<Turns>>,
     snapshots: Arc<Snapshots>,
+}
+
+impl Archive for Stored {
+    fn last(&self) -> Height {
+        locked(&self.chain).last()
+    }
+
+    fn block(&self, height: Height) -> Option<(Vec<u8>, Vec<u8>)> {
+        let stored = locked(&self.chain).read(height).ok().flatten()?;
+        Some((stored.block, stored.certificate))
+    }
+
+    fn turn_above(&self, height: Height) -> Option<Vec<u8>> {
+        locked(&self.turns).above(height).ok().flatten()
+    }
+
+    fn snapshots(&self) -> Vec<Height> {
+        self.snapshots.heights().unwrap_or_default()
+    }
+
+    fn pieces(&self, height: Height) -> Option<u32> {
+        self.snapshots.pieces(height).ok().flatten()
+    }
+
+    fn piece(&self, height: Height, index: u32) -> Option<Vec<u8>> {
+        self.snapshots.piece(height, index).ok().flatten()
+    }
 }
 
 /// A snapshot of the ledger, without what else the node keeps in it.
@@ -107,16 +151,16 @@ pub(crate) struct StoredSnapshot {
     pub(crate) pieces: Vec<Vec<u8>>,
 }
 
-impl Archive {
+impl Stored {
     /// The heights of the first and the last block there are.
     pub(crate) fn ends(&self) -> (Height, Height) {
-        let chain = self.chain.lock().unwrap_or_else(PoisonError::into_inner);
+        let chain = locked(&self.chain);
         (chain.first(), chain.last())
     }
 
     /// A page of blocks from a height on, each with its certificate; empty where the first of them cannot be read.
     pub(crate) fn page(&self, from: Height) -> Vec<(Vec<u8>, Vec<u8>)> {
-        page(&self.chain, from).blocks
+        grange_peer::page(self, from).blocks
     }
 
     /// The newest readable snapshot at or below a height, `None` when there is none.
@@ -128,22 +172,6 @@ impl Archive {
         }
         Ok(None)
     }
-}
-
-/// A page of blocks from a height on.
-pub(crate) fn page(chain: &Mutex<Chain>, from: Height) -> SyncReply {
-    let chain = chain.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut blocks = Vec::new();
-    let mut bytes = 0;
-    for height in from.0..=chain.last().0 {
-        let Ok(Some(stored)) = chain.read(Height(height)) else { break };
-        bytes += stored.block.len() + stored.certificate.len() + 16;
-        if bytes > PAGE_BYTES && !blocks.is_empty() {
-            break;
-        }
-        blocks.push((stored.block, stored.certificate));
-    }
-    SyncReply { blocks }
 }
 
 fn report(file: &'static str, tail: Tail) {
@@ -165,7 +193,10 @@ impl BlobSource for LocalBlobs {
 mod tests {
     use super::*;
 
-    fn archive(folder: &std::path::Path) -> (Storage, Archive) {
+    /// Three blocks of so many bytes are more than a message holds.
+    const HALF_PAGE: usize = grange_types::limits::MESSAGE_BYTES / 2 - (16 << 10);
+
+    fn archive(folder: &std::path::Path) -> (Storage, Stored) {
         let (storage, _) = Storage::open(&Folder(folder.to_path_buf())).unwrap();
         let archive = storage.archive();
         (storage, archive)
@@ -178,7 +209,7 @@ mod tests {
         assert_eq!(archive.page(Height(1)), []);
         // Three of these are more than a page.
         for height in 1..=5 {
-            storage.commit(Height(height), &vec![height as u8; PAGE_BYTES / 2 - 64], b"certificate").unwrap();
+            storage.commit(Height(height), &vec![height as u8; HALF_PAGE], b"certificate").unwrap();
         }
         assert_eq!(archive.ends(), (Height(1), Height(5)));
         let (mut next, mut pages) = (1, 0);

@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use grange_peer::{Recovery, SyncReply};
+use grange_peer::{Archive, Recovery};
 use grange_types::{BlobId, Height};
 
 use crate::dice::Dice;
 
 /// Snapshots that are kept.
 const SNAPSHOTS: usize = 2;
-/// Blocks in one answer to who lags behind.
-const PAGE: usize = 100;
 
 /// A record with its checksum; one whose bits have flipped is found out when it is read.
 struct Stored<T> {
@@ -26,6 +24,7 @@ type Decided = (Vec<u8>, Vec<u8>);
 pub(crate) struct Disk {
     snapshots: BTreeMap<u64, Stored<Vec<Vec<u8>>>>,
     chain: BTreeMap<u64, Stored<Decided>>,
+    turns: BTreeMap<u64, Vec<u8>>,
     log: Log,
     /// What the log was before a reset that was not flushed yet.
     before: Option<Log>,
@@ -82,16 +81,25 @@ impl Disk {
         }
     }
 
-    /// A page of blocks for who lags behind.
-    pub(crate) fn page(&self, from: Height) -> SyncReply {
-        let mut blocks = Vec::new();
-        for height in (from.0..).take(PAGE) {
-            match self.chain.get(&height) {
-                Some(stored) if stored.intact => blocks.push(stored.content.clone()),
-                _ => break,
-            }
+    pub(crate) fn turn(&mut self, height: Height, turn: Vec<u8>) {
+        if self.turns.last_key_value().is_none_or(|(last, _)| *last < height.0) {
+            self.turns.insert(height.0, turn);
         }
-        SyncReply { blocks }
+    }
+
+    /// Begins anew behind a snapshot of a peer's.
+    pub(crate) fn install(&mut self, height: Height, state: Vec<Vec<u8>>) {
+        self.snapshot(height, state);
+        self.end_at(height.0);
+    }
+
+    pub(crate) fn prune(&mut self, first: Height) {
+        self.chain = self.chain.split_off(&first.0);
+    }
+
+    /// Everything on it is gone: another disk is in its place.
+    pub(crate) fn replaced(&mut self) {
+        *self = Self { lies: self.lies, ..Self::default() };
     }
 
     /// What a peer starts from, and what had to be cut for it.
@@ -118,7 +126,8 @@ impl Disk {
             self.flush();
         }
         self.log.marked_for_good = self.log.marked;
-        (Recovery { snapshot, blocks, wal_height, wal }, cut)
+        let first = self.chain.first_key_value().map_or(recovered + 1, |(first, _)| *first);
+        (Recovery { snapshot, blocks, first: Height(first), wal_height, wal }, cut)
     }
 
     /// Makes a height the last of the chain, as `Chain::end_at` does; whether anything had to go for it.
@@ -188,6 +197,38 @@ impl Disk {
     }
 }
 
+impl Archive for Disk {
+    fn last(&self) -> Height {
+        Height(self.chain.last_key_value().map_or(0, |(height, _)| *height))
+    }
+
+    fn block(&self, height: Height) -> Option<Decided> {
+        self.chain.get(&height.0).filter(|stored| stored.intact).map(|stored| stored.content.clone())
+    }
+
+    fn turn_above(&self, height: Height) -> Option<Vec<u8>> {
+        self.turns.range(height.0 + 1..).next().map(|(_, turn)| turn.clone())
+    }
+
+    fn snapshots(&self) -> Vec<Height> {
+        self.snapshots.keys().rev().copied().map(Height).collect()
+    }
+
+    fn pieces(&self, height: Height) -> Option<u32> {
+        self.snapshots.get(&height.0).map(|stored| stored.content.len() as u32)
+    }
+
+    fn piece(&self, height: Height, index: u32) -> Option<Vec<u8>> {
+        let stored = self.snapshots.get(&height.0)?;
+        let mut piece = stored.content.get(index as usize)?.clone();
+        // A real disk does not look at the checksum of the whole for one piece.
+        if !stored.intact && let Some(byte) = piece.last_mut() {
+            *byte ^= 1;
+        }
+        Some(piece)
+    }
+}
+
 impl Log {
     /// What is found: nothing may be said any more at a height whose log was durable and cannot be read.
     fn open(&mut self) -> (Height, Vec<Vec<u8>>) {
@@ -238,7 +279,7 @@ mod tests {
             disk.commit(Height(height), vec![1], vec![2]);
         }
         disk.chain.get_mut(&3).unwrap().intact = false;
-        assert_eq!(disk.page(Height(1)).blocks.len(), 2);
+        assert_eq!(grange_peer::page(&disk, Height(1)).blocks.len(), 2);
         let (recovery, cut) = disk.open();
         assert_eq!((recovery.blocks.len(), cut), (2, Some(3)));
         assert_eq!(disk.chain.len(), 2);

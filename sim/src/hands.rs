@@ -2,7 +2,7 @@
 
 use grange_api::Line;
 use grange_consensus::Message;
-use grange_peer::{Action, Ask, AskReply, Channel, Event, Kept, MarketMessage, RequestId, Visit, WorkEvent};
+use grange_peer::{Action, Ask, AskReply, Channel, Event, Kept, MarketMessage, RequestId, SyncRequest, Visit, WorkEvent};
 use grange_types::{BlobId, DeploymentId, LeaseId, Manifest, Millis, PeerId, Wire, Work};
 
 use crate::host::Running;
@@ -62,9 +62,17 @@ impl World<'_> {
                 self.ask(host, id, to, channel, bytes, Millis(within))
             }
             Action::Respond { id, bytes } => self.respond(host, id, bytes),
-            Action::ServeBlocks { id, from } => {
-                let page = disk.page(from).encode();
-                self.respond(host, id, page);
+            Action::Turn { height, turn } => disk.turn(height, turn),
+            Action::Install { height, state } => {
+                disk.install(height, state);
+                self.note(Some(host), format_args!("begins from a snapshot at {height}"));
+            }
+            Action::Prune { first } => disk.prune(first),
+            Action::Serve { id, request } => {
+                self.coverage.count("message", asked_for(&request));
+                if let Some(answer) = grange_peer::serve(disk, &request) {
+                    self.respond(host, id, answer);
+                }
             }
             Action::Fetch { deployment, blobs, from } => self.fetch(host, deployment, &blobs, &from),
             Action::Retain(kept) => self.retain(host, &kept),
@@ -127,6 +135,9 @@ impl World<'_> {
             match message {
                 Message::Vote(_) => "vote",
                 Message::Proposal { .. } => "proposal",
+                Message::Offer(_) => "offer",
+                Message::Want { .. } => "want",
+                Message::Body { .. } => "body",
                 Message::Polka(_) => "polka",
                 Message::Round(_) => "round",
                 Message::Status { .. } => "status",
@@ -354,8 +365,25 @@ impl World<'_> {
 const fn writes(action: &Action) -> bool {
     matches!(
         action,
-        Action::WalAppend(_) | Action::WalFlush | Action::WalReset(_) | Action::Commit { .. } | Action::Keep { .. }
+        Action::WalAppend(_)
+            | Action::WalFlush
+            | Action::WalReset(_)
+            | Action::Turn { .. }
+            | Action::Commit { .. }
+            | Action::Install { .. }
+            | Action::Keep { .. }
     )
+}
+
+/// What is asked of a disk.
+const fn asked_for(request: &SyncRequest) -> &'static str {
+    match request {
+        SyncRequest::Blocks { .. } => "ask-blocks",
+        SyncRequest::Turns { .. } => "ask-turns",
+        SyncRequest::Snapshot => "ask-snapshot",
+        SyncRequest::Piece { .. } => "ask-piece",
+        SyncRequest::Proofs { .. } => "ask-proofs",
+    }
 }
 
 const fn name_of(action: &Action) -> &'static str {
@@ -368,7 +396,10 @@ const fn name_of(action: &Action) -> &'static str {
         Action::Send { .. } => "send",
         Action::Request { .. } => "request",
         Action::Respond { .. } => "respond",
-        Action::ServeBlocks { .. } => "serve-blocks",
+        Action::Turn { .. } => "turn",
+        Action::Install { .. } => "install",
+        Action::Prune { .. } => "prune",
+        Action::Serve { .. } => "serve",
         Action::Gossip(_) => "gossip",
         Action::Keep { .. } => "keep",
         Action::Fetch { .. } => "fetch",

@@ -92,6 +92,8 @@ fn genesis(validators: usize) -> Genesis {
         min_lease: Millis::minutes(1),
         retention: Millis::minutes(10),
         power_bond: BOND,
+        // Every world comes to the next rules while it runs.
+        version: 1,
         ..Parameters::dev()
     };
     Genesis {
@@ -102,7 +104,7 @@ fn genesis(validators: usize) -> Genesis {
             .map(|index| GenesisAccount { id: peer(index).account(), keys: Vec::new(), balance: FORTUNE })
             .collect(),
         validators: (0..validators)
-            .map(|index| Validator { account: peer(index).account(), key: PublicKey::from(peer(index)), power: 1 })
+            .map(|index| Validator::new(peer(index).account(), PublicKey::from(peer(index)), 1))
             .collect(),
         nodes: (0..NODES).map(|index| entry(peer(index), index)).collect(),
         bootstrap: Vec::new(),
@@ -148,6 +150,9 @@ fn config(index: usize, genesis: &Genesis, validators: usize, dice: &mut Dice) -
         paused: false,
         gateway_port: 8_000,
         snapshot_every: SNAPSHOT_EVERY,
+        prune: dice.chance(500),
+        inline: 512,
+        rules: grange_ledger::VERSION,
         sequence: 1,
         seed: dice.number(),
     }

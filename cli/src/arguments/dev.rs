@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::value;
+
 /// Operators of one dev cloud: as many as have a name.
 const MOST: i64 = 16;
 
@@ -25,6 +27,12 @@ pub(crate) struct Dev {
     /// Let a new cloud be reached from the local network, so that other machines can join it
     #[arg(long)]
     pub(crate) lan: bool,
+    /// The version of the ledger's rules that a new cloud begins with and does not go beyond; else the latest
+    #[arg(long, value_name = "VERSION", value_parser = value::rules())]
+    pub(crate) rules: Option<u16>,
+    /// How many nodes that keep no ledger, and believe only what is proven to them, run beside the others
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=MOST))]
+    pub(crate) light: u32,
 }
 
 /// What can be done with a dev cloud.
@@ -36,6 +44,9 @@ pub(crate) enum DevAction {
     Start {
         /// Which, from 0
         index: u32,
+        /// Follow the ledger's rules up to this version from now on
+        #[arg(long, value_name = "VERSION", value_parser = value::rules())]
+        rules: Option<u16>,
     },
     /// List its nodes and how they are
     Status,

@@ -7,11 +7,11 @@ mod value;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use grange_types::{AccountId, Amount};
+use grange_types::{AccountId, Amount, LeaseId};
 
 pub(crate) use dev::{Dev, DevAction, Tour};
 pub(crate) use node::{Prices, Up};
-use value::account;
+use value::{account, lease};
 pub(crate) use value::duration;
 
 /// The people's cloud: rent computers from each other, deploy to them, pay by the second.
@@ -297,6 +297,18 @@ pub(crate) enum LedgerAction {
         /// The account
         #[arg(value_name = "ACCOUNT", value_parser = account)]
         id: AccountId,
+    },
+    /// Show what the ledger says of a lease
+    Lease {
+        /// The lease, as `grange ps --json` shows it
+        #[arg(value_name = "LEASE", value_parser = lease)]
+        id: LeaseId,
+    },
+    /// Show where a name leads, whoever holds it
+    Name {
+        /// The name
+        #[arg(value_name = "NAME")]
+        name: String,
     },
     /// Verify every block and signature of a node's chain, without taking its word for anything
     Verify(Trusted),

@@ -39,6 +39,12 @@ pub(crate) struct Up {
     /// Offer a relay on this TCP address, for peers that cannot reach each other
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) relay: Option<SocketAddr>,
+    /// Let go of blocks before the last two snapshots; who keeps all can be audited from the genesis
+    #[arg(long)]
+    pub(crate) prune: bool,
+    /// Follow the ledger's rules up to this version only, to hold an upgrade back; else all that this program knows
+    #[arg(long, value_name = "VERSION", value_parser = value::rules())]
+    pub(crate) rules: Option<u16>,
     #[command(flatten)]
     pub(crate) prices: Prices,
     /// The process that keeps it: it ends when that one does

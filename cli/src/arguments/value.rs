@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use grange_types::{AccountId, Region};
+use grange_types::{AccountId, LeaseId, Region};
+
+use crate::node_process::RULES;
 
 /// Why a text is no value of its argument.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,9 +19,16 @@ pub(crate) enum ValueError {
     NotLoopback,
     #[error("an account is 64 hexadecimal digits; its owner reads it off `grange wallet balance`")]
     Account,
+    #[error("a lease is 64 hexadecimal digits; `grange ps --json` shows those of your deployments")]
+    Lease,
 }
 
 const MOST_SECONDS: u64 = 30 * 86_400;
+
+/// A version of the ledger's rules that this program knows.
+pub(crate) fn rules() -> clap::builder::RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(1..=i64::from(RULES))
+}
 
 /// A length of time in seconds, from a text such as `1h`.
 pub(crate) fn duration(text: &str) -> Result<u64, ValueError> {
@@ -50,6 +59,11 @@ pub(crate) fn region(text: &str) -> Result<Region, grange_types::price::RegionEr
 /// An account.
 pub(crate) fn account(text: &str) -> Result<AccountId, ValueError> {
     text.parse().map_err(|_| ValueError::Account)
+}
+
+/// A lease.
+pub(crate) fn lease(text: &str) -> Result<LeaseId, ValueError> {
+    text.parse().map_err(|_| ValueError::Lease)
 }
 
 /// An address that only this machine reaches.

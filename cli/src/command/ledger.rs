@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use grange_api::{Account, Call, GenesisFile, Key, LedgerHeight, Line, Network, Problem, ProblemCode};
-use grange_types::{Height, StateRoot, Wire};
+use grange_api::{Account, Call, GenesisFile, Key, Lease, LedgerHeight, Line, Name, Network, Problem, ProblemCode};
+use grange_types::{Amount, Height, StateRoot, Wire};
 use serde::Serialize;
 
 use super::{Context, called};
@@ -51,9 +51,28 @@ pub(super) fn run(context: Context<'_>, action: &LedgerAction) -> Outcome {
             let account: Account = context.reader("ledger account")?.ask(&call)?;
             context.output.show(&account, |account| {
                 let Account { account, available, pending, keys, height } = account;
+                let pending = aside(*pending);
                 let head =
                     format!("account    {account}\navailable  {available}\npending    {pending}\nheight     {height}");
                 [vec![head], self::keys(keys).lines()].concat().join("\n")
+            })
+        }
+        LedgerAction::Lease { id } => {
+            let lease: Lease = context.reader("ledger lease")?.ask(&Call::LedgerLease { lease: *id })?;
+            context.output.show(&lease, |lease| {
+                let Lease { lease, deployment, slot, generation, provider, state, settled, escrow, height, .. } = lease;
+                format!(
+                    "lease       {lease}\ndeployment  {deployment}\nslot        {slot}, generation {generation}\n\
+                     provider    {provider}\nstate       {state}\nsettled     {settled}\nescrow      {escrow}\n\
+                     height      {height}"
+                )
+            })
+        }
+        LedgerAction::Name { name } => {
+            let name: Name = context.reader("ledger name")?.ask(&Call::LedgerName { name: name.clone() })?;
+            context.output.show(&name, |name| {
+                let deployment = name.deployment.as_deref().unwrap_or("-");
+                format!("name        {}\ndeployment  {deployment}\nowner       {}", name.name, name.owner)
             })
         }
         LedgerAction::Verify(trusted) => verify(context, trusted),
@@ -241,6 +260,11 @@ fn unreadable(file: &Path, message: &str, command: &str) -> Problem {
         .with_remedy(format!("give a file that `{command}` printed"))
 }
 
+/// What is set aside, where the node that was asked can add it up.
+pub(super) fn aside(pending: Option<Amount>) -> String {
+    pending.map_or_else(|| "unknown: this node keeps no ledger".to_owned(), |pending| pending.to_string())
+}
+
 /// Keys under each other.
 pub(super) fn keys(keys: &[Key]) -> Table {
     let mut table = Table::new(&["key", "roles", ">at most a day"]);
@@ -260,8 +284,13 @@ pub(super) fn network(context: Context<'_>) -> Outcome {
             let name = called(&validator.display, Some(validator.account.peer()));
             table.row([name, validator.key.to_string(), validator.power.to_string()]);
         }
-        let Network { network, name, protocol, height, .. } = network;
-        let head = format!("network   {network}\nname      {name}\nprotocol  {protocol}\nheight    {height}");
+        let Network { network, name, protocol, follows, height, ref upgrade, .. } = *network;
+        let comes = upgrade.map_or_else(String::new, |upgrade| format!(", {} from block {}", upgrade.version, upgrade.height));
+        let behind = upgrade.map_or(protocol, |upgrade| upgrade.version) > follows;
+        let behind = if behind { format!("; this node follows {follows} only: upgrade grange") } else { String::new() };
+        let head = format!(
+            "network   {network}\nname      {name}\nprotocol  {protocol}{comes}{behind}\nheight    {height}"
+        );
         [vec![head], table.lines()].concat().join("\n")
     })
 }

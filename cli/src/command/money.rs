@@ -14,6 +14,7 @@ pub(super) fn wallet(context: Context<'_>, action: &WalletAction) -> Outcome {
             let wallet: Wallet = context.actor("wallet balance")?.ask(&Call::Wallet)?;
             context.output.show(&wallet, |wallet| {
                 let Wallet { account, available, pending } = wallet;
+                let pending = super::ledger::aside(*pending);
                 format!("account    {account}\navailable  {available}\npending    {pending}")
             })
         }

@@ -49,7 +49,10 @@ fn table(replicas: &[Replica]) -> Table {
 pub(super) fn status(context: Context<'_>) -> Outcome {
     let status: Status = context.reader("status")?.ask(&Call::Status)?;
     context.output.show(&status, |status| {
-        let roles: Vec<String> = status.roles.iter().map(ToString::to_string).collect();
+        let mut roles: Vec<String> = status.roles.iter().map(ToString::to_string).collect();
+        if status.light {
+            roles.push("light: keeps no ledger".to_owned());
+        }
         let finalized = status.finalized_at.map_or_else(|| "no block yet".to_owned(), |at| at.to_string());
         let ready = match (status.ready, &status.reason) {
             (true, None) => "yes".to_owned(),

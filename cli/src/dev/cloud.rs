@@ -15,6 +15,7 @@ use grange_api::{NodeRole, PriceSettings, Problem, ProblemCode};
 use grange_types::{Amount, Kind, PeerId, Prices, Region, SecretKey};
 use serde::{Deserialize, Serialize};
 
+use super::Wanted;
 use crate::failure::internal;
 use crate::machine;
 use crate::node_process::{Contact, Folder, Settings, dev_genesis, founder};
@@ -65,6 +66,9 @@ pub(crate) struct Node {
 #[derive(Debug, Serialize, Deserialize)]
 struct Marker {
     nodes: u32,
+    /// Nodes behind those, which keep no ledger.
+    #[serde(default)]
+    light: u32,
 }
 
 impl Node {
@@ -87,6 +91,12 @@ impl Node {
 
     pub(crate) fn gateway(&self) -> String {
         format!("http://{}", self.settings.gateway)
+    }
+
+    /// Lets it follow the ledger's rules up to another version, from its next start on.
+    pub(crate) fn follow(&self, rules: Option<u16>) -> Result<(), Problem> {
+        let settings = Settings { rules, ..self.settings.clone() };
+        self.folder.write_settings(&settings).map_err(|error| settings_problem(&error, "dev start"))
     }
 
     /// What its standard hour costs, as the configuration says.
@@ -116,12 +126,12 @@ impl Cloud {
             Err(error) => return Err(broken(folder, &error)),
         };
         let marker: Marker = serde_json::from_slice(&text).map_err(|error| broken(folder, &error))?;
-        let nodes = (0..marker.nodes).map(|index| node(folder, index)).collect::<Result<_, _>>()?;
+        let nodes = (0..marker.nodes + marker.light).map(|index| node(folder, index)).collect::<Result<_, _>>()?;
         Ok(Some(Self { folder: folder.to_path_buf(), nodes }))
     }
 
     /// Makes a cloud. The caller holds the folder's lock.
-    pub(crate) fn create(folder: &Path, count: u32, lan: bool) -> Result<Self, Problem> {
+    pub(crate) fn create(folder: &Path, count: u32, wanted: Wanted) -> Result<Self, Problem> {
         let path = |index: u32| Folder(folder.join(format!("node-{index}")));
         // What a making that was cut short left behind has no ledger yet.
         for index in 0..count {
@@ -132,20 +142,41 @@ impl Cloud {
             }
         }
         let keys = (0..count).map(|_| secret_key("dev")).collect::<Result<Vec<_>, _>>()?;
-        let settings = settings(folder, &keys, lan)?;
+        let settings = settings(folder, &keys, wanted)?;
         let founders: Vec<_> =
             keys.iter().zip(&settings).map(|(key, settings)| founder(key.public().peer(), settings)).collect();
-        let genesis = dev_genesis("dev", machine::now(), &founders);
+        let mut genesis = dev_genesis("dev", machine::now(), &founders);
+        genesis.parameters.version = wanted.rules.unwrap_or(genesis.parameters.version);
         for ((key, settings), index) in keys.iter().zip(&settings).zip(0..) {
             let created = path(index).create(settings, &genesis, key);
             created.map_err(|error| settings_problem(&error, "dev"))?;
         }
-        let text = serde_json::to_string(&Marker { nodes: count }).map_err(|error| broken(folder, &error))?;
-        fs::write(marker(folder), text).map_err(|error| broken(folder, &error))?;
-        let made = Self::open(folder)?;
-        made.ok_or_else(|| {
-            Problem::new(ProblemCode::Internal, "dev", folder.display().to_string(), "the cloud vanished")
-        })
+        write_marker(folder, &Marker { nodes: count, light: 0 })?;
+        Self::open(folder)?.ok_or_else(|| nothing(folder))
+    }
+
+    /// How many of its nodes keep the ledger.
+    pub(crate) fn operators(&self) -> usize {
+        self.nodes.iter().filter(|node| !node.settings.light).count()
+    }
+
+    /// Adds nodes that keep no ledger until there are so many. They own nothing and the genesis does not know them, so that
+    /// they may come at any time. The caller holds the folder's lock.
+    pub(crate) fn lighten(self, wanted: u32) -> Result<Self, Problem> {
+        let (operators, all) = (self.operators() as u32, self.nodes.len() as u32);
+        if wanted <= all - operators {
+            return Ok(self);
+        }
+        let first = self.nodes.first().ok_or_else(|| nothing(&self.folder))?;
+        let genesis = first.folder.read_genesis().map_err(|error| settings_problem(&error, "dev"))?;
+        for index in all..operators + wanted {
+            let folder = Folder(self.folder.join(format!("node-{index}")));
+            let settings = reader(&self.nodes, index - operators + 1)?;
+            let created = folder.create(&settings, &genesis, &secret_key("dev")?);
+            created.map_err(|error| settings_problem(&error, "dev"))?;
+        }
+        write_marker(&self.folder, &Marker { nodes: operators, light: wanted })?;
+        Self::open(&self.folder)?.ok_or_else(|| nothing(&self.folder))
     }
 
     /// The process in whose foreground it runs, while that is alive.
@@ -190,6 +221,44 @@ fn broken(folder: &Path, error: &dyn std::error::Error) -> Problem {
         .with_remedy("make the folder writable, or begin anew with `grange dev reset`")
 }
 
+fn nothing(folder: &Path) -> Problem {
+    Problem::new(ProblemCode::Internal, "dev", folder.display().to_string(), "the cloud vanished")
+}
+
+fn write_marker(folder: &Path, content: &Marker) -> Result<(), Problem> {
+    let text = serde_json::to_string(content).map_err(|error| broken(folder, &error))?;
+    fs::write(marker(folder), text).map_err(|error| broken(folder, &error))
+}
+
+/// What a node without a ledger is told: it sells nothing, and knows where the others are.
+fn reader(nodes: &[Node], number: u32) -> Result<Settings, Problem> {
+    let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let failed = |error: NoPort| internal("dev", "ports", &error);
+    let first = nodes.first().map(|node| node.settings.clone());
+    let first = first.ok_or_else(|| Problem::new(ProblemCode::Internal, "dev", "light", "there is no other node"))?;
+    let full = nodes.iter().filter(|node| !node.settings.light);
+    let contact = |node: &Node| Contact {
+        peer: node.peer,
+        addresses: vec![SocketAddr::new(here, node.settings.listen.port())],
+        relays: Vec::new(),
+    };
+    let mut ports = Ports::new(std::process::id());
+    Ok(Settings {
+        display: format!("light-{number}"),
+        roles: Vec::new(),
+        light: true,
+        api: ports.free(here, Transport::Tcp).map_err(failed)?,
+        gateway: ports.free(here, Transport::Tcp).map_err(failed)?,
+        listen: ports.free(here, Transport::Udp).map_err(failed)?,
+        relay: None,
+        relays: Vec::new(),
+        mdns: false,
+        bootstrap: full.map(contact).collect(),
+        kinds: Vec::new(),
+        ..first
+    })
+}
+
 fn node(cloud: &Path, index: u32) -> Result<Node, Problem> {
     let folder = Folder(cloud.join(format!("node-{index}")));
     let read = || Ok((folder.read_settings()?, folder.read_key()?.public().peer()));
@@ -198,7 +267,8 @@ fn node(cloud: &Path, index: u32) -> Result<Node, Problem> {
 }
 
 /// What each node is told. All ports are chosen here, once.
-fn settings(folder: &Path, keys: &[SecretKey], lan: bool) -> Result<Vec<Settings>, Problem> {
+fn settings(folder: &Path, keys: &[SecretKey], wanted: Wanted) -> Result<Vec<Settings>, Problem> {
+    let Wanted { lan, rules, .. } = wanted;
     let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let outside = if lan { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { here };
     let failed = |error: NoPort| internal("dev", "ports", &error);
@@ -226,6 +296,10 @@ fn settings(folder: &Path, keys: &[SecretKey], lan: bool) -> Result<Vec<Settings
             capacity,
             prices: scaled(BASE_PRICES, tenths),
             paused: false,
+            light: false,
+            prune: false,
+            snapshot_every: None,
+            rules,
         });
     }
     let contact = |(key, settings): (&SecretKey, &Settings)| Contact {

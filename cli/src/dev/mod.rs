@@ -40,11 +40,10 @@ pub(crate) fn run(arguments: &Dev, output: Output) -> Outcome {
     match &arguments.action {
         None if arguments.detach => detach(arguments, &folder, output),
         None => {
-            let wanted = Wanted { nodes: arguments.nodes, lan: arguments.lan };
-            supervise(&folder, wanted, output, report::foreground)
+            supervise(&folder, Wanted::of(arguments), output, report::foreground)
         }
         Some(DevAction::Stop) => stop(&folder, output),
-        Some(DevAction::Start { index }) => start_one(&folder, *index, output),
+        Some(DevAction::Start { index, rules }) => start_one(&folder, *index, *rules, output),
         Some(DevAction::Status) => report::status(&folder, output),
         Some(DevAction::Reset { yes }) => reset(&folder, *yes, output),
     }
@@ -65,6 +64,17 @@ pub(crate) struct Wanted {
     pub(crate) nodes: Option<u32>,
     /// Whether other machines may reach it.
     pub(crate) lan: bool,
+    /// The version of the ledger's rules it begins with, and goes not beyond.
+    pub(crate) rules: Option<u16>,
+    /// How many nodes that keep no ledger there are beside the others.
+    pub(crate) light: u32,
+}
+
+impl Wanted {
+    fn of(arguments: &Dev) -> Self {
+        let Dev { nodes, lan, rules, light, .. } = *arguments;
+        Self { nodes, lan, rules, light }
+    }
 }
 
 /// A cloud whose nodes all have a process.
@@ -81,9 +91,9 @@ pub(crate) fn bring_up(folder: &Path, wanted: Wanted, tie: Tie) -> Result<Runnin
     let held = Held::wait(folder, "dev")?;
     let (cloud, is_new) = match Cloud::open(folder)? {
         Some(cloud) => (cloud, false),
-        None => (Cloud::create(folder, wanted.nodes.unwrap_or(NODES), wanted.lan)?, true),
+        None => (Cloud::create(folder, wanted.nodes.unwrap_or(NODES), wanted)?, true),
     };
-    let count = cloud.nodes.len();
+    let count = cloud.operators();
     if let Some(wanted) = wanted.nodes
         && wanted as usize != count
     {
@@ -91,6 +101,7 @@ pub(crate) fn bring_up(folder: &Path, wanted: Wanted, tie: Tie) -> Result<Runnin
         return Err(Problem::new(ProblemCode::Conflict, "dev", folder.display().to_string(), message)
             .with_remedy("remove it with `grange dev reset`, or make another one with --data"));
     }
+    let cloud = cloud.lighten(wanted.light)?;
     let mut started = Vec::new();
     for node in &cloud.nodes {
         if node.process().is_none() {
@@ -111,9 +122,8 @@ fn stop_started(started: &[Started]) {
 }
 
 fn detach(arguments: &Dev, folder: &Path, output: Output) -> Outcome {
-    let wanted = Wanted { nodes: arguments.nodes, lan: arguments.lan };
     let began = Instant::now();
-    let mut running = bring_up(folder, wanted, Tie::Detached)?;
+    let mut running = bring_up(folder, Wanted::of(arguments), Tie::Detached)?;
     report::progress(&running, output);
     if let Err(problem) = wait_ready(&running.cloud.nodes, &mut running.started, None, output) {
         stop_started(&running.started);
@@ -145,7 +155,7 @@ pub(crate) fn stop(folder: &Path, output: Output) -> Outcome {
     })
 }
 
-fn start_one(folder: &Path, index: u32, output: Output) -> Outcome {
+fn start_one(folder: &Path, index: u32, rules: Option<u16>, output: Output) -> Outcome {
     let cloud = existing(folder, "dev start")?;
     let Some(node) = cloud.nodes.get(index as usize) else {
         let message = format!("there are nodes 0 to {}", cloud.nodes.len().saturating_sub(1));
@@ -155,7 +165,17 @@ fn start_one(folder: &Path, index: u32, output: Output) -> Outcome {
     };
     let held = Held::wait(folder, "dev start")?;
     let mut started = match node.process() {
+        Some(_) if rules.is_some() => {
+            let message = "the node runs, and the rules it follows change only with a start";
+            return Err(Problem::new(ProblemCode::Conflict, "dev start", index.to_string(), message)
+                .with_remedy("end its process first; `grange dev status` shows it")
+                .into());
+        }
         Some(_) => Vec::new(),
+        None if rules.is_some() => {
+            node.follow(rules)?;
+            vec![start::start(node, Tie::Detached)?]
+        }
         None => vec![start::start(node, Tie::Detached)?],
     };
     drop(held);

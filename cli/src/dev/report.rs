@@ -27,6 +27,8 @@ pub(crate) struct Row {
     pub(crate) display: String,
     /// What its standard hour costs at first.
     pub(crate) price: Amount,
+    /// Whether it keeps no ledger; it sells nothing then.
+    pub(crate) light: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<State>,
 }
@@ -57,6 +59,7 @@ impl Row {
             data: node.folder.0.clone(),
             display: node.settings.display.clone(),
             price: node.price(),
+            light: node.settings.light,
             state: None,
         }
     }
@@ -64,7 +67,7 @@ impl Row {
 
 /// Says what is being started.
 pub(crate) fn progress(running: &Running, output: Output) {
-    let operators = counted(running.cloud.nodes.len(), "operator", "operators");
+    let operators = counted(running.cloud.operators(), "operator", "operators");
     let folder = running.cloud.folder.display();
     match (running.is_new, running.started.len()) {
         (true, _) => output.progress(&format!("starting a new cloud of {operators} in {folder}")),
@@ -115,7 +118,7 @@ pub(crate) fn table(rows: &[Row]) -> Table {
             (None, Some(pid)) => format!("process {pid}"),
             (_, _) => "stopped".to_owned(),
         };
-        let price = row.price.to_string();
+        let price = if row.light { "-".to_owned() } else { row.price.to_string() };
         table.row([row.index.to_string(), row.display.clone(), price, row.api.clone(), row.gateway.clone(), state]);
     }
     table

@@ -71,7 +71,9 @@ pub(super) fn found(folder: &Folder, arguments: &Up, output: Output, operation: 
             settings.roles.insert(0, NodeRole::Validator);
             let name = arguments.network.clone().unwrap_or_else(|| NETWORK.to_owned());
             output.progress(&format!("founding the network {name}"));
-            dev_genesis(&name, machine::now(), &[founder(peer, &settings)])
+            let mut genesis = dev_genesis(&name, machine::now(), &[founder(peer, &settings)]);
+            genesis.parameters.version = settings.rules.unwrap_or(genesis.parameters.version);
+            genesis
         }
     };
     genesis.validate().map_err(|error| Problem::new(ProblemCode::Usage, operation, "network", error.to_string()))?;
@@ -134,6 +136,10 @@ fn fresh(folder: &Folder, arguments: &Up, operation: &str) -> Result<Settings, P
         capacity: machine::half(&folder.0),
         prices: BASE_PRICES,
         paused: false,
+        light: false,
+        prune: false,
+        snapshot_every: None,
+        rules: None,
     })
 }
 
@@ -157,6 +163,8 @@ fn apply(settings: &mut Settings, arguments: &Up, operation: &str) -> Result<(),
             settings.roles.push(NodeRole::Relay);
         }
     }
+    settings.prune |= arguments.prune;
+    settings.rules = arguments.rules.or(settings.rules);
     settings.prices = arguments.prices.over(settings.prices);
     Ok(())
 }

@@ -5,7 +5,9 @@
 mod bad_input;
 mod errors;
 mod faults;
+mod light;
 mod load;
 mod main_job;
 mod support;
+mod upgrade;
 mod verify;

@@ -1,6 +1,6 @@
 //! What can be asked of a node: one variant per operation, with its arguments.
 
-use grange_types::{AccountId, BlobId, Height, Manifest};
+use grange_types::{AccountId, BlobId, Height, LeaseId, Manifest};
 
 use crate::ledger::NameRequest;
 use crate::market::{PauseRequest, PriceSettings};
@@ -95,6 +95,16 @@ pub enum Call {
         /// The account.
         account: AccountId,
     },
+    /// What the ledger says of a lease.
+    LedgerLease {
+        /// The lease.
+        lease: LeaseId,
+    },
+    /// Where a name leads, whoever holds it.
+    LedgerName {
+        /// The name.
+        name: String,
+    },
     /// What the network starts from.
     LedgerGenesis,
     /// Final blocks with the certificates that decided them, lowest first.
@@ -158,6 +168,8 @@ impl Call {
             Self::SubmitTransaction { .. } => Operation::SubmitTransaction,
             Self::LedgerHeight => Operation::LedgerHeight,
             Self::LedgerAccount { .. } => Operation::LedgerAccount,
+            Self::LedgerLease { .. } => Operation::LedgerLease,
+            Self::LedgerName { .. } => Operation::LedgerName,
             Self::LedgerGenesis => Operation::LedgerGenesis,
             Self::LedgerBlocks { .. } => Operation::LedgerBlocks,
             Self::LedgerSnapshot { .. } => Operation::LedgerSnapshot,

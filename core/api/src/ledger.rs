@@ -1,6 +1,6 @@
 //! What the ledger says: its height, accounts and their keys, names, the network.
 
-use grange_types::{AccountId, Amount, Height, NetworkId, PublicKey, StateRoot};
+use grange_types::{AccountId, Amount, DeploymentId, Height, LeaseId, NetworkId, PeerId, PublicKey, StateRoot};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -13,7 +13,7 @@ pub struct LedgerHeight {
     /// Its number.
     #[schema(value_type = u64)]
     pub height: Height,
-    /// Its block time; `null` before the first block.
+    /// Its block time; `null` before the first block, and where the node keeps no state.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub finalized_at: Option<Timestamp>,
     /// The summary of the state after it.
@@ -66,14 +66,71 @@ pub struct Account {
     /// What it can spend.
     #[schema(value_type = String)]
     pub available: Amount,
-    /// What is set aside.
-    #[schema(value_type = String)]
-    pub pending: Amount,
+    /// What is set aside; `null` where the node keeps no state and so cannot add it up.
+    #[schema(value_type = Option<String>)]
+    pub pending: Option<Amount>,
     /// What may sign for it.
     pub keys: Vec<Key>,
     /// The block after which this was so.
     #[schema(value_type = u64)]
     pub height: Height,
+}
+
+/// What the ledger says of a lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Lease {
+    /// The lease.
+    #[schema(value_type = String)]
+    pub lease: LeaseId,
+    /// The deployment that pays.
+    #[schema(value_type = String)]
+    pub deployment: DeploymentId,
+    /// The number of the slot that it fills.
+    pub slot: u32,
+    /// Which of the slot's leases it is, from 1.
+    pub generation: u64,
+    /// Who serves.
+    #[schema(value_type = String)]
+    pub provider: PeerId,
+    /// Who is paid.
+    #[schema(value_type = String)]
+    pub operator: AccountId,
+    /// Where it stands.
+    pub state: LeaseStanding,
+    /// What receipts have paid.
+    #[schema(value_type = String)]
+    pub settled: Amount,
+    /// What is set aside for the provider and not yet paid.
+    #[schema(value_type = String)]
+    pub escrow: Amount,
+    /// The most that it costs in an hour.
+    #[schema(value_type = String)]
+    pub max_rate: Amount,
+    /// The block after which this was so.
+    #[schema(value_type = u64)]
+    pub height: Height,
+}
+
+/// Where a lease stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LeaseStanding {
+    /// It serves and earns.
+    Open,
+    /// It has ended; receipts for the time before are still paid.
+    Closing,
+    /// Nothing is owed any more.
+    Closed,
+}
+
+impl core::fmt::Display for LeaseStanding {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(match self {
+            Self::Open => "open",
+            Self::Closing => "closing",
+            Self::Closed => "closed",
+        })
+    }
 }
 
 /// The key set of an account.
@@ -131,13 +188,27 @@ pub struct Network {
     pub network: NetworkId,
     /// Its name for people.
     pub name: String,
-    /// The version of its rules.
+    /// The version of the rules that its next block follows.
     pub protocol: u32,
+    /// The highest version that the node asked follows.
+    pub follows: u32,
+    /// The version that comes next, once it is agreed.
+    pub upgrade: Option<Upgrade>,
     /// The last final block.
     #[schema(value_type = u64)]
     pub height: Height,
     /// Who orders its ledger.
     pub validators: Vec<Validator>,
+}
+
+/// A version of the rules that will hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Upgrade {
+    /// The version.
+    pub version: u32,
+    /// The first block that follows it.
+    #[schema(value_type = u64)]
+    pub height: Height,
 }
 
 /// One that orders the ledger.

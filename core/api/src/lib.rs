@@ -40,7 +40,7 @@ pub use deployment::{
     DataLine, DeployDone, DeployPhase, Down, LeaseEntry, LogLine, Replica, ReplicaState, Usage, UsageRow,
 };
 pub use ledger::{
-    Account, BlockLine, GenesisFile, Key, KeySet, LedgerHeight, Name, NameRequest, Network, PieceLine, Validator,
+    Account, BlockLine, GenesisFile, Key, KeySet, Lease, LeaseStanding, LedgerHeight, Name, NameRequest, Network, PieceLine, Upgrade, Validator,
 };
 pub use manifest::{ManifestBody, ManifestRequest};
 pub use market::{Offer, PauseRequest, Plan, PlannedService, PriceSettings, Provider, ProviderSettings, ResourceSet};

@@ -26,6 +26,9 @@ pub struct Status {
     pub version: String,
     /// What it does.
     pub roles: Vec<NodeRole>,
+    /// Whether it keeps no ledger and believes only what is proven to it.
+    #[serde(default)]
+    pub light: bool,
     /// The last final block it has applied.
     #[schema(value_type = u64)]
     pub height: Height,

@@ -13,7 +13,7 @@ use utoipa::openapi::{
 };
 
 use crate::deployment::{DataLine, DeployDone, DeployPhase, Down, LogLine, Replica, Usage};
-use crate::ledger::{Account, BlockLine, GenesisFile, KeySet, LedgerHeight, Name, NameRequest, Network, PieceLine};
+use crate::ledger::{Account, Lease, BlockLine, GenesisFile, KeySet, LedgerHeight, Name, NameRequest, Network, PieceLine};
 use crate::manifest::ManifestRequest;
 use crate::market::{Offer, PauseRequest, Plan, PriceSettings, Provider, ProviderSettings};
 use crate::node::{Invite, InviteRequest, Peer, Status, Token};
@@ -246,6 +246,8 @@ fn answer_schema(operation: Operation, schemas: &mut Schemas) -> RefOr<Schema> {
         Operation::WalletHistory => schemas.list::<HistoryEntry>(),
         Operation::LedgerHeight => schemas.reference::<LedgerHeight>(),
         Operation::LedgerAccount => schemas.reference::<Account>(),
+        Operation::LedgerLease => schemas.reference::<Lease>(),
+        Operation::LedgerName => schemas.reference::<Name>(),
         Operation::LedgerGenesis => schemas.reference::<GenesisFile>(),
         Operation::LedgerBlocks => lines_or_problem([schemas.reference::<BlockLine>()], schemas),
         Operation::LedgerSnapshot => lines_or_problem([schemas.reference::<PieceLine>()], schemas),

@@ -159,6 +159,10 @@ operations! {
     LedgerHeight = "ledger-height",
     /// What the ledger says of an account.
     LedgerAccount = "ledger-account",
+    /// What the ledger says of a lease.
+    LedgerLease = "ledger-lease",
+    /// Where a name leads.
+    LedgerName = "ledger-name",
     /// What the network starts from.
     LedgerGenesis = "ledger-genesis",
     /// The blocks and what decided them.
@@ -230,6 +234,8 @@ impl Operation {
             }
             Self::LedgerHeight => route(Get, "/v1/ledger/height", "The last final block."),
             Self::LedgerAccount => route(Get, "/v1/ledger/accounts/{id}", "What the ledger says of an account."),
+            Self::LedgerLease => route(Get, "/v1/ledger/leases/{id}", "What the ledger says of a lease."),
+            Self::LedgerName => route(Get, "/v1/ledger/names/{name}", "Where a name leads, whoever holds it."),
             Self::LedgerGenesis => route(Get, "/v1/ledger/genesis", "What every node of the network starts from."),
             Self::LedgerBlocks => route(Get, "/v1/ledger/blocks", "Final blocks with their certificates.")
                 .answering(Answering::Lines)

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::deployment::{DataLine, DeployDone, DeployPhase, Down, LogLine, Replica, Usage};
-use crate::ledger::{Account, BlockLine, GenesisFile, KeySet, LedgerHeight, Name, Network, PieceLine};
+use crate::ledger::{Account, Lease, BlockLine, GenesisFile, KeySet, LedgerHeight, Name, Network, PieceLine};
 use crate::market::{Offer, Plan, Provider, ProviderSettings};
 use crate::node::{Invite, Peer, Status, Token};
 use crate::problem::Problem;
@@ -44,6 +44,10 @@ pub enum Reply {
     LedgerHeight(LedgerHeight),
     /// To [`crate::Call::LedgerAccount`].
     Account(Account),
+    /// To [`crate::Call::LedgerLease`].
+    Lease(Lease),
+    /// To [`crate::Call::LedgerName`].
+    Name(Name),
     /// To [`crate::Call::LedgerGenesis`].
     Genesis(GenesisFile),
     /// To [`crate::Call::Names`].

@@ -17,9 +17,9 @@ pub struct Wallet {
     /// What can be spent.
     #[schema(value_type = String, example = "12.5")]
     pub available: Amount,
-    /// What is set aside for deployments and their leases.
-    #[schema(value_type = String)]
-    pub pending: Amount,
+    /// What is set aside for deployments and their leases; `null` where the node keeps no state and so cannot add it up.
+    #[schema(value_type = Option<String>)]
+    pub pending: Option<Amount>,
 }
 
 /// An order to send money.

@@ -17,6 +17,13 @@ pub struct Config {
     pub votes: bool,
     /// How long to wait for others.
     pub timeouts: Timeouts,
+    /// The longest block that travels with its proposal, in bytes; of a longer one only the hash does, and who lacks it asks.
+    pub inline: usize,
+}
+
+impl Config {
+    /// The usual [`Config::inline`]: a hundred transfers, which cost less to send to all than a question costs time.
+    pub const INLINE: usize = 32 << 10;
 }
 
 /// The world speaks.

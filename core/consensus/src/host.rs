@@ -14,6 +14,7 @@ use malachitebft_core_consensus::{
 use malachitebft_core_types::{self as bft, Timeout, TimeoutKind};
 
 use crate::blocks::{Blocks, Origin};
+use crate::bodies::Bodies;
 use crate::certificate::{Certificate, verify_certificate, verify_polka, verify_round};
 use crate::chain::{self, Address, Chain, CoreEffect, CoreInput, CoreResume, number};
 use crate::event::{Action, Config, Fault};
@@ -57,6 +58,7 @@ pub(crate) struct Host {
     pub(crate) takes_part: bool,
     pub(crate) me: PeerId,
     pub(crate) timeouts: Timeouts,
+    inline: usize,
     pub(crate) now: Time,
     pub(crate) height: Height,
     pub(crate) validators: ValidatorSet,
@@ -70,6 +72,8 @@ pub(crate) struct Host {
     pub(crate) proposer: Option<PeerId>,
     began: BTreeMap<u32, Time>,
     pub(crate) blocks: Blocks,
+    /// Blocks that were proposed by their hash and are not here yet.
+    pub(crate) bodies: Bodies,
     /// The block that came with the proposal in hand; held once the core accepts the proposal.
     pub(crate) incoming: Option<(BlockId, Vec<u8>)>,
     /// The block this validator may be locked on.
@@ -100,6 +104,7 @@ impl Host {
             takes_part: config.votes,
             me,
             timeouts: config.timeouts,
+            inline: config.inline,
             now: Time(0),
             height: Height::GENESIS,
             validators: ValidatorSet::default(),
@@ -111,6 +116,7 @@ impl Host {
             proposer: None,
             began: BTreeMap::new(),
             blocks: Blocks::default(),
+            bodies: Bodies::default(),
             incoming: None,
             locked: None,
             wanted: Wanted::Nothing,
@@ -137,6 +143,7 @@ impl Host {
         self.proposer = None;
         self.began.clear();
         self.blocks = Blocks::default();
+        self.bodies = Bodies::default();
         self.incoming = None;
         self.locked = None;
         self.wanted = Wanted::Nothing;
@@ -348,9 +355,12 @@ impl Host {
         });
     }
 
-    /// A proposal with its block, unless that has been let go.
+    /// A proposal with its block, or by its hash if that is long; nothing if the block has been let go.
     pub(crate) fn with_block(&self, proposal: SignedProposal) -> Option<Message> {
         let held = self.blocks.get(proposal.proposal.block)?;
+        if held.bytes.len() > self.inline {
+            return Some(Message::Offer(proposal));
+        }
         Some(Message::Proposal { proposal, block: held.bytes.clone() })
     }
 
@@ -477,7 +487,7 @@ mod tests {
 
     fn host() -> Host {
         let key = SecretKey::from_bytes(&[1; 32]);
-        Host::new(Config { network: NetworkId([2; 32]), key, votes: true, timeouts: Timeouts::default() })
+        Host::new(Config { network: NetworkId([2; 32]), key, votes: true, timeouts: Timeouts::default(), inline: Config::INLINE })
     }
 
     #[test]

@@ -16,7 +16,8 @@
 //! - `machine` holds the phases of a height (waiting, running, decided), `host` answers Malachite's effects, `chain`
 //!   gives Malachite our types, `journal` is the log, `inbox` keeps messages that come early, `claims` notices that
 //!   others are ahead, `timers` knows how long to wait.
-//! - A proposal carries its block. Malachite sees only block ids and is told a block's validity by the host; what it
+//! - A proposal carries its block, or its hash alone when the block is long: who lacks it asks those who have voted for it.
+//!   Without it nobody votes, so that what is decided is with two thirds. A short proposal carries its block. Malachite sees only block ids and is told a block's validity by the host; what it
 //!   accepted is exactly what it asks to log, so blocks enter the log and the host's validation there.
 //! - Nothing leaves before the log behind it is flushed, and no second vote for one round is ever signed: besides
 //!   Malachite's own guard, `host` refuses by a table of its own.
@@ -24,6 +25,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod blocks;
+mod bodies;
 mod certificate;
 mod chain;
 mod claims;

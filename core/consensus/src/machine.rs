@@ -144,7 +144,8 @@ impl Consensus {
     pub fn poll_timeout(&self) -> Option<Time> {
         let height = match self.phase {
             Phase::Waiting(until) => Some(until),
-            Phase::Running | Phase::Decided(_) => self.host.timers.next(),
+            Phase::Running => self.host.timers.next().into_iter().chain(self.host.bodies.due()).min(),
+            Phase::Decided(_) => self.host.timers.next(),
             Phase::Idle | Phase::Observing | Phase::Halted => None,
         };
         height.into_iter().chain(self.claims.due()).min()
@@ -335,6 +336,9 @@ impl Consensus {
                 },
                 Phase::Idle | Phase::Observing | Phase::Halted => break,
             }
+        }
+        if self.phase == Phase::Running {
+            self.ask_for_bodies();
         }
         // Once our height is decided and on its way to the host, talk of the next is no news.
         let ours = if self.phase == Phase::Decided(true) { self.host.height.next() } else { self.host.height };

@@ -24,6 +24,23 @@ pub enum Message {
         #[serde(with = "raw")]
         block: Vec<u8>,
     },
+    /// A proposal by its hash alone: who does not have the block asks for it.
+    Offer(SignedProposal),
+    /// Asks for a block.
+    Want {
+        /// Its height.
+        height: Height,
+        /// Its id.
+        block: BlockId,
+    },
+    /// A block that was asked for.
+    Body {
+        /// Its height.
+        height: Height,
+        /// Its bytes.
+        #[serde(with = "raw")]
+        block: Vec<u8>,
+    },
     /// Two thirds prevoted one block.
     Polka(PolkaCertificate),
     /// Why a round may be entered.
@@ -51,10 +68,13 @@ impl Message {
     pub const fn height(&self) -> Height {
         match self {
             Self::Vote(signed) => signed.vote.height,
-            Self::Proposal { proposal, .. } => proposal.proposal.height,
+            Self::Proposal { proposal, .. } | Self::Offer(proposal) => proposal.proposal.height,
             Self::Polka(certificate) => certificate.height,
             Self::Round(certificate) => certificate.height,
-            Self::Status { height } | Self::Begin { height } => *height,
+            Self::Status { height }
+            | Self::Begin { height }
+            | Self::Want { height, .. }
+            | Self::Body { height, .. } => *height,
         }
     }
 
@@ -63,10 +83,10 @@ impl Message {
     pub const fn round(&self) -> u32 {
         match self {
             Self::Vote(signed) => signed.vote.round,
-            Self::Proposal { proposal, .. } => proposal.proposal.round,
+            Self::Proposal { proposal, .. } | Self::Offer(proposal) => proposal.proposal.round,
             Self::Polka(certificate) => certificate.round,
             Self::Round(certificate) => certificate.round,
-            Self::Status { .. } | Self::Begin { .. } => 0,
+            Self::Status { .. } | Self::Begin { .. } | Self::Want { .. } | Self::Body { .. } => 0,
         }
     }
 }

@@ -70,6 +70,9 @@ fn messages() {
     let all = All(vec![
         Message::Vote(SignedVote::seal(NETWORK, &key(), vote())),
         Message::Proposal { proposal: SignedProposal::seal(NETWORK, &key(), proposal()), block: b"block".to_vec() },
+        Message::Offer(SignedProposal::seal(NETWORK, &key(), proposal())),
+        Message::Want { height: Height(301), block: BlockId([9; 32]) },
+        Message::Body { height: Height(301), block: b"block".to_vec() },
         Message::Polka(polka()),
         Message::Round(round),
         Message::Status { height: Height(301) },

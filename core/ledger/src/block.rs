@@ -1,13 +1,15 @@
 //! A block: some transactions in order, on top of one state.
 
-use grange_types::{BlockId, Height, Millis, PeerId, Signed, StateRoot, Time, TxId, Wire, limits};
+use grange_types::{BlobId, BlockId, Height, Millis, PeerId, Signed, StateRoot, Time, TxId, Wire, limits};
 use serde::{Deserialize, Serialize};
 
 use crate::rejection::Rejection;
 use crate::transaction::Transaction;
 
-/// The version of the rules that this crate follows.
-pub const VERSION: u16 = 1;
+/// The highest version of the rules that this crate follows; it follows all before, too.
+///
+/// 1 is the first. Since 2 a transfer's memo may have 128 bytes in place of 64.
+pub const VERSION: u16 = 2;
 
 /// How far ahead of one's own clock a proposed block time may lie.
 pub const CLOCK_TOLERANCE: Millis = Millis::seconds(2);
@@ -27,6 +29,14 @@ pub struct BlockHeader {
     pub parent: BlockId,
     /// The state after the block before it.
     pub state_root: StateRoot,
+    /// Who decides the next block: BLAKE3 of the state's entry of the validators after this one. So who knows the
+    /// validators of one block can follow them without the state ([`crate::Trail`]).
+    pub next_validators: BlobId,
+}
+
+impl Wire for BlockHeader {
+    const NAME: &'static str = "block-header";
+    const LIMIT: usize = 192;
 }
 
 /// A header and the transactions, all of which apply in this order.
@@ -55,11 +65,31 @@ impl Block {
 /// Why a block is not valid on top of the present state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BlockError {
-    /// It follows rules that this build does not know.
-    #[error("the block follows version {theirs} of the rules, this build knows {VERSION}; upgrade grange")]
+    /// It follows other rules than those of its height.
+    #[error("the block follows version {theirs} of the rules, version {expected} holds at its height")]
     Version {
         /// The version it names.
         theirs: u16,
+        /// The version that holds.
+        expected: u16,
+    },
+    /// The network has gone on to rules that this node does not follow.
+    #[error("version {needed} of the rules holds from height {height} on, this node follows {followed}; upgrade grange")]
+    Outdated {
+        /// The next height.
+        height: Height,
+        /// The version that holds there.
+        needed: u16,
+        /// The version that this node follows.
+        followed: u16,
+    },
+    /// It says of the next block that others decide it.
+    #[error("the block says that validators {} decide the next one, the state says {}", .theirs.short(), .expected.short())]
+    Validators {
+        /// What the header has.
+        theirs: BlobId,
+        /// What follows from the block.
+        expected: BlobId,
     },
     /// It is not the next block.
     #[error("the block has height {theirs}, the next one is {expected}")]

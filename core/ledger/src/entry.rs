@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use grange_types::{
-    AccountId, Amount, BlobId, Counters, DeploymentId, KeyGrant, LeaseId, LeaseTerms, Millis, PeerId, PublicKey, Role,
+    AccountId, Amount, BlobId, Counters, DeploymentId, Height, KeyGrant, LeaseId, LeaseTerms, Millis, PeerId, PublicKey, Role,
     SlotSpec, Time, Wire, limits,
 };
 use serde::{Deserialize, Serialize};
@@ -125,6 +125,30 @@ pub struct Chain {
     pub offset: Millis,
     /// What fees have brought in.
     pub treasury: Amount,
+    /// The version of the rules that the last block followed.
+    pub version: u16,
+    /// The version that comes next, once two thirds of the power have said that they follow it.
+    pub upgrade: Option<Upgrade>,
+}
+
+/// A version of the rules that will hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upgrade {
+    /// The version.
+    pub version: u16,
+    /// The first height that follows it.
+    pub height: Height,
+}
+
+impl Chain {
+    /// The chain's entry as the block at `height` finds it: with the version of the rules that it must follow.
+    #[must_use]
+    pub fn at(self, height: Height) -> Self {
+        match self.upgrade {
+            Some(Upgrade { version, height: from }) if height >= from => Self { version, upgrade: None, ..self },
+            _ => self,
+        }
+    }
 }
 
 /// An account's own money and keys. Kept small: there may be millions.
@@ -212,9 +236,17 @@ pub struct Validator {
     pub key: PublicKey,
     /// Its weight.
     pub power: u64,
+    /// The highest version of the rules that it said it follows; 0 before it said so.
+    pub version: u16,
 }
 
 impl Validator {
+    /// A validator that has not yet said what it follows.
+    #[must_use]
+    pub const fn new(account: AccountId, key: PublicKey, power: u64) -> Self {
+        Self { account, key, power, version: 0 }
+    }
+
     /// The most power of one validator; 128 of them stay far below 2⁶³.
     pub const MAX_POWER: u64 = 1 << 48;
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use grange_types::{AccountId, Amount, KeyGrant, Millis, NetworkId, PeerId, PublicKey, Region, Time, Wire, limits};
 use serde::{Deserialize, Serialize};
 
+use crate::block::VERSION;
 use crate::entry::{KeySetError, Validator, check_keys};
 
 /// Addresses of one bootstrap peer.
@@ -91,6 +92,10 @@ pub struct Parameters {
     pub min_bond: Amount,
     /// The bond that each unit of voting power needs; zero closes the validator set to newcomers.
     pub power_bond: Amount,
+    /// The version of the rules that the first block follows.
+    pub version: u16,
+    /// How many blocks after two thirds of the power follow a new version it holds.
+    pub activation: u64,
 }
 
 impl Parameters {
@@ -107,6 +112,8 @@ impl Parameters {
             fee: Amount::ZERO,
             min_bond: Amount::ZERO,
             power_bond: Amount::ZERO,
+            version: VERSION,
+            activation: 8,
         }
     }
 }
@@ -257,6 +264,13 @@ impl Parameters {
         }
         if self.min_lease == Millis(0) || self.min_lease > self.lease_length {
             return wrong("min_lease");
+        }
+        if self.version == 0 || self.version > VERSION {
+            return wrong("version");
+        }
+        // A year of one block a second; what comes later is no upgrade.
+        if self.activation > 366 * 86_400 {
+            return wrong("activation");
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use grange_types::{BlockId, Height, NetworkId, PeerId, Signed, StateRoot, Time, TxId, Wire, limits};
 
 use crate::block::{Block, BlockError, BlockHeader, VERSION};
-use crate::entry::{AccountEntry, Change, Entry, Operator, StateKey};
+use crate::entry::{AccountEntry, Change, Entry, Operator, StateKey, Validator};
 use crate::execute::{Execution, Outcome, Trial, identify};
 use crate::genesis::{Genesis, GenesisError};
 use crate::money::Posting;
@@ -29,6 +29,8 @@ pub struct Ledger {
     pub(crate) time: Time,
     pub(crate) head: BlockId,
     pub(crate) root: StateRoot,
+    /// The highest version of the rules that this node follows.
+    pub(crate) follows: u16,
 }
 
 /// A valid block and what it would write. Bound to the head it was made for.
@@ -78,6 +80,14 @@ pub enum CommitError {
     },
 }
 
+impl Prepared {
+    /// The validators after the block, where it changes them.
+    #[must_use]
+    pub fn next_validators(&self) -> Option<&[Validator]> {
+        self.writes.validators.as_deref()
+    }
+}
+
 impl Ledger {
     /// The state before any block.
     pub fn new(genesis: &Genesis) -> Result<Self, GenesisError> {
@@ -100,7 +110,27 @@ impl Ledger {
         state.put(Entry::Validators(validators));
         let (network, root) = (genesis.network_id(), StateRoot(state.root()));
         let head = BlockId(network.0);
-        Ok(Self { state, network, height: Height::GENESIS, time: genesis.created, head, root })
+        Ok(Self { state, network, height: Height::GENESIS, time: genesis.created, head, root, follows: VERSION })
+    }
+
+    /// The same, of a node that follows the rules up to `version` only: one that is held back from an upgrade.
+    #[must_use]
+    pub fn following(mut self, version: u16) -> Self {
+        self.follows = version.min(VERSION);
+        self
+    }
+
+    /// The highest version of the rules that this node follows.
+    #[must_use]
+    pub const fn follows(&self) -> u16 {
+        self.follows
+    }
+
+    /// Whether this node follows the rules of the next block; if not, it can build, judge and apply none.
+    pub fn check_version(&self) -> Result<(), BlockError> {
+        let (height, followed) = (self.height.next(), self.follows);
+        let needed = self.state.chain.at(height).version;
+        if needed > followed { Err(BlockError::Outdated { height, needed, followed }) } else { Ok(()) }
     }
 
     /// The network.
@@ -153,7 +183,7 @@ impl Ledger {
     /// would apply if it were the next one, at `now`.
     pub fn check(&self, transaction: &Signed<Transaction>, now: Time) -> Result<TxId, Rejection> {
         let (id, message) = identify(transaction)?;
-        let mut execution = Execution::begin(&self.state, self.network, self.time, self.after_head(now));
+        let mut execution = Execution::begin(self, self.after_head(now));
         execution.apply(Trial { id, transaction, unverified: Some(&message) })?;
         Ok(id)
     }
@@ -162,7 +192,7 @@ impl Ledger {
     /// the state says of the rest: for one that builds on another which is not in a block yet, or that a peer passes on.
     pub fn verify(&self, transaction: &Signed<Transaction>, now: Time) -> Result<TxId, Rejection> {
         let (id, message) = identify(transaction)?;
-        let execution = Execution::begin(&self.state, self.network, self.time, self.after_head(now));
+        let execution = Execution::begin(self, self.after_head(now));
         execution.check_signatures(&Trial { id, transaction, unverified: Some(&message) })?;
         Ok(id)
     }
@@ -170,7 +200,7 @@ impl Ledger {
     /// Whether a transaction that passed [`Ledger::check`] before would still apply if it were the next one, at `now`.
     /// No signature is verified again.
     pub fn recheck(&self, id: TxId, transaction: &Signed<Transaction>, now: Time) -> Result<(), Rejection> {
-        let mut execution = Execution::begin(&self.state, self.network, self.time, self.after_head(now));
+        let mut execution = Execution::begin(self, self.after_head(now));
         execution.apply(Trial { id, transaction, unverified: None })
     }
 
@@ -186,8 +216,9 @@ impl Ledger {
         proposer: PeerId,
         candidates: &mut dyn Iterator<Item = (TxId, &Signed<Transaction>)>,
     ) -> Result<Prepared, BlockError> {
+        self.check_version()?;
         let time = self.after_head(time);
-        let mut execution = Execution::begin(&self.state, self.network, self.time, time);
+        let mut execution = Execution::begin(self, time);
         execution.sweep();
         let (mut ids, mut transactions, mut refused, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for (id, transaction) in candidates.take(TRIED) {
@@ -208,17 +239,20 @@ impl Ledger {
                 Err(rejection) => refused.push((id, rejection)),
             }
         }
+        let outcome = execution.finish();
+        let height = self.height.next();
         let header = BlockHeader {
-            version: VERSION,
-            height: self.height.next(),
+            version: self.state.chain.at(height).version,
+            height,
             time,
             proposer,
             parent: self.head,
             state_root: self.root,
+            next_validators: outcome.next_validators,
         };
         let block = Block { header, transactions };
         let id = block.id();
-        conclude(block, id, ids, refused, execution.finish())
+        conclude(block, id, ids, refused, outcome)
     }
 
     /// Whether a block is valid as the next one, and what it would write.
@@ -240,7 +274,7 @@ impl Ledger {
         if bytes.len() > Block::LIMIT {
             return Err(BlockError::TooLarge { bytes: bytes.len() });
         }
-        let mut execution = Execution::begin(&self.state, self.network, self.time, block.header.time);
+        let mut execution = Execution::begin(self, block.header.time);
         execution.sweep();
         let mut ids = Vec::with_capacity(count);
         for (index, transaction) in block.transactions.iter().enumerate() {
@@ -251,7 +285,11 @@ impl Ledger {
             ids.push(id);
         }
         let id = BlockId(*blake3::hash(&bytes).as_bytes());
-        conclude(block, id, ids, Vec::new(), execution.finish())
+        let (outcome, theirs) = (execution.finish(), block.header.next_validators);
+        if theirs != outcome.next_validators {
+            return Err(BlockError::Validators { theirs, expected: outcome.next_validators });
+        }
+        conclude(block, id, ids, Vec::new(), outcome)
     }
 
     /// Makes a prepared block the head.
@@ -274,11 +312,13 @@ impl Ledger {
     }
 
     fn check_header(&self, header: &BlockHeader) -> Result<(), BlockError> {
-        if header.version != VERSION {
-            return Err(BlockError::Version { theirs: header.version });
-        }
+        self.check_version()?;
         if header.height != self.height.next() {
             return Err(BlockError::Height { theirs: header.height, expected: self.height.next() });
+        }
+        let expected = self.state.chain.at(header.height).version;
+        if header.version != expected {
+            return Err(BlockError::Version { theirs: header.version, expected });
         }
         if header.parent != self.head {
             return Err(BlockError::Parent { theirs: header.parent, expected: self.head });

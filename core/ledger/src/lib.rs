@@ -34,7 +34,7 @@
 //!     created: now,
 //!     parameters: Parameters::dev(),
 //!     accounts: vec![GenesisAccount { id: from, keys: vec![], balance: Amount::credits(10) }],
-//!     validators: vec![Validator { account: from, key: alice.public(), power: 1 }],
+//!     validators: vec![Validator::new(from, alice.public(), 1)],
 //!     nodes: vec![],
 //!     bootstrap: vec![],
 //! };
@@ -67,6 +67,7 @@ mod block;
 mod entry;
 mod execute;
 mod genesis;
+mod header;
 mod ledger;
 mod mempool;
 mod money;
@@ -81,9 +82,10 @@ pub use block::{Block, BlockError, BlockHeader, CLOCK_TOLERANCE, ClockError, VER
 pub use entry::{
     AccountEntry, Chain, Change, Deployment, DeploymentState, Entry, FormerKey, KeySet, KeySetError,
     LEASES_PER_DEPLOYMENT, Lease, LeaseState, Mark, NAMES_PER_DEPLOYMENT, NODES_PER_OPERATOR, NameEntry, Operator,
-    SeenDigest, Slot, Spent, StateKey, Validator,
+    SeenDigest, Slot, Spent, StateKey, Upgrade, Validator,
 };
 pub use genesis::{Bootstrap, Genesis, GenesisAccount, GenesisError, HOME_RELAYS, NodeEntry, Parameters};
+pub use header::{HeaderProof, HeaderProofError};
 pub use ledger::{CommitError, Committed, Ledger, Prepared};
 pub use mempool::{Mempool, MempoolError};
 pub use money::{Book, Posting};
@@ -91,4 +93,5 @@ pub use rejection::{Authority, Rejection, RejectionKind};
 pub use snapshot::{SnapshotChunk, SnapshotError, SnapshotHead};
 pub use transaction::{Action, Delegate, KeyStatement, Purpose, Transaction, Verb};
 pub use tree::{ProofError, StateProof, Step, verify_proof};
+pub use state::validators_digest;
 pub use view::{Account, LedgerView};

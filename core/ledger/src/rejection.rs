@@ -133,11 +133,13 @@ pub enum Rejection {
         /// The account.
         account: AccountId,
     },
-    /// A memo above 64 bytes.
-    #[error("a memo has at most 64 bytes, this one has {length}")]
+    /// A memo that is too long.
+    #[error("a memo has at most {limit} bytes, this one has {length}")]
     MemoTooLong {
         /// Its length.
         length: usize,
+        /// The longest by the version of the rules that holds.
+        limit: usize,
     },
     /// The key set breaks the rules.
     #[error("the key set is refused")]
@@ -236,6 +238,14 @@ pub enum Rejection {
     /// The proof proves nothing.
     #[error("the proof does not show that a validator voted against itself")]
     NoProof(#[source] EquivocationError),
+    /// The validator has said so before.
+    #[error("the validator of account {account} follows version {version} of the rules already")]
+    SignalledBefore {
+        /// The account.
+        account: AccountId,
+        /// The version.
+        version: u16,
+    },
     /// A power above the largest.
     #[error("a validator's power is at most {}", crate::entry::Validator::MAX_POWER)]
     PowerTooHigh,
@@ -508,6 +518,7 @@ impl Rejection {
             | Self::LastValidator { .. }
             | Self::ValidatorKeyTaken { .. }
             | Self::KeyChangedBefore { .. }
+            | Self::SignalledBefore { .. }
             | Self::DeploymentClosed { .. }
             | Self::NameTaken { .. }
             | Self::GenerationStale { .. }

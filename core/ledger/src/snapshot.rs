@@ -7,6 +7,7 @@
 use grange_types::{BlockId, DecodeError, Height, NetworkId, Record, StateRoot, Time, TxId, Wire};
 use serde::{Deserialize, Serialize};
 
+use crate::block::VERSION;
 use crate::entry::{Entry, StateKey};
 use crate::genesis::Parameters;
 use crate::ledger::Ledger;
@@ -162,7 +163,7 @@ impl Ledger {
             return Err(SnapshotError::Root { found: root, expected: head.root });
         }
         let SnapshotHead { network, height, time, head, .. } = head;
-        Ok(Self { state, network, height, time, head, root })
+        Ok(Self { state, network, height, time, head, root, follows: VERSION })
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use grange_types::{AccountId, DeploymentId, LeaseId, PeerId, PublicKey, Time, TxId};
+use grange_types::{AccountId, BlobId, DeploymentId, LeaseId, PeerId, PublicKey, Time, TxId};
 
 use crate::entry::{
     AccountEntry, Chain, Change, Deployment, Entry, KeySet, Lease, LeaseState, NameEntry, Operator, SeenDigest,
@@ -55,12 +55,20 @@ pub(crate) const fn second_of(time: Time) -> u64 {
     time.0 / 1_000
 }
 
+/// What a header says of the validators of the block after it: BLAKE3 of their entry in the state.
+#[must_use]
+pub fn validators_digest(validators: &[Validator]) -> BlobId {
+    BlobId(value_hash(&Entry::Validators(validators.to_vec())))
+}
+
 /// All entries.
 #[derive(Debug, Clone)]
 pub(crate) struct State {
     pub(crate) parameters: Parameters,
     pub(crate) chain: Chain,
     pub(crate) validators: Vec<Validator>,
+    /// The digest of the validators.
+    pub(crate) next_validators: BlobId,
     pub(crate) accounts: BTreeMap<AccountId, AccountEntry>,
     pub(crate) operators: BTreeMap<AccountId, Operator>,
     pub(crate) nodes: BTreeMap<PeerId, NodeEntry>,
@@ -113,10 +121,12 @@ pub(crate) struct Writes {
 impl State {
     /// A state without entries but those that always are.
     pub(crate) fn new(parameters: Parameters) -> Self {
+        let chain = Chain { version: parameters.version, ..Chain::default() };
         let mut state = Self {
             parameters: parameters.clone(),
-            chain: Chain::default(),
+            chain,
             validators: Vec::new(),
+            next_validators: validators_digest(&[]),
             accounts: BTreeMap::new(),
             operators: BTreeMap::new(),
             nodes: BTreeMap::new(),
@@ -129,7 +139,7 @@ impl State {
             tree: Tree::default(),
             touched: Vec::new(),
         };
-        for entry in [Entry::Parameters(parameters), Entry::Chain(Chain::default()), Entry::Validators(Vec::new())] {
+        for entry in [Entry::Parameters(parameters), Entry::Chain(chain), Entry::Validators(Vec::new())] {
             state.touch(&entry.key(), Some(&entry));
         }
         state
@@ -247,7 +257,10 @@ impl State {
         match entry {
             Entry::Parameters(parameters) => self.parameters = parameters,
             Entry::Chain(chain) => self.chain = chain,
-            Entry::Validators(validators) => self.validators = validators,
+            Entry::Validators(validators) => {
+                self.next_validators = validators_digest(&validators);
+                self.validators = validators;
+            }
             Entry::Account(id, value) => drop(self.accounts.insert(id, value)),
             Entry::Operator(id, value) => drop(self.operators.insert(id, value)),
             Entry::Node(node) => drop(self.nodes.insert(node.peer, node)),

@@ -154,6 +154,11 @@ pub enum Action {
         /// The two statements.
         proof: Box<Equivocation>,
     },
+    /// Says which version of the rules this account's validator follows. The consensus key, or Owner.
+    Signal {
+        /// The highest version that it follows.
+        version: u16,
+    },
 }
 
 impl Action {
@@ -179,6 +184,7 @@ impl Action {
             Self::ClaimName { .. } => "claim-name",
             Self::ReleaseName { .. } => "release-name",
             Self::Accuse { .. } => "accuse",
+            Self::Signal { .. } => "signal",
         }
     }
 }

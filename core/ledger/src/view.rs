@@ -5,7 +5,7 @@ use grange_types::{
     TxId,
 };
 
-use crate::entry::{Deployment, Lease, LeaseState, NameEntry, Operator, Spent, Validator};
+use crate::entry::{Deployment, Lease, LeaseState, NameEntry, Operator, Spent, Upgrade, Validator};
 use crate::genesis::{NodeEntry, Parameters};
 use crate::ledger::Ledger;
 use crate::state::second_of;
@@ -76,6 +76,18 @@ impl<'a> LedgerView<'a> {
     #[must_use]
     pub fn block_time_of(&self, instant: Time) -> Time {
         instant.after(self.offset())
+    }
+
+    /// The version of the rules that the next block follows.
+    #[must_use]
+    pub fn version(&self) -> u16 {
+        self.ledger.state.chain.at(self.ledger.height.next()).version
+    }
+
+    /// The version that will hold, and from which height on.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Upgrade> {
+        self.ledger.state.chain.at(self.ledger.height.next()).upgrade
     }
 
     /// The numbers of the rules.

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use grange_ledger::{
     AccountEntry, Action, Block, BlockHeader, Bootstrap, Chain, Delegate, Deployment, DeploymentState, Entry,
-    FormerKey, Genesis, GenesisAccount, KeySet, KeyStatement, Lease, LeaseState, Mark, NameEntry, NodeEntry, Operator,
-    Parameters, Purpose, SeenDigest, Slot, SnapshotChunk, SnapshotHead, Spent, StateKey, StateProof, Step, Transaction,
-    Validator, Verb,
+    FormerKey, Genesis, GenesisAccount, HeaderProof, KeySet, KeyStatement, Lease, LeaseState, Mark, NameEntry,
+    NodeEntry, Operator, Parameters, Purpose, SeenDigest, Slot, SnapshotChunk, SnapshotHead, Spent, StateKey, StateProof,
+    Step, Transaction, Upgrade, Validator, Verb,
 };
 use grange_types::codec::check_golden;
 use grange_types::{
@@ -124,15 +124,16 @@ fn actions() -> Vec<Action> {
         Action::ClaimName { name: "app".into(), deployment },
         Action::ReleaseName { name: "app".into() },
         Action::Accuse { accused: account(6), proof: Box::new(proof()) },
+        Action::Signal { version: 2 },
     ]
 }
 
 fn parameters() -> Parameters {
-    Parameters { fee: Amount(1), min_bond: Amount(2), power_bond: Amount(3), ..Parameters::dev() }
+    Parameters { fee: Amount(1), min_bond: Amount(2), power_bond: Amount(3), version: 1, ..Parameters::dev() }
 }
 
 fn validator() -> Validator {
-    Validator { account: account(6), key: PublicKey([1; 32]), power: 300 }
+    Validator::new(account(6), PublicKey([1; 32]), 300)
 }
 
 fn mark(amount: u128, time: u64) -> Mark {
@@ -185,9 +186,10 @@ fn entries() -> Vec<Entry> {
     let former = Some(FormerKey { key: PublicKey([1; 32]), until: Time(5) });
     let operator =
         Operator { bond: Amount(1), unbonding: Amount(2), release: Time(3), nodes: 4, former, frozen: false };
+    let upgrade = Some(Upgrade { version: 2, height: Height(301) });
     vec![
         Entry::Parameters(parameters()),
-        Entry::Chain(Chain { offset: Millis(5), treasury: Amount(6) }),
+        Entry::Chain(Chain { offset: Millis(5), treasury: Amount(6), version: 1, upgrade }),
         Entry::Validators(vec![validator()]),
         Entry::Account(account(1), AccountEntry { balance: Amount(7), keys: None }),
         Entry::Account(account(1), AccountEntry { balance: Amount(7), keys }),
@@ -231,16 +233,27 @@ fn key_statement_bytes() {
 #[test]
 fn block_bytes() {
     let transaction = |action| signed(Transaction { account: account(1), nonce: 7, action });
-    let header = BlockHeader {
+    let block = Block { header: header(), transactions: actions().into_iter().map(transaction).collect() };
+    check_golden(&block, include_str!("../golden/block.hex"));
+    let proof = HeaderProof { beside: vec![[1; 32]], rest: vec![2, 3], header: header() };
+    check_golden(&proof, include_str!("../golden/header-proof.hex"));
+}
+
+#[test]
+fn block_header_bytes() {
+    check_golden(&header(), include_str!("../golden/block-header.hex"));
+}
+
+fn header() -> BlockHeader {
+    BlockHeader {
         version: 1,
         height: Height(300),
         time: Time(1_700_000_000_000),
         proposer: PeerId([5; 32]),
         parent: BlockId([14; 32]),
         state_root: StateRoot([15; 32]),
-    };
-    let block = Block { header, transactions: actions().into_iter().map(transaction).collect() };
-    check_golden(&block, include_str!("../golden/block.hex"));
+        next_validators: BlobId([16; 32]),
+    }
 }
 
 #[test]

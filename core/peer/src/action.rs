@@ -5,7 +5,7 @@ use grange_ledger::{BlockError, CommitError};
 use grange_types::{BlobId, DecodeError, DeploymentId, Height, LeaseId, PeerId, Work};
 
 use crate::event::CallId;
-use crate::message::Channel;
+use crate::message::{Channel, SyncRequest};
 use crate::retention::Kept;
 
 /// Names a request to a peer, or from one, until it is answered.
@@ -29,6 +29,27 @@ pub enum Action {
         block: Vec<u8>,
         /// Its certificate.
         certificate: Vec<u8>,
+    },
+    /// Store durably, before the next action and for good, that others decide after this height: an encoded
+    /// [`crate::Turn`]. Comes again for a height after a restart.
+    Turn {
+        /// The height.
+        height: Height,
+        /// The turn.
+        turn: Vec<u8>,
+    },
+    /// Begin anew behind a snapshot that came from a peer: store it durably, and let go of all blocks, before the next
+    /// action.
+    Install {
+        /// The height of the last block before it.
+        height: Height,
+        /// The state, in pieces.
+        state: Vec<Vec<u8>>,
+    },
+    /// Let go of the blocks below a height; may happen later.
+    Prune {
+        /// The first height to keep.
+        first: Height,
     },
     /// Store a snapshot of the state after this height; may happen later.
     Snapshot {
@@ -66,12 +87,12 @@ pub enum Action {
         /// The answer.
         bytes: Vec<u8>,
     },
-    /// Answer a peer's request for blocks from the chain on disk, as a [`crate::SyncReply`].
-    ServeBlocks {
+    /// Answer a peer's request from what is on the disk, with [`crate::serve`].
+    Serve {
         /// The name it came under.
         id: RequestId,
-        /// The first height.
-        from: Height,
+        /// What is wanted.
+        request: SyncRequest,
     },
     /// Tell everybody who trades.
     Gossip(Vec<u8>),

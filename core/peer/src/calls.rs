@@ -17,7 +17,7 @@ use crate::history::History;
 use crate::library::Library;
 use crate::message::{Ask, Channel, Probe, ProbeReply};
 use crate::payer::{Payer, Sight};
-use crate::problem::{name_taken, no_offer, rejected, undecodable, unknown_deployment};
+use crate::problem::{name_taken, no_offer, rejected, undecodable, unknown_deployment, unknown_lease, unknown_name};
 use crate::seller::Seller;
 use crate::shelf::Shelf;
 use crate::slots::{self, SlotPlan, enough};
@@ -72,6 +72,14 @@ impl Calls {
             Call::LedgerAccount { account } => match describe::account(ledger, account) {
                 Some(found) => Reply::Account(found),
                 None => return refuse(ctx, id, unknown_account(account)),
+            },
+            Call::LedgerLease { lease } => match ledger.view().lease(lease) {
+                Some(found) => Reply::Lease(describe::lease(found, ledger.height())),
+                None => return refuse(ctx, id, unknown_lease(lease)),
+            },
+            Call::LedgerName { name } => match ledger.view().deployment_named(&name) {
+                Some(found) => Reply::Name(describe::name(&name, found, Some(describe::url(ctx, &name)))),
+                None => return refuse(ctx, id, unknown_name(&name)),
             },
             Call::Plan { manifest } => return plan(ctx, &parts, id, account, &manifest),
             Call::Deploy { manifest } => {
@@ -352,7 +360,7 @@ pub(crate) fn refuse(ctx: &mut Context, id: CallId, problem: Problem) {
     }
 }
 
-fn unknown_account(account: AccountId) -> Problem {
+pub(crate) fn unknown_account(account: AccountId) -> Problem {
     let text = "the ledger has no such account: it never received money";
     Problem::new(ProblemCode::NotFound, "ledger account", account.to_string(), text)
 }

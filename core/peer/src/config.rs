@@ -1,7 +1,7 @@
 //! What a peer is told at its start.
 
 use grange_api::NodeRole;
-use grange_ledger::Genesis;
+use grange_ledger::{Genesis, Ledger};
 use grange_types::{Height, Isolation, Kind, Prices, Region, Resources, SecretKey};
 
 /// Which parts a node plays; each can be switched off.
@@ -71,6 +71,12 @@ pub struct Config {
     pub sequence: u64,
     /// A snapshot is taken every so many blocks, at least one.
     pub snapshot_every: u64,
+    /// Whether blocks before the last two snapshots are let go.
+    pub prune: bool,
+    /// The longest block that travels with its proposal, in bytes; of a longer one only the hash does.
+    pub inline: usize,
+    /// The highest version of the ledger's rules that it follows: lower than this build's to hold it back from an upgrade.
+    pub rules: u16,
     /// Makes numbers that must differ between starts.
     pub seed: u64,
 }
@@ -78,6 +84,15 @@ pub struct Config {
 impl Config {
     /// Blocks between two snapshots, where nothing speaks for another number: a start reads about as many.
     pub const SNAPSHOT_EVERY: u64 = 2_000;
+    /// The longest block that travels with its proposal, where nothing speaks for another length.
+    pub const INLINE: usize = grange_consensus::Config::INLINE;
+}
+
+impl Recovery {
+    /// The height of the snapshot, from the state that it and the blocks behind it led to.
+    pub(crate) fn snapshot_height(&self, ledger: &Ledger) -> Height {
+        if self.snapshot.is_empty() { Height::GENESIS } else { Height(ledger.height().0 - self.blocks.len() as u64) }
+    }
 }
 
 /// What a node kept on its disk.
@@ -87,6 +102,8 @@ pub struct Recovery {
     pub snapshot: Vec<Vec<u8>>,
     /// Decided blocks after the snapshot, lowest first.
     pub blocks: Vec<Vec<u8>>,
+    /// The first block that the disk has; what is before was pruned, or never here.
+    pub first: Height,
     /// The height the write-ahead log is for.
     pub wal_height: Height,
     /// Its entries.

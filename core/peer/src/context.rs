@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use grange_api::{Line, Problem, Reply};
-use grange_ledger::{Action as Deed, Ledger, Rejection, Transaction};
+use grange_ledger::{Action as Deed, Ledger, Rejection, StateKey, Transaction};
 use grange_types::{
     AccountId, DeploymentId, Height, LeaseId, Millis, NetworkId, PeerId, SecretKey, Signed, Time, TxId, Wire,
 };
@@ -44,6 +44,8 @@ pub(crate) enum Purpose {
     Accuse(PeerId),
     /// Money for a deployment whose budget was raised.
     Fund(CallId),
+    /// Our validator's word on which rules it follows.
+    Signal,
 }
 
 /// A transaction to submit on behalf of our own account.
@@ -61,6 +63,16 @@ pub(crate) type Outcome = Result<(TxId, Height), Rejection>;
 pub(crate) enum Asked {
     /// Blocks.
     Sync,
+    /// Changes of validators, to begin from a snapshot.
+    Turns,
+    /// A snapshot to begin from.
+    Offer,
+    /// A piece of it.
+    Piece { index: u32 },
+    /// Entries with proofs, for a reader.
+    Proofs { call: Option<CallId>, keys: Vec<StateKey> },
+    /// Blocks in which a reader's transaction may be.
+    Seek { call: CallId },
     /// A quote for a deployment under way.
     DeployQuote { call: CallId, slot: u32 },
     /// A quote for a slot that a payer fills.
@@ -164,9 +176,14 @@ impl Context {
 
     /// A signed deed of our own account.
     pub(crate) fn transaction(&mut self, ledger: &Ledger, deed: Deed) -> Signed<Transaction> {
+        self.transaction_for(ledger, self.account, deed)
+    }
+
+    /// A deed of an account that our key may sign for.
+    pub(crate) fn transaction_for(&mut self, ledger: &Ledger, account: AccountId, deed: Deed) -> Signed<Transaction> {
         // The ledger judges expiry by block time, which on an idle network lags behind the clock.
         let expires = ledger.time().max(self.now).after(TRANSACTION_WITHIN);
-        let body = Transaction { account: self.account, nonce: self.number(), action: deed };
+        let body = Transaction { account, nonce: self.number(), action: deed };
         Signed::seal(self.network, &self.key, expires, body)
     }
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use grange_api::{
-    Account, Key, KeySet, LedgerHeight, Name, Network, Offer, Provider, Replica, ReplicaState, Status, Timestamp,
-    Usage, UsageRow, Validator, Wallet,
+    Account, Key, KeySet, LeaseStanding, LedgerHeight, Name, Network, Offer, Provider, Replica, ReplicaState, Status, Timestamp,
+    Upgrade, Usage, UsageRow, Validator, Wallet,
 };
-use grange_ledger::{Deployment, Lease, Ledger, Slot};
-use grange_types::{AccountId, Amount, Counters, KeyGrant, PeerId, Role, Time};
+use grange_ledger::{Deployment, Lease, LeaseState, Ledger, Slot};
+use grange_types::{AccountId, Amount, Counters, Height, KeyGrant, PeerId, Role, Time};
 
 use crate::config::Roles;
 use crate::context::Context;
@@ -52,6 +52,7 @@ pub(crate) fn status(ctx: &Context, ledger: &Ledger, roles: Roles, shown: String
         network: ctx.network,
         version: env!("CARGO_PKG_VERSION").into(),
         roles: roles.list(),
+        light: false,
         height: ledger.height(),
         finalized_at: finalized_at(ledger),
         peers: ctx.linked.len() as u32,
@@ -63,14 +64,15 @@ pub(crate) fn status(ctx: &Context, ledger: &Ledger, roles: Roles, shown: String
 pub(crate) fn wallet(ledger: &Ledger, account: AccountId) -> Wallet {
     let found = ledger.view().account(account);
     let (available, pending) = found.map_or((Amount::ZERO, Amount::ZERO), |found| (found.balance, found.pending));
-    Wallet { account, available, pending }
+    Wallet { account, available, pending: Some(pending) }
 }
 
 fn keys(ledger: &Ledger, account: AccountId) -> Vec<Key> {
     ledger.view().account(account).map_or_else(Vec::new, |found| found.keys.iter().map(key).collect())
 }
 
-fn key(grant: &KeyGrant) -> Key {
+/// A key and what it may do.
+pub(crate) fn key(grant: &KeyGrant) -> Key {
     let word = |role: &Role| match role {
         Role::Owner => "owner",
         Role::Node => "node",
@@ -97,7 +99,7 @@ pub(crate) fn account(ledger: &Ledger, account: AccountId) -> Option<Account> {
     Some(Account {
         account,
         available: found.balance,
-        pending: found.pending,
+        pending: Some(found.pending),
         keys: keys(ledger, account),
         height: ledger.height(),
     })
@@ -114,7 +116,9 @@ pub(crate) fn network(ctx: &Context, ledger: &Ledger, name: &str) -> Network {
     Network {
         network: ctx.network,
         name: name.into(),
-        protocol: u32::from(grange_ledger::VERSION),
+        protocol: view.version().into(),
+        follows: ledger.follows().into(),
+        upgrade: view.upgrade().map(|upgrade| Upgrade { version: upgrade.version.into(), height: upgrade.height }),
         height: ledger.height(),
         validators: view.validators().iter().map(validator).collect(),
     }
@@ -164,12 +168,37 @@ pub(crate) fn names(ctx: &Context, ledger: &Ledger, owner: AccountId) -> Vec<Nam
     let view = ledger.view();
     let mut names = Vec::new();
     for deployment in view.deployments().filter(|found| found.owner == owner) {
-        for name in &deployment.names {
-            let first = deployment.name().unwrap_or(name).to_owned();
-            names.push(Name { name: name.clone(), deployment: Some(first), owner, url: Some(url(ctx, name)) });
-        }
+        names.extend(deployment.names.iter().map(|word| name(word, deployment, Some(url(ctx, word)))));
     }
     names
+}
+
+/// A name and where it leads.
+pub(crate) fn name(name: &str, deployment: &Deployment, url: Option<String>) -> Name {
+    let first = deployment.name().unwrap_or(name).to_owned();
+    Name { name: name.to_owned(), deployment: Some(first), owner: deployment.owner, url }
+}
+
+/// A lease, as it was after a block.
+pub(crate) fn lease(lease: &Lease, height: Height) -> grange_api::Lease {
+    let state = match lease.state {
+        LeaseState::Open => LeaseStanding::Open,
+        LeaseState::Closing { .. } => LeaseStanding::Closing,
+        LeaseState::Closed { .. } => LeaseStanding::Closed,
+    };
+    grange_api::Lease {
+        lease: lease.id,
+        deployment: lease.deployment,
+        slot: lease.slot,
+        generation: lease.generation,
+        provider: lease.terms.provider,
+        operator: lease.terms.operator,
+        state,
+        settled: lease.settled,
+        escrow: lease.escrow,
+        max_rate: lease.terms.max_rate,
+        height,
+    }
 }
 
 /// One line of `ps` for every slot of a deployment; `sight` is how its provider answered just now, or how we see it.

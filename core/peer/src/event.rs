@@ -26,7 +26,7 @@ pub enum Event {
         /// What.
         bytes: Vec<u8>,
     },
-    /// A request; answered by [`crate::Action::Respond`] or [`crate::Action::ServeBlocks`].
+    /// A request; answered by [`crate::Action::Respond`] or [`crate::Action::Serve`].
     Request {
         /// Its name.
         id: RequestId,

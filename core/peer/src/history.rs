@@ -91,6 +91,22 @@ impl History {
         Self { entries: given.map(entry).collect() }
     }
 
+    /// What our account held when we began from a snapshot; how it came to that is not known here.
+    pub(crate) fn carried(ledger: &Ledger, me: AccountId) -> Self {
+        let amount = ledger.view().balance(me);
+        let entry = Entry {
+            height: ledger.height(),
+            at: ledger.time(),
+            transaction: None,
+            movement: Movement::Genesis,
+            came: true,
+            amount,
+            counterparty: None,
+            memo: String::new(),
+        };
+        Self { entries: (!amount.is_zero()).then_some(entry).into_iter().collect() }
+    }
+
     /// A block was committed.
     pub(crate) fn take(&mut self, ledger: &Ledger, me: AccountId, committed: &Committed, memos: &Memos) {
         for posting in &committed.postings {

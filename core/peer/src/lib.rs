@@ -9,6 +9,9 @@
 //! |---|---|
 //! | `spine` | feeds consensus and ledger with each other: build, validate, decide, commit; the mempool |
 //! | `sync` | fetches decided blocks from a peer that has more |
+//! | `join` | begins from a snapshot where blocks are too many, or gone |
+//! | `light` | follows headers under certificates, and believes proofs against them |
+//! | `archive` | answers from the disk: blocks, changes of validators, a snapshot piece by piece |
 //! | `shelf` | our price sheet, and the sheets of others |
 //! | `seller` | quotes, runs what is leased from us, keeps receipts, settles and renews |
 //! | `bids` | asks for quotes for one slot and judges them |
@@ -29,6 +32,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod action;
+mod archive;
 mod audit;
 mod bids;
 mod calls;
@@ -39,7 +43,9 @@ mod describe;
 mod event;
 mod history;
 mod invoice;
+mod join;
 mod library;
+mod light;
 mod message;
 mod payer;
 mod peer;
@@ -53,13 +59,16 @@ mod spine;
 mod sync;
 
 pub use action::{Action, Halt, RequestId};
+pub use archive::{Archive, page, serve};
 pub use audit::{Audit, AuditError, AuditSummary, Checkpoint, ledger_pieces};
 pub use config::{Config, Recovery, Roles};
 pub use event::{CallId, Event, Visit, WorkEvent};
 pub use history::{Entry, History, Movement};
 pub use invoice::{Invoice, InvoiceError};
+pub use light::{Reader, Sealed, Shown, Trust, TrustError, Turn};
 pub use message::{
-    Ask, AskReply, Batch, Channel, Counted, Head, MarketMessage, Probe, ProbeReply, SyncReply, SyncRequest,
+    Ask, AskReply, Batch, Channel, Counted, Head, MarketMessage, PROOFS, Piece, Probe, ProbeReply, Proofs, SnapshotOffer,
+    SyncReply, SyncRequest, Turns,
 };
 pub use peer::{Peer, StartError};
 pub use retention::Kept;

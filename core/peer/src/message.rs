@@ -1,9 +1,11 @@
 //! What peers say to each other, beside the messages of consensus.
 
-use grange_ledger::Transaction;
+use grange_ledger::{HeaderProof, SnapshotChunk, StateKey, Transaction};
 use grange_market::QuoteRequest;
-use grange_types::{Counters, Height, LeaseId, OfferDelta, PriceSheet, Quote, Receipt, Signed, Wire, limits};
+use grange_types::{Counters, Height, LeaseId, OfferDelta, PriceSheet, Quote, Receipt, Record, Signed, Wire, limits};
 use serde::{Deserialize, Serialize};
+
+use crate::light::{Sealed, Shown, Turn};
 
 /// A protocol; each is one ALPN at the edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,23 +55,102 @@ impl Wire for Batch {
 pub struct Head {
     /// Its last height.
     pub height: Height,
+    /// The first height whose block it has; what is before was pruned.
+    pub first: Height,
 }
 
 impl Wire for Head {
     const NAME: &'static str = "head";
-    const LIMIT: usize = 16;
+    const LIMIT: usize = 20;
 }
 
-/// Asks for decided blocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SyncRequest {
-    /// The first height wanted.
-    pub from: Height,
+/// Asks for what follows, or shows, the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SyncRequest {
+    /// Decided blocks; answered by [`SyncReply`].
+    Blocks {
+        /// The first height wanted.
+        from: Height,
+    },
+    /// Changes of the validators; answered by [`Turns`].
+    Turns {
+        /// Those after this height.
+        above: Height,
+    },
+    /// The newest snapshot there is; answered by [`SnapshotOffer`].
+    Snapshot,
+    /// A piece of a snapshot; answered by [`Piece`].
+    Piece {
+        /// The snapshot's height.
+        height: Height,
+        /// Which piece, from 0.
+        index: u32,
+    },
+    /// Entries of the state with their proofs, under the next block's header: it may take as long as that takes; answered
+    /// by [`Proofs`].
+    Proofs {
+        /// Where they stand; at most 32.
+        keys: Vec<StateKey>,
+    },
 }
+
+/// How many entries can be asked for at once.
+pub const PROOFS: usize = 32;
 
 impl Wire for SyncRequest {
     const NAME: &'static str = "sync-request";
-    const LIMIT: usize = 16;
+    const LIMIT: usize = 16 + PROOFS * StateKey::LIMIT;
+}
+
+/// Changes of the validators, lowest first, without a gap; empty when the sender knows of none from there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turns {
+    /// The changes.
+    pub turns: Vec<Turn>,
+}
+
+impl Wire for Turns {
+    const NAME: &'static str = "turns";
+    const LIMIT: usize = limits::MESSAGE_BYTES;
+}
+
+/// A snapshot that the sender gives away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotOffer {
+    /// The header of the last block before the snapshot, the sealed header after it, which carries the snapshot's state
+    /// root, and the number of pieces; none when there is no snapshot yet.
+    pub offer: Option<Box<(HeaderProof, Sealed, u32)>>,
+}
+
+impl Wire for SnapshotOffer {
+    const NAME: &'static str = "snapshot-offer";
+    const LIMIT: usize = HeaderProof::LIMIT + Sealed::LIMIT + 8;
+}
+
+/// A piece of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    /// Its bytes; empty when the sender does not have it.
+    pub bytes: Vec<u8>,
+}
+
+impl Wire for Piece {
+    const NAME: &'static str = "snapshot-piece";
+    const LIMIT: usize = SnapshotChunk::LIMIT + 4;
+}
+
+/// Entries of the state under a sealed header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proofs {
+    /// The header; its state root is what the proofs lead to.
+    pub sealed: Sealed,
+    /// The entries, in the order in which they were asked for.
+    pub shown: Vec<Shown>,
+}
+
+impl Wire for Proofs {
+    const NAME: &'static str = "proofs";
+    const LIMIT: usize = limits::MESSAGE_BYTES;
 }
 
 /// Decided blocks with their certificates, as bytes, without a gap.

@@ -24,7 +24,7 @@ use crate::retention::Retention;
 use crate::routes::RouteTable;
 use crate::seller::Seller;
 use crate::shelf::Shelf;
-use crate::spine::Spine;
+use crate::spine::{Keeping, Spine};
 use crate::sync::Sync;
 
 /// The parts that look around by themselves do so this often.
@@ -106,12 +106,18 @@ impl Peer {
         let (ledger, history) = recover(&config, recovery)?;
         let timeouts = Timeouts::default();
         let votes = config.roles.validator;
-        let consensus = Consensus::new(ConsensusConfig { network, key: config.key.clone(), votes, timeouts });
+        let consensus = Consensus::new(ConsensusConfig { network, key: config.key.clone(), votes, timeouts, inline: config.inline });
         let mut ctx = Context::new(config.key.clone(), network, config.gateway_port, config.seed);
         let mut desk = config.roles.provider.then(|| Desk::new(desk_setup(&mut ctx, &ledger, &config)));
         if let Some(desk) = &mut desk {
             desk.pause(config.paused);
         }
+        let kept = Keeping {
+            every: config.snapshot_every,
+            prune: config.prune,
+            first: recovery.first,
+            snapshot: recovery.snapshot_height(&ledger),
+        };
         let entry = NodeEntry {
             peer: ctx.me,
             operator: ctx.account,
@@ -125,7 +131,7 @@ impl Peer {
             display: config.display,
             entry,
             network_name: config.genesis.name,
-            spine: Spine::new(ledger, history, consensus, config.snapshot_every),
+            spine: Spine::new(ledger, history, consensus, kept),
             sync: Sync::default(),
             library: Library::default(),
             shelf: Shelf::new(),
@@ -260,6 +266,9 @@ impl Peer {
     /// Why the node is not ready, if it is not.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
+        if let Some(outdated) = self.spine.outdated() {
+            return Some(format!("this node is left behind: {outdated}; running apps go on"));
+        }
         let quorum = self.spine.quorum();
         if quorum.total > 0 && !quorum.reached() {
             return Some(format!(
@@ -301,7 +310,7 @@ impl Peer {
             }
             Channel::Sync => {
                 if let Ok(head) = Head::decode(&bytes) {
-                    self.sync.head(from, head.height);
+                    self.sync.heard(from, head);
                 }
             }
             Channel::Market | Channel::Steward => {
@@ -329,11 +338,11 @@ impl Peer {
 
     fn request(&mut self, id: RequestId, from: PeerId, channel: Channel, bytes: &[u8]) {
         match channel {
-            Channel::Sync => {
-                if let Ok(SyncRequest { from }) = SyncRequest::decode(bytes) {
-                    self.ctx.push(Action::ServeBlocks { id, from });
-                }
-            }
+            Channel::Sync => match SyncRequest::decode(bytes) {
+                Ok(SyncRequest::Proofs { keys }) => self.spine.prove(&mut self.ctx, id, &keys),
+                Ok(request) => self.ctx.push(Action::Serve { id, request }),
+                Err(_) => {}
+            },
             Channel::Market => {
                 if let Some(reply) = self.asked(from, bytes) {
                     self.ctx.push(Action::Respond { id, bytes: reply.encode() });
@@ -363,6 +372,9 @@ impl Peer {
         };
         match asked {
             Asked::Sync => sync.answered(ctx, spine, from, answer),
+            Asked::Turns | Asked::Offer | Asked::Piece { .. } => sync.joined(ctx, spine, (from, &asked), answer),
+            // Who keeps the ledger asks for no proofs.
+            Asked::Proofs { .. } | Asked::Seek { .. } => {}
             Asked::Probe { lease } => payer.probed(ctx, ledger, library, lease, probed()),
             Asked::PlaceQuote { deployment, slot } => payer.quoted(ctx, ledger, (deployment, slot), from, quoted()),
             Asked::DeployQuote { call, slot } => deploys.quoted(ctx, ledger, (call, slot, from), quoted()),
@@ -451,6 +463,7 @@ impl Peer {
             self.retention.tick(ctx, &spine.ledger, library, self.roles.steward);
         }
         self.register();
+        self.spine.signal(&mut self.ctx);
     }
 
     /// A node that sells must stand on the ledger under its operator.
@@ -527,6 +540,7 @@ impl Peer {
             | Purpose::Register
             | Purpose::Close(_)
             | Purpose::Undo(_)
+            | Purpose::Signal
             // Others who saw the same may have been first.
             | Purpose::Accuse(_) => {}
         }
@@ -556,13 +570,14 @@ fn desk_setup(ctx: &mut Context, ledger: &Ledger, config: &Config) -> DeskSetup 
 /// were stored.
 fn recover(config: &Config, recovery: &Recovery) -> Result<(Ledger, History), StartError> {
     let me = config.key.public().account();
-    let (mut ledger, mut history) = match recovery.snapshot.split_last() {
+    let (ledger, mut history) = match recovery.snapshot.split_last() {
         None => (Ledger::new(&config.genesis).map_err(StartError::Genesis)?, History::begin(&config.genesis, me)),
         Some((history, state)) => (
             Ledger::restore(state).map_err(StartError::Snapshot)?,
             History::from_record(history).map_err(StartError::History)?,
         ),
     };
+    let mut ledger = ledger.following(config.rules);
     for bytes in &recovery.blocks {
         let height = ledger.height().next().0;
         let block = Block::decode(bytes).map_err(|source| StartError::Unreadable { height, source })?;

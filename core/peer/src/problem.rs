@@ -6,7 +6,7 @@ use core::fmt::Write;
 use grange_api::{Problem, ProblemCode};
 use grange_ledger::{Rejection, RejectionKind};
 use grange_market::{Constraint, NoOffer};
-use grange_types::{AccountId, EnvelopeError, limits};
+use grange_types::{AccountId, EnvelopeError, LeaseId, limits};
 
 /// An error and its causes as one sentence.
 pub(crate) fn sentence(error: &dyn Error) -> String {
@@ -90,6 +90,19 @@ pub(crate) fn name_taken(operation: &str, name: &str, owner: AccountId) -> Probl
 pub(crate) fn unknown_deployment(operation: &str, name: &str) -> Problem {
     Problem::new(ProblemCode::NotFound, operation, name, format!("there is no deployment named {name}"))
         .with_remedy("list what there is with `grange ps`")
+}
+
+/// There is no such lease on the ledger.
+pub(crate) fn unknown_lease(lease: LeaseId) -> Problem {
+    let text = "the ledger has no such lease, or has forgotten it";
+    Problem::new(ProblemCode::NotFound, "ledger lease", lease.to_string(), text)
+        .with_remedy("`grange ps --json` shows the leases of your deployments")
+}
+
+/// Nobody has this name.
+pub(crate) fn unknown_name(name: &str) -> Problem {
+    Problem::new(ProblemCode::NotFound, "ledger name", name, format!("nobody has the name {name}"))
+        .with_remedy("claim it with `grange name claim`")
 }
 
 /// The ledger does not move.

@@ -8,20 +8,22 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use grange_consensus::{
-    Action as Order, Consensus, Event as Said, Quorum, Validator, ValidatorSet, verify_certificate,
+    Action as Order, Certificate, Consensus, Event as Said, Quorum, Validator, ValidatorSet, verify_certificate,
 };
 use grange_ledger::{
-    Action as Deed, Block, Change, Committed, Ledger, Mempool, Prepared, Rejection, RejectionKind, Transaction,
-    clock_rule,
+    Action as Deed, Block, BlockError, Change, Committed, HeaderProof, Ledger, Mempool, Prepared, Rejection,
+    RejectionKind, StateKey, Transaction, clock_rule,
 };
 use grange_types::{
     AccountId, BlockId, Equivocation, Height, Millis, PeerId, Plant, Record, Signed, Time, TxId, Wire, is_sown,
 };
 
-use crate::action::{Action, Halt};
+use crate::action::{Action, Halt, RequestId};
 use crate::context::{Context, Outcome, Purpose, Submission};
 use crate::history::{History, memos};
-use crate::message::{Batch, Channel};
+use crate::light::trust::voters;
+use crate::light::{Sealed, Shown, Turn};
+use crate::message::{Batch, Channel, Head, PROOFS, Proofs};
 use crate::problem::sentence;
 
 /// Between empty blocks while leases are being paid.
@@ -30,6 +32,8 @@ const PACE_RUNNING: Millis = Millis(1_000);
 const PACE_IDLE: Millis = Millis(5_000);
 /// Between two attempts to show the ledger that a validator lies.
 const SHOWN_EVERY: Millis = Millis::seconds(30);
+/// Peers whose proofs may wait for the next block.
+const ASKERS: usize = 256;
 /// Validated blocks kept until one is decided: the rounds of one height.
 const PREPARED: usize = 8;
 /// Between two batches of transactions to the other validators: much less than a block takes.
@@ -65,11 +69,34 @@ pub(crate) struct Spine {
     /// Who decided the last height, as the state before its block lists them.
     decided_by: Vec<grange_ledger::Validator>,
     /// Validators that were seen to lie, until the ledger knows.
-    proofs: BTreeMap<PeerId, Shown>,
+    proofs: BTreeMap<PeerId, Accusation>,
+    /// The first block that our disk has.
+    first: Height,
+    /// The heights of the last two snapshots, the older one first.
+    snapshots: (Height, Height),
+    /// Whether blocks before the last two snapshots are let go.
+    prune: bool,
+    /// Proofs that wait for the next header.
+    asked: Vec<(RequestId, Vec<Shown>)>,
+    /// When our validator says next which rules it follows, if the ledger has not heard it by then.
+    next_signal: Time,
+}
+
+/// What our disk has of the chain, and how it is kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keeping {
+    /// A snapshot is taken every so many blocks.
+    pub(crate) every: u64,
+    /// Whether blocks before the last two snapshots are let go.
+    pub(crate) prune: bool,
+    /// The first block there is.
+    pub(crate) first: Height,
+    /// The height of the snapshot that was read.
+    pub(crate) snapshot: Height,
 }
 
 /// A proof against a validator.
-struct Shown {
+struct Accusation {
     accused: AccountId,
     proof: Box<Equivocation>,
     /// When it is shown again, if the ledger has not heard it by then.
@@ -77,7 +104,7 @@ struct Shown {
 }
 
 impl Spine {
-    pub(crate) fn new(ledger: Ledger, history: History, consensus: Consensus, snapshot_every: u64) -> Self {
+    pub(crate) fn new(ledger: Ledger, history: History, consensus: Consensus, kept: Keeping) -> Self {
         Self {
             ledger,
             history,
@@ -93,15 +120,23 @@ impl Spine {
             refused: BTreeMap::new(),
             pace: Millis(0),
             moved: Time(0),
-            snapshot_every: snapshot_every.max(1),
+            snapshot_every: kept.every.max(1),
             decided_by: Vec::new(),
             proofs: BTreeMap::new(),
+            first: kept.first,
+            snapshots: (Height::GENESIS, kept.snapshot),
+            prune: kept.prune,
+            asked: Vec::new(),
+            next_signal: Time(0),
         }
     }
 
     /// Begins to decide the next height, with what was said of it, or of a later one, before a restart.
     pub(crate) fn start(&mut self, ctx: &mut Context, wal_height: Height, wal: Vec<Vec<u8>>) {
         self.moved = ctx.now;
+        if self.outdated().is_some() {
+            return;
+        }
         let height = self.ledger.height().next();
         let (parent_time, validators) = (self.ledger.time(), self.validators());
         self.keep_pace(ctx.now);
@@ -110,9 +145,64 @@ impl Spine {
     }
 
     pub(crate) fn validators(&self) -> ValidatorSet {
-        let entries = self.ledger.view();
-        let list = entries.validators().iter();
-        ValidatorSet::new(list.map(|entry| Validator { peer: entry.key.peer(), power: entry.power }).collect())
+        voters(self.ledger.view().validators())
+    }
+
+    /// Which blocks we have.
+    pub(crate) fn head(&self) -> Head {
+        Head { height: self.ledger.height(), first: self.first }
+    }
+
+    /// So many blocks are more than a newcomer should go through one by one.
+    pub(crate) const fn far(&self) -> u64 {
+        self.snapshot_every.saturating_mul(2)
+    }
+
+    /// Begins anew behind a snapshot that came from a peer, and whose state has been held against a decided header.
+    pub(crate) fn install(
+        &mut self,
+        ctx: &mut Context,
+        ledger: Ledger,
+        mut state: Vec<Vec<u8>>,
+        turns: Vec<(Height, Vec<u8>)>,
+    ) {
+        for (height, turn) in turns {
+            ctx.push(Action::Turn { height, turn });
+        }
+        let height = ledger.height();
+        self.history = History::carried(&ledger, ctx.account);
+        state.push(self.history.to_record());
+        ctx.push(Action::Install { height, state });
+        self.ledger = ledger.following(self.ledger.follows());
+        self.first = height.next();
+        self.snapshots = (Height::GENESIS, height);
+        self.prepared.clear();
+        self.moved = ctx.now;
+        let view = self.ledger.view();
+        let deployments = view.deployments().map(|found| Change::Deployment(found.id));
+        let leases = view.leases().map(|lease| Change::Lease(lease.id));
+        self.committed.push_back(deployments.chain(leases).collect());
+        self.mempool.remove_expired(self.ledger.time());
+        self.keep_pace(ctx.now);
+        let validators = self.validators();
+        self.tell(ctx, Said::Caught { height, validators });
+    }
+
+    /// Entries of the present state with their proofs, for a peer that keeps none; it is answered with the next block, whose
+    /// header carries the state's root.
+    pub(crate) fn prove(&mut self, ctx: &mut Context, id: RequestId, keys: &[StateKey]) {
+        if keys.len() > PROOFS || self.asked.len() >= ASKERS {
+            return;
+        }
+        let show = |key| {
+            let (entry, proof) = self.ledger.prove(key);
+            Shown { entry, proof }
+        };
+        self.asked.push((id, keys.iter().map(show).collect()));
+        // Who reads waits for a block, on an idle network too; but nobody makes us decide faster than we do for money.
+        if ctx.now.since(self.moved) >= PACE_RUNNING {
+            self.tell(ctx, Said::Work);
+        }
     }
 
     pub(crate) fn quorum(&self) -> Quorum {
@@ -133,8 +223,27 @@ impl Spine {
         self.mempool.len()
     }
 
-    /// Tells consensus something and carries out what it answers.
+    /// Why no block can follow here, if the network has gone on to rules that this build does not follow.
+    pub(crate) fn outdated(&self) -> Option<BlockError> {
+        self.ledger.check_version().err()
+    }
+
+    /// Lets the ledger know which rules our validator follows, while there is an upgrade to be had.
+    pub(crate) fn signal(&mut self, ctx: &mut Context) {
+        let (view, follows) = (self.ledger.view(), self.ledger.follows());
+        let ours = view.validators().iter().find(|entry| entry.key.peer() == ctx.me);
+        let account = ours.filter(|entry| entry.version != follows).map(|entry| entry.account);
+        let Some(account) = account.filter(|_| follows > view.version() && ctx.now >= self.next_signal) else { return };
+        self.next_signal = ctx.now.after(SHOWN_EVERY);
+        let transaction = ctx.transaction_for(&self.ledger, account, Deed::Signal { version: follows });
+        ctx.submissions.push_back(Submission { transaction, purpose: Purpose::Signal });
+    }
+
+    /// Tells consensus something and carries out what it answers; nothing, where the rules are not followed any more.
     pub(crate) fn tell(&mut self, ctx: &mut Context, said: Said) {
+        if self.outdated().is_some() {
+            return;
+        }
         self.consensus.handle(ctx.now, said);
         self.obey(ctx);
     }
@@ -233,6 +342,7 @@ impl Spine {
     fn obey(&mut self, ctx: &mut Context) {
         while let Some(order) = self.consensus.poll_action() {
             match order {
+                _ if self.outdated().is_some() => {}
                 Order::WalAppend(entry) => ctx.push(Action::WalAppend(entry)),
                 Order::WalFlush => ctx.push(Action::WalFlush),
                 Order::WalReset { height } => ctx.push(Action::WalReset(height)),
@@ -244,7 +354,10 @@ impl Spine {
                     self.consensus.handle(ctx.now, Said::Validated { height, block: id, valid });
                 }
                 Order::Decide { height, id, block, certificate } => {
-                    self.decide(ctx, height, id, block, certificate.encode());
+                    self.decide(ctx, id, block, &certificate);
+                    if self.outdated().is_some() {
+                        continue;
+                    }
                     let validators = self.validators();
                     self.consensus.handle(ctx.now, Said::Committed { height, validators });
                     self.keep_pace(ctx.now);
@@ -268,7 +381,7 @@ impl Spine {
         // The height's own validators: whoever left or changed its key in its block answers all the same.
         let entry = self.decided_by.iter().find(|entry| entry.key.peer() == validator);
         if let Some(accused) = entry.map(|entry| entry.account) {
-            self.proofs.entry(validator).or_insert(Shown { accused, proof, next: ctx.now });
+            self.proofs.entry(validator).or_insert(Accusation { accused, proof, next: ctx.now });
         }
         self.show_proofs(ctx);
     }
@@ -356,7 +469,8 @@ impl Spine {
     }
 
     /// Makes a decided block durable, then moves the state.
-    fn decide(&mut self, ctx: &mut Context, height: Height, id: BlockId, block: Vec<u8>, certificate: Vec<u8>) {
+    fn decide(&mut self, ctx: &mut Context, id: BlockId, block: Vec<u8>, certificate: &Certificate) {
+        let height = certificate.height;
         let prepared = match self.prepared.remove(&id) {
             Some(prepared) => prepared,
             None => match Block::decode(&block).map(|block| self.ledger.prepare(block, &|_, _| false)) {
@@ -367,7 +481,8 @@ impl Spine {
                 Err(source) => return halt(ctx, Halt::Unreadable { height, source }),
             },
         };
-        ctx.push(Action::Commit { height, block, certificate });
+        self.show(ctx, &prepared, certificate);
+        ctx.push(Action::Commit { height, block, certificate: certificate.encode() });
         self.prepared.clear();
         let memos = memos(&prepared.block, ctx.account);
         self.decided_by = self.ledger.view().validators().to_vec();
@@ -382,8 +497,38 @@ impl Spine {
         if height.0.is_multiple_of(self.snapshot_every) {
             let state = self.ledger.snapshot().chain([self.history.to_record()]).collect();
             ctx.push(Action::Snapshot { height, state });
+            self.prune(ctx, height);
         }
         self.committed.push_back(committed.changes);
+    }
+
+    /// What a decided block shows to those who keep no state: the validators after it, where it changes them, and the proofs
+    /// that waited for its header.
+    fn show(&mut self, ctx: &mut Context, prepared: &Prepared, certificate: &Certificate) {
+        let turn = prepared.next_validators();
+        if turn.is_none() && self.asked.is_empty() {
+            return;
+        }
+        let sealed = Sealed { header: HeaderProof::of(&prepared.block), certificate: certificate.clone() };
+        for (id, shown) in self.asked.drain(..) {
+            let bytes = Proofs { sealed: sealed.clone(), shown }.encode();
+            ctx.push(Action::Respond { id, bytes });
+        }
+        if let Some(validators) = turn {
+            let turn = Turn { sealed, validators: validators.to_vec() }.encode();
+            ctx.push(Action::Turn { height: certificate.height, turn });
+        }
+    }
+
+    /// A snapshot was taken: what is before the one before it may go.
+    fn prune(&mut self, ctx: &mut Context, height: Height) {
+        let (_, before) = self.snapshots;
+        self.snapshots = (before, height);
+        // The block of the snapshot itself shows it to newcomers.
+        if self.prune && before > self.first {
+            self.first = before;
+            ctx.push(Action::Prune { first: before });
+        }
     }
 
     fn settle_waiting(&mut self, ctx: &Context, committed: &Committed) {
@@ -427,7 +572,9 @@ impl Spine {
     /// Takes blocks that others decided; `false` when one of them is not what it says.
     pub(crate) fn adopt(&mut self, ctx: &mut Context, blocks: Vec<(Vec<u8>, Vec<u8>)>) -> bool {
         let before = self.ledger.height();
-        let honest = blocks.into_iter().all(|(block, certificate)| self.adopt_one(ctx, block, certificate));
+        // What follows other rules is no lie of who sent it.
+        let mut adopt = |(block, certificate)| self.outdated().is_some() || self.adopt_one(ctx, block, certificate);
+        let honest = blocks.into_iter().all(&mut adopt);
         if self.ledger.height() > before {
             let (height, validators) = (self.ledger.height(), self.validators());
             self.keep_pace(ctx.now);
@@ -440,7 +587,7 @@ impl Spine {
     }
 
     fn adopt_one(&mut self, ctx: &mut Context, block: Vec<u8>, certificate: Vec<u8>) -> bool {
-        let Ok(proof) = grange_consensus::Certificate::decode(&certificate) else { return false };
+        let Ok(proof) = Certificate::decode(&certificate) else { return false };
         if proof.height <= self.ledger.height() {
             return true;
         }
@@ -449,7 +596,7 @@ impl Spine {
             && proof.block == id
             && verify_certificate(ctx.network, &proof, &self.validators()).is_ok();
         if certified {
-            self.decide(ctx, proof.height, id, block, certificate);
+            self.decide(ctx, id, block, &proof);
         }
         certified && self.ledger.height() == proof.height
     }

@@ -6,6 +6,7 @@ use grange_consensus::ValidatorSet;
 use grange_types::{Height, Millis, PeerId, Time, Wire};
 
 use crate::context::{Asked, Context};
+use crate::join::{Join, Step};
 use crate::message::{Channel, Head, SyncReply, SyncRequest};
 use crate::spine::Spine;
 
@@ -25,6 +26,9 @@ const TIRED: Millis = Millis::seconds(30);
 #[derive(Debug, Default)]
 pub(crate) struct Sync {
     heads: BTreeMap<PeerId, Height>,
+    /// Peers that have let go of blocks, and the first that they have.
+    pruned: BTreeMap<PeerId, Height>,
+    join: Join,
     /// Whom we ask: since when, and for which height first.
     asking: BTreeMap<PeerId, (Time, Height)>,
     /// Peers that did not have what they promised, and until when they are not asked.
@@ -33,15 +37,25 @@ pub(crate) struct Sync {
 
 impl Sync {
     pub(crate) fn connected(&self, ctx: &mut Context, spine: &Spine, peer: PeerId) {
-        ctx.send(peer, Channel::Sync, &Head { height: spine.ledger.height() });
+        ctx.send(peer, Channel::Sync, &spine.head());
     }
 
     pub(crate) fn disconnected(&mut self, peer: PeerId) {
         self.heads.remove(&peer);
+        self.pruned.remove(&peer);
         self.asking.remove(&peer);
+        self.join.disconnected(peer);
     }
 
-    pub(crate) fn head(&mut self, from: PeerId, height: Height) {
+    /// A peer says which blocks it has.
+    pub(crate) fn heard(&mut self, from: PeerId, head: Head) {
+        self.head(from, head.height);
+        if head.first > Height(1) {
+            self.pruned.insert(from, head.first);
+        }
+    }
+
+    fn head(&mut self, from: PeerId, height: Height) {
         let known = self.heads.entry(from).or_default();
         *known = height.max(*known);
     }
@@ -49,7 +63,7 @@ impl Sync {
     /// Tells those who do not vote, and so hear nothing of consensus, that there is a new block.
     pub(crate) fn committed(&self, ctx: &mut Context, spine: &Spine) {
         let validators = spine.validators();
-        let head = Head { height: spine.ledger.height() };
+        let head = spine.head();
         if !validators.contains(ctx.me) {
             return;
         }
@@ -85,6 +99,12 @@ impl Sync {
             // Whoever decides a height holds the one before it.
             self.head(peer, Height(height.0.saturating_sub(1)));
         }
+        if spine.outdated().is_some() {
+            return;
+        }
+        if self.join.is_under_way() {
+            return;
+        }
         let waits = self.asking.values().any(|(since, _)| ctx.now.since(*since) < PATIENCE);
         if waits || self.asking.len() >= ASKED {
             return;
@@ -99,10 +119,34 @@ impl Sync {
         };
         let more = self.heads.iter().filter(|(peer, height)| **height > ours && may(peer));
         // Who broke its word is asked again only when nobody else has more.
-        let best = more.max_by_key(|(peer, height)| (!self.tired.contains_key(peer), **height));
-        if let Some((&peer, _)) = best {
+        let gone = |peer: &PeerId| self.pruned.get(peer).is_some_and(|first| *first > ours.next());
+        let best = more.max_by_key(|(peer, height)| (!self.tired.contains_key(peer), !gone(peer), **height));
+        if let Some((&peer, &theirs)) = best {
+            let gone = gone(&peer);
+            let far = ours == Height::GENESIS && theirs.0 > spine.far();
+            if gone || far {
+                return self.join.begin(ctx, spine, peer);
+            }
             self.asking.insert(peer, (ctx.now, ours.next()));
-            ctx.ask(peer, Channel::Sync, &SyncRequest { from: ours.next() }, PAGE_WITHIN, Asked::Sync);
+            ctx.ask(peer, Channel::Sync, &SyncRequest::Blocks { from: ours.next() }, PAGE_WITHIN, Asked::Sync);
+        }
+    }
+
+    /// An answer on the way to a snapshot.
+    pub(crate) fn joined(
+        &mut self,
+        ctx: &mut Context,
+        spine: &mut Spine,
+        (from, asked): (PeerId, &Asked),
+        answer: Option<Vec<u8>>,
+    ) {
+        let step = match asked {
+            Asked::Offer => self.join.offer(ctx, spine, from, answer),
+            Asked::Piece { index } => self.join.piece(ctx, spine, (from, *index), answer),
+            _ => self.join.turns(ctx, from, answer),
+        };
+        if step == Step::Broken {
+            self.tired.insert(from, ctx.now.after(TIRED));
         }
     }
 

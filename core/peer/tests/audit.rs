@@ -28,7 +28,7 @@ fn genesis() -> Genesis {
     let account = |index| key(index).public().peer().account();
     let balance = Amount::credits(1_000);
     let validator =
-        |index| Validator { account: account(index), key: PublicKey::from(key(index).public().peer()), power: 1 };
+        |index| Validator::new(account(index), PublicKey::from(key(index).public().peer()), 1);
     Genesis {
         name: "audited".into(),
         created: Time(BEGUN.0 - 1_000),
@@ -73,10 +73,13 @@ impl Net {
             paused: false,
             gateway_port: 8_000,
             snapshot_every: SNAPSHOT_EVERY,
+            prune: false,
+            inline: Config::INLINE,
+            rules: grange_ledger::VERSION,
             sequence: 1,
             seed: u64::from(index),
         };
-        let nothing = || Recovery { snapshot: Vec::new(), blocks: Vec::new(), wal_height: Height(0), wal: Vec::new() };
+        let nothing = || Recovery { first: Height(1), ..Recovery::default() };
         let peers = (0..VALIDATORS).map(|index| Peer::new(config(index), &nothing()).unwrap()).collect();
         let mut net = Self { now: BEGUN, peers, queue: VecDeque::new(), kept: Kept::default() };
         for index in 0..net.peers.len() {

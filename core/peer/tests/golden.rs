@@ -2,13 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use grange_ledger::{Action, Transaction};
+use grange_consensus::{Certificate, Seal};
+use grange_ledger::{Action, BlockHeader, HeaderProof, StateKey, StateProof, Transaction, Validator};
 use grange_market::QuoteRequest;
-use grange_peer::{Ask, AskReply, Batch, Counted, Head, MarketMessage, Probe, ProbeReply, SyncReply, SyncRequest};
+use grange_peer::{
+    Ask, AskReply, Batch, Counted, Head, MarketMessage, Piece, Probe, ProbeReply, Proofs, Sealed, Shown, SnapshotOffer,
+    SyncReply, SyncRequest, Turn, Turns,
+};
 use grange_types::codec::check_golden;
 use grange_types::{
-    AccountId, Amount, BlobId, ByteCount, Counters, DeploymentId, Height, Isolation, Kind, LeaseId, Millis, NetworkId,
-    Receipt, Resources, SecretKey, Signed, Time,
+    AccountId, Amount, BlobId, BlockId, ByteCount, Counters, DeploymentId, Height, Isolation, Kind, LeaseId, Millis,
+    NetworkId, PeerId, Receipt, Resources, SecretKey, Signature, Signed, StateRoot, Time,
 };
 
 fn key() -> SecretKey {
@@ -31,10 +35,42 @@ fn transactions() {
 
 #[test]
 fn sync() {
-    check_golden(&Head { height: Height(300) }, include_str!("../golden/head.hex"));
-    check_golden(&SyncRequest { from: Height(300) }, include_str!("../golden/sync-request.hex"));
+    check_golden(&Head { height: Height(300), first: Height(1) }, include_str!("../golden/head.hex"));
+    let keys = vec![StateKey::Chain, StateKey::Name("app".into())];
+    check_golden(&SyncRequest::Proofs { keys }, include_str!("../golden/sync-request.hex"));
     let reply = SyncReply { blocks: vec![(vec![1, 2], vec![3])] };
     check_golden(&reply, include_str!("../golden/sync-reply.hex"));
+}
+
+fn sealed() -> Sealed {
+    let header = BlockHeader {
+        version: 1,
+        height: Height(300),
+        time: Time(1_700_000_000_000),
+        proposer: PeerId([5; 32]),
+        parent: BlockId([14; 32]),
+        state_root: StateRoot([15; 32]),
+        next_validators: BlobId([16; 32]),
+    };
+    let header = HeaderProof { header, rest: vec![0], beside: Vec::new() };
+    let signatures = vec![Seal { validator: PeerId([5; 32]), signature: Signature([6; 64]) }];
+    let certificate = Certificate { height: Height(300), round: 0, block: BlockId([7; 32]), signatures };
+    Sealed { header, certificate }
+}
+
+#[test]
+fn what_shows_the_ledger() {
+    check_golden(&sealed(), include_str!("../golden/sealed-header.hex"));
+    let validators = vec![Validator::new(AccountId([1; 32]), key().public(), 1)];
+    let turn = Turn { sealed: sealed(), validators };
+    check_golden(&turn, include_str!("../golden/turn.hex"));
+    check_golden(&Turns { turns: vec![turn] }, include_str!("../golden/turns.hex"));
+    let offer = Some(Box::new((sealed().header, sealed(), 3)));
+    check_golden(&SnapshotOffer { offer }, include_str!("../golden/snapshot-offer.hex"));
+    check_golden(&Piece { bytes: vec![1, 2] }, include_str!("../golden/snapshot-piece.hex"));
+    let proof = StateProof { steps: Vec::new(), other: None };
+    let proofs = Proofs { sealed: sealed(), shown: vec![Shown { entry: None, proof }] };
+    check_golden(&proofs, include_str!("../golden/proofs.hex"));
 }
 
 #[test]

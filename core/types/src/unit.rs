@@ -18,6 +18,12 @@ impl Height {
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
+
+    /// So many heights further.
+    #[must_use]
+    pub const fn plus(self, blocks: u64) -> Self {
+        Self(self.0.saturating_add(blocks))
+    }
 }
 
 impl fmt::Display for Height {

@@ -99,6 +99,27 @@ impl Chain {
         Ok(())
     }
 
+    /// Makes a height the first one: what is before it goes, and with it the room it took. The blocks that stay are written
+    /// into a file beside, which then takes the place of this one.
+    pub fn begin_at(&mut self, first: Height) -> Result<(), DiskError> {
+        let gone = first.0.saturating_sub(self.first);
+        let Some(kept) = usize::try_from(gone).ok().and_then(|gone| self.offsets.get(gone..)) else { return Ok(()) };
+        if gone == 0 || kept.is_empty() {
+            return Ok(());
+        }
+        let path = self.journal.path().to_path_buf();
+        let mut beside = Journal::replacing(&path, limits::MESSAGE_BYTES + HEAD)?;
+        let mut offsets = Vec::with_capacity(kept.len());
+        for offset in kept {
+            // Damage among what stays is for the next start to find and for peers to mend; nothing is let go meanwhile.
+            let Some(payload) = self.journal.read(*offset)? else { return Ok(()) };
+            offsets.push(beside.append(&payload)?);
+        }
+        self.journal = beside.take_place(&path)?;
+        (self.first, self.offsets) = (first.0, offsets);
+        Ok(())
+    }
+
     /// The block at a height, or `None` where there is none or its bytes no longer pass their checksum.
     pub fn read(&self, height: Height) -> Result<Option<StoredBlock>, DiskError> {
         let index = height.0.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
@@ -148,6 +169,30 @@ mod tests {
         chain.append(Height(41), b"a", b"b").unwrap();
         let (chain, _) = Chain::open(&path).unwrap();
         assert_eq!((chain.first(), chain.last()), (Height(41), Height(41)));
+    }
+
+    #[test]
+    fn a_pruned_chain_keeps_the_rest_and_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("chain");
+        let (mut chain, _) = Chain::open(&path).unwrap();
+        for height in 1..=9 {
+            chain.append(Height(height), &[height as u8; 50], b"").unwrap();
+        }
+        let before = std::fs::metadata(&path).unwrap().len();
+        // What is not there cannot become the first.
+        for (first, kept) in [(1, 1), (6, 6), (3, 6), (12, 6)] {
+            chain.begin_at(Height(first)).unwrap();
+            assert_eq!((chain.first(), chain.last()), (Height(kept), Height(9)));
+        }
+        assert!(std::fs::metadata(&path).unwrap().len() < before / 2);
+        chain.append(Height(10), &[10; 50], b"").unwrap();
+        let (chain, tail) = Chain::open(&path).unwrap();
+        assert_eq!((chain.first(), chain.last(), tail), (Height(6), Height(10), Tail::Clean));
+        assert_eq!(chain.read(Height(5)).unwrap(), None);
+        for height in 6..=10 {
+            assert_eq!(chain.read(Height(height)).unwrap().unwrap().block, [height as u8; 50]);
+        }
     }
 
     #[test]

@@ -127,6 +127,28 @@ impl Journal {
         self.flush()
     }
 
+    /// An empty file beside another, whose place it is to take; what an earlier attempt left there goes.
+    pub(crate) fn replacing(path: &Path, limit: usize) -> Result<Self, DiskError> {
+        let path = path.with_extension("partial");
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(true);
+        let file = options.open(&path).map_err(DiskError::open(&path))?;
+        let mut journal = Self { path, file, end: 0, limit };
+        journal.clear()?;
+        Ok(journal)
+    }
+
+    /// Takes the place of another file, durably.
+    pub(crate) fn take_place(mut self, path: &Path) -> Result<Self, DiskError> {
+        self.file.sync_all().map_err(DiskError::write(&self.path))?;
+        std::fs::rename(&self.path, path).map_err(DiskError::write(path))?;
+        if let Some(folder) = path.parent() {
+            sync_folder(folder)?;
+        }
+        self.path = path.to_path_buf();
+        Ok(self)
+    }
+
     /// Where the next record begins.
     pub(crate) const fn end(&self) -> u64 {
         self.end

@@ -15,6 +15,7 @@ mod chain;
 mod error;
 mod journal;
 mod snapshots;
+mod turns;
 mod wal;
 
 pub use blobs::{BlobWriter, Blobs};
@@ -22,4 +23,5 @@ pub use chain::{Chain, StoredBlock};
 pub use error::DiskError;
 pub use journal::Tail;
 pub use snapshots::Snapshots;
+pub use turns::Turns;
 pub use wal::{Logged, Wal};

@@ -1,7 +1,8 @@
 //! Snapshots of the ledger's state: the last two are kept, so that a bad newest one costs a longer replay, not the state.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use grange_types::Height;
@@ -43,6 +44,49 @@ impl Snapshots {
         let bytes = fs::read(&path).map_err(DiskError::read(&path))?;
         let Some((checksum, content)) = bytes.split_first_chunk::<32>() else { return Ok(None) };
         Ok(if blake3::hash(content).as_bytes() == checksum { split(content) } else { None })
+    }
+
+    /// How many pieces the snapshot at a height has; `None` when it is missing or cut. Nothing of it is checked.
+    pub fn pieces(&self, height: Height) -> Result<Option<u32>, DiskError> {
+        Ok(self.lengths(height)?.and_then(|lengths| u32::try_from(lengths.len()).ok()))
+    }
+
+    /// One piece, without a look at the others: whoever gets it holds the whole against what names it.
+    pub fn piece(&self, height: Height, index: u32) -> Result<Option<Vec<u8>>, DiskError> {
+        let Some(lengths) = self.lengths(height)? else { return Ok(None) };
+        let Some((offset, length)) = lengths.get(index as usize) else { return Ok(None) };
+        let path = self.path(height);
+        let file = File::open(&path).map_err(DiskError::open(&path))?;
+        let mut piece = vec![0; *length as usize];
+        file.read_exact_at(&mut piece, *offset).map_err(DiskError::read(&path))?;
+        Ok(Some(piece))
+    }
+
+    /// Where each piece stands, and how long it is.
+    fn lengths(&self, height: Height) -> Result<Option<Vec<(u64, u32)>>, DiskError> {
+        let path = self.path(height);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(DiskError::open(&path)(error)),
+        };
+        let end = file.metadata().map_err(DiskError::read(&path))?.len();
+        let (mut offset, mut lengths) = (32, Vec::new());
+        while offset < end {
+            let mut length = [0; 4];
+            if offset + 4 > end {
+                return Ok(None);
+            }
+            file.read_exact_at(&mut length, offset).map_err(DiskError::read(&path))?;
+            let length = u32::from_le_bytes(length);
+            offset += 4;
+            if offset + u64::from(length) > end {
+                return Ok(None);
+            }
+            lengths.push((offset, length));
+            offset += u64::from(length);
+        }
+        Ok(Some(lengths))
     }
 
     /// Stores a snapshot durably and forgets all but the newest two.
@@ -104,6 +148,10 @@ mod tests {
         assert_eq!(snapshots.heights().unwrap(), [Height(11), Height(10)]);
         assert_eq!(snapshots.read(Height(11)).unwrap().unwrap(), [b"state".to_vec(), Vec::new(), vec![11]]);
         assert_eq!(snapshots.read(Height(9)).unwrap(), None);
+        assert_eq!((snapshots.pieces(Height(11)).unwrap(), snapshots.pieces(Height(9)).unwrap()), (Some(3), None));
+        let piece = |index| snapshots.piece(Height(11), index).unwrap();
+        assert_eq!((piece(0).unwrap(), piece(1).unwrap(), piece(2).unwrap()), (b"state".to_vec(), vec![], vec![11]));
+        assert_eq!((piece(3), snapshots.piece(Height(9), 0).unwrap()), (None, None));
         let path = folder.path().join("11.snapshot");
         let mut bytes = fs::read(&path).unwrap();
         *bytes.last_mut().unwrap() ^= 1;

@@ -38,7 +38,7 @@ impl Votes {
                     name(vote.block)
                 ))
             }
-            Message::Proposal { proposal, .. } if proposal.proposal.proposer == who => {
+            Message::Proposal { proposal, .. } | Message::Offer(proposal) if proposal.proposal.proposer == who => {
                 let proposal = proposal.proposal;
                 let key = (proposal.height.0, proposal.round, who);
                 let before = *self.proposals.entry(key).or_insert(proposal.block);

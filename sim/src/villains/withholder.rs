@@ -21,10 +21,10 @@ impl Villain for Withholder {
         match action {
             Action::Send { to, channel: Channel::Consensus, ref bytes } => {
                 let favourite = me.others.first() == Some(&to);
-                let withheld = !favourite && matches!(Message::decode(bytes), Ok(Message::Proposal { .. }));
+                let withheld = !favourite && matches!(Message::decode(bytes), Ok(Message::Proposal { .. } | Message::Offer(_)));
                 if withheld { Vec::new() } else { vec![action] }
             }
-            Action::ServeBlocks { .. } => Vec::new(),
+            Action::Serve { .. } => Vec::new(),
             other => vec![other],
         }
     }

@@ -1,6 +1,6 @@
 //! What comes from peers and from the host while a height runs, and what peers are told again.
 
-use grange_types::{BlockId, Height, PeerId, SignedProposal, SignedVote, Wire};
+use grange_types::{BlockId, Height, PeerId, Proposal, SignedProposal, SignedVote, VoteKind, Wire};
 use malachitebft_core_consensus::LocallyProposedValue;
 use malachitebft_core_types::{Round, Threshold, Timeout, TimeoutKind, VoteType};
 
@@ -46,12 +46,22 @@ impl Consensus {
 
     /// Takes a message of the present height.
     pub(super) fn consider(&mut self, from: PeerId, message: Message) {
-        if self.phase != Phase::Running || !self.host.validators.contains(from) {
+        if !self.host.validators.contains(from) {
+            return;
+        }
+        if self.phase != Phase::Running {
+            // Who decides late needs the block no less.
+            if let (Phase::Decided(true), Message::Want { block, .. }) = (self.phase, &message) {
+                self.give(from, *block);
+            }
             return;
         }
         match message {
             Message::Vote(signed) => self.consider_vote(&signed),
             Message::Proposal { proposal, block } => self.consider_proposal(&proposal, block),
+            Message::Offer(proposal) => self.consider_offer(from, proposal),
+            Message::Want { block, .. } => self.give(from, block),
+            Message::Body { block, .. } => self.consider_body(block),
             // Nobody signs twice: a longer list is only there to be checked at length.
             Message::Polka(PolkaCertificate { signatures, .. }) if signatures.len() > self.host.validators.len() => {}
             Message::Round(RoundCertificate { signatures, .. }) if signatures.len() > self.host.validators.len() => {}
@@ -71,7 +81,55 @@ impl Consensus {
         if signed.vote.validator == self.host.me && signed.verify(self.host.network).is_ok() {
             self.host.note_own_vote(signed);
         }
+        if let (VoteKind::Prevote, Some(block)) = (signed.vote.kind, signed.vote.block) {
+            self.host.bodies.held_by(block, signed.vote.validator);
+        }
         self.feed(CoreInput::Vote(chain::signed_vote_to_core(signed)));
+    }
+
+    /// Looks at a proposal by its hash: takes it at once if the block is here, else looks for that first.
+    fn consider_offer(&mut self, from: PeerId, signed: SignedProposal) {
+        let Proposal { height, round, block, proposer, .. } = signed.proposal;
+        if self.host.blocks.contains(block) {
+            return self.consider_proposal(&signed, Vec::new());
+        }
+        let turn = self.host.validators.proposer(height, round);
+        let far = round > self.host.round.saturating_add(ROUNDS_AHEAD);
+        if turn != Some(proposer) || far || signed.verify(self.host.network).is_err() {
+            return;
+        }
+        self.host.bodies.offered(self.host.now, from, signed);
+        self.ask_for_bodies();
+    }
+
+    /// Asks for the blocks whose time has come.
+    pub(super) fn ask_for_bodies(&mut self) {
+        let (now, height) = (self.host.now, self.host.height);
+        while let Some((peer, block)) = self.host.bodies.ask(now) {
+            self.host.send(peer, &Message::Want { height, block });
+        }
+    }
+
+    /// Gives a validator a block that it lacks.
+    fn give(&mut self, to: PeerId, block: BlockId) {
+        let Some(bytes) = self.host.blocks.get(block).map(|held| held.bytes.clone()) else { return };
+        if self.host.bodies.may_serve(to, block) {
+            self.host.send(to, &Message::Body { height: self.host.height, block: bytes });
+        }
+    }
+
+    /// Takes a block that was asked for, and the proposals that waited for it.
+    fn consider_body(&mut self, block: Vec<u8>) {
+        if self.host.bodies.is_idle() || block.len() > BLOCK_LIMIT {
+            return;
+        }
+        let id = block_id(&block);
+        if !self.host.bodies.wants(id) {
+            return;
+        }
+        for signed in self.host.bodies.arrived(id) {
+            self.consider_proposal(&signed, block.clone());
+        }
     }
 
     /// Looks at a proposal as cheaply as possible before its block is hashed and its signature checked.

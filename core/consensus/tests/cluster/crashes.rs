@@ -193,6 +193,7 @@ fn a_log_that_cannot_be_read_or_leads_elsewhere_silences_a_validator_for_its_hei
             key: world.nodes[0].key.clone(),
             votes: true,
             timeouts: world.timeouts,
+            inline: world.inline,
         };
         let mut machine = grange_consensus::Consensus::new(config);
         machine.handle(
@@ -251,6 +252,7 @@ fn a_validator_that_lost_blocks_says_nothing_below_the_height_of_its_log() {
         key: world.nodes[0].key.clone(),
         votes: true,
         timeouts: world.timeouts,
+        inline: world.inline,
     };
     let mut machine = grange_consensus::Consensus::new(config);
     let (validators, now) = (world.set(Height(1)), world.now);
@@ -277,6 +279,7 @@ fn one_who_votes_alone_may_forget_what_it_cannot_read() {
         key: world.nodes[0].key.clone(),
         votes: true,
         timeouts: world.timeouts,
+        inline: world.inline,
     };
     let mut machine = grange_consensus::Consensus::new(config);
     let (validators, now) = (world.set(Height(1)), world.now);

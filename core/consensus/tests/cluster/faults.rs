@@ -9,6 +9,7 @@ use crate::world::{Weather, World, all_equal};
 fn storms_delay_but_do_not_divide() {
     for seed in 0..30 {
         let mut world = World::new(1_000 + seed, 4, all_equal);
+        world.inline = by_hash(seed);
         world.weather = Weather::STORM;
         world.start_all();
         world.run(10_000);
@@ -22,6 +23,7 @@ fn storms_delay_but_do_not_divide() {
 fn crashes_in_storms_delay_but_do_not_divide() {
     for seed in 0..40 {
         let mut world = World::new(2_000 + seed, 4, all_equal);
+        world.inline = by_hash(seed);
         world.weather = Weather::STORM;
         world.start_all();
         for _ in 0..25 {
@@ -41,6 +43,41 @@ fn crashes_in_storms_delay_but_do_not_divide() {
         }
         let height = world.nodes.iter().map(|node| node.disk.height().0).max().unwrap();
         world.run_to(height + 3, 30_000);
+    }
+}
+
+/// In every second world blocks go by their hash.
+fn by_hash(seed: u64) -> usize {
+    if seed.is_multiple_of(2) { 0 } else { usize::MAX }
+}
+
+#[test]
+fn a_block_goes_by_its_hash_to_those_who_lack_it() {
+    let mut world = World::new(5_000, 4, all_equal);
+    world.inline = 0;
+    world.start_all();
+    world.run_to(20, 20_000);
+    // Each of the three others asks once for each block, and nobody twice.
+    let (least, most) = (3 * 20, 3 * (world.nodes[0].disk.height().0 + 2));
+    assert!((least..=most).contains(&world.bodies), "{least} <= {} <= {most}", world.bodies);
+}
+
+#[test]
+fn a_block_whose_proposer_dies_comes_from_who_voted_for_it() {
+    for seed in 0..20 {
+        let mut world = World::new(6_000 + seed, 4, all_equal);
+        world.inline = 0;
+        world.weather = Weather { delay: (1, 40), ..Weather::CALM };
+        world.start_all();
+        world.run_to(3, 20_000);
+        // Wherever the proposer is in the middle of giving its block away.
+        let height = world.nodes.iter().map(|node| node.disk.height().0).max().unwrap();
+        let proposer = world.nodes.iter().position(|node| {
+            node.machine.as_ref().is_some_and(|machine| machine.proposer() == Some(node.peer))
+        });
+        world.run(seed * 3);
+        world.kill(proposer.unwrap_or(0));
+        world.run_to(height + 4, 40_000);
     }
 }
 

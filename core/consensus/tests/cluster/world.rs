@@ -135,6 +135,10 @@ type SetOf = fn(&[PeerId], Height) -> ValidatorSet;
 
 pub(crate) struct World {
     pub(crate) now: Time,
+    /// The longest block that travels with its proposal.
+    pub(crate) inline: usize,
+    /// Blocks that were asked for by their hash and sent.
+    pub(crate) bodies: u64,
     pub(crate) nodes: Vec<Node>,
     pub(crate) weather: Weather,
     pub(crate) random: Random,
@@ -203,6 +207,8 @@ impl World {
         nodes.sort_by_key(|node| node.peer);
         Self {
             now: Time(1_000_000),
+            inline: usize::MAX,
+            bodies: 0,
             nodes,
             weather: Weather::CALM,
             random: Random(seed),
@@ -265,7 +271,7 @@ impl World {
     /// Starts a node from its disk and connects it with those that are up.
     pub(crate) fn start(&mut self, index: usize) {
         let node = &self.nodes[index];
-        let config = Config { network: NETWORK, key: node.key.clone(), votes: !node.abstains, timeouts: self.timeouts };
+        let config = Config { network: NETWORK, key: node.key.clone(), votes: !node.abstains, timeouts: self.timeouts, inline: self.inline };
         let height = self.nodes[index].disk.height().next();
         let (validators, now) = (self.set(height), self.now);
         let node = &mut self.nodes[index];
@@ -497,7 +503,19 @@ impl World {
                 let said = *self.proposals.entry(key).or_insert((proposal.block, proposal.polka_round));
                 assert_eq!(said, (proposal.block, proposal.polka_round), "{me:?} proposed twice: {proposal:?}");
             }
-            Message::Polka(_) | Message::Round(_) | Message::Status { .. } | Message::Begin { .. } => {}
+            Message::Offer(signed) => {
+                signed.verify(NETWORK).expect("proposals are signed");
+                let proposal = signed.proposal;
+                let key = (proposal.proposer, proposal.height, proposal.round);
+                let said = *self.proposals.entry(key).or_insert((proposal.block, proposal.polka_round));
+                assert_eq!(said, (proposal.block, proposal.polka_round), "{me:?} proposed twice: {proposal:?}");
+            }
+            Message::Body { .. } => self.bodies += 1,
+            Message::Want { .. }
+            | Message::Polka(_)
+            | Message::Round(_)
+            | Message::Status { .. }
+            | Message::Begin { .. } => {}
         }
     }
 

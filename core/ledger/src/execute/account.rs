@@ -7,8 +7,10 @@ use crate::entry::{AccountEntry, check_keys};
 use crate::money::Book;
 use crate::rejection::{Authority, Rejection};
 
-/// The longest memo, in bytes.
-const MEMO_BYTES: usize = 64;
+/// The longest memo, in bytes, by the version of the rules.
+const fn memo_bytes(version: u16) -> usize {
+    if version < 2 { 64 } else { 128 }
+}
 
 impl Execution<'_> {
     pub(super) fn transfer(
@@ -26,8 +28,9 @@ impl Execution<'_> {
         if to == account {
             return Err(Rejection::ToItself { account });
         }
-        if memo.len() > MEMO_BYTES {
-            return Err(Rejection::MemoTooLong { length: memo.len() });
+        let limit = memo_bytes(self.chain.version);
+        if memo.len() > limit {
+            return Err(Rejection::MemoTooLong { length: memo.len(), limit });
         }
         self.charge_key(account, signer, amount)?;
         self.post(Book::Balance(account), Book::Balance(to), amount)

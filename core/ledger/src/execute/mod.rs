@@ -14,20 +14,22 @@ mod layer;
 mod lease;
 mod node;
 mod settle;
+mod upgrade;
 mod validator;
 
 use std::collections::BTreeSet;
 
 use grange_types::{
-    AccountId, Amount, DeploymentId, EnvelopeError, LeaseId, Millis, NetworkId, PeerId, Signed, Time, TxId, Wire,
+    AccountId, Amount, BlobId, DeploymentId, EnvelopeError, Height, LeaseId, Millis, NetworkId, PeerId, Signed, Time, TxId, Wire,
     limits,
 };
 
 use crate::entry::{AccountEntry, Chain, Deployment, Lease, NameEntry, Operator, Validator};
 use crate::genesis::NodeEntry;
+use crate::ledger::Ledger;
 use crate::money::{Book, Posting};
 use crate::rejection::Rejection;
-use crate::state::{Due, State, Writes, second_of};
+use crate::state::{Due, State, Writes, second_of, validators_digest};
 use crate::transaction::{Action, Transaction};
 use layer::Layer;
 
@@ -46,6 +48,7 @@ const ENVELOPE_BYTES: usize = "grange/1/".len() + Transaction::NAME.len() + 1 + 
 pub(crate) struct Execution<'a> {
     state: &'a State,
     network: NetworkId,
+    height: Height,
     /// Block time.
     time: Time,
     /// Ledger time: block time without the hours when the cloud was off.
@@ -78,6 +81,8 @@ pub(crate) struct Trial<'t> {
 pub(crate) struct Outcome {
     pub(crate) writes: Writes,
     pub(crate) postings: Vec<Posting>,
+    /// The digest of the validators after it.
+    pub(crate) next_validators: BlobId,
     /// How much money the block made; anything but zero is a fault of this crate.
     pub(crate) gain: i128,
 }
@@ -93,16 +98,19 @@ pub(crate) fn identify(transaction: &Signed<Transaction>) -> Result<(TxId, Vec<u
 }
 
 impl<'a> Execution<'a> {
-    /// Begins a block at `time` on a state whose block was at `parent`.
-    pub(crate) fn begin(state: &'a State, network: NetworkId, parent: Time, time: Time) -> Self {
-        let mut chain = state.chain;
-        let pause = time.since(parent);
+    /// Begins the block after a ledger's head, at `time`.
+    pub(crate) fn begin(ledger: &'a Ledger, time: Time) -> Self {
+        let Ledger { state, network, .. } = ledger;
+        let height = ledger.height.next();
+        let mut chain = state.chain.at(height);
+        let pause = time.since(ledger.time);
         if pause > state.parameters.gap {
             chain.offset = Millis(chain.offset.0.saturating_add(pause.0));
         }
         Self {
             state,
-            network,
+            network: *network,
+            height,
             time,
             now: Time(time.0.saturating_sub(chain.offset.0)),
             chain,
@@ -163,9 +171,14 @@ impl<'a> Execution<'a> {
     }
 
     /// Ends the block.
-    pub(crate) fn finish(self) -> Outcome {
+    pub(crate) fn finish(mut self) -> Outcome {
+        self.schedule_upgrade();
         let gain = self.gain();
         let state = self.state;
+        let next_validators = match &self.validators {
+            Some(validators) => validators_digest(validators),
+            None => state.next_validators,
+        };
         let oldest = second_of(self.time);
         let forgotten = state.seen.keys().copied().take_while(|second| *second < oldest).take(SWEEP).collect();
         let writes = Writes {
@@ -180,7 +193,7 @@ impl<'a> Execution<'a> {
             seen: self.seen,
             forgotten,
         };
-        Outcome { writes, postings: self.postings, gain }
+        Outcome { writes, postings: self.postings, next_validators, gain }
     }
 
     fn gain(&self) -> i128 {
@@ -260,7 +273,8 @@ impl<'a> Execution<'a> {
             | Action::CloseLease { .. }
             | Action::RenewLease { .. }
             | Action::ClaimName { .. }
-            | Action::ReleaseName { .. } => Ok(()),
+            | Action::ReleaseName { .. }
+            | Action::Signal { .. } => Ok(()),
         }
     }
 
@@ -305,6 +319,7 @@ impl<'a> Execution<'a> {
             Action::ClaimName { name, deployment } => self.claim_name(trial, name, *deployment),
             Action::ReleaseName { name } => self.release_name(trial, name),
             Action::Accuse { accused, proof } => self.accuse(trial, *accused, proof),
+            Action::Signal { version } => self.signal(trial, *version),
         }
     }
 

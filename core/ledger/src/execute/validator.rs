@@ -39,7 +39,9 @@ impl Execution<'_> {
             return Err(Rejection::ValidatorKeyTaken { key, account });
         }
         self.check_power(account, power)?;
-        let validator = Validator { account, key, power };
+        // A new key is another machine, of which nobody knows yet what it follows.
+        let version = present.filter(|present| present.key == key).map_or(0, |present| present.version);
+        let validator = Validator { account, key, power, version };
         if let Some(place) = place {
             validators.remove(place);
         }
@@ -72,7 +74,7 @@ impl Execution<'_> {
         Ok(())
     }
 
-    fn validators(&self) -> &[Validator] {
+    pub(super) fn validators(&self) -> &[Validator] {
         self.validators.as_deref().unwrap_or(&self.state.validators)
     }
 

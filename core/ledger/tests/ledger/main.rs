@@ -10,4 +10,5 @@ mod network;
 mod random;
 mod script;
 mod snapshots;
+mod versions;
 mod world;

@@ -113,7 +113,7 @@ fn validators_change_with_the_block_and_never_vanish() {
     // A new machine brings a new key, with the power the account has.
     vote(&mut world, "north", "north.new", 1).unwrap();
     world.wait(Millis::seconds(1));
-    let expected = Validator { account: account("north"), key: key("north.new").public(), power: 1 };
+    let expected = Validator::new(account("north"), key("north.new").public(), 1);
     assert_eq!(world.ledger.view().validators(), [expected]);
     assert!(world.history.last().unwrap().changes.contains(&Change::Validators));
 

@@ -64,7 +64,7 @@ pub(crate) fn genesis(parameters: Parameters) -> Genesis {
         created: BEGIN,
         parameters,
         accounts: PEOPLE.iter().map(person).collect(),
-        validators: vec![Validator { account: account("north"), key: key("north.votes").public(), power: 1 }],
+        validators: vec![Validator::new(account("north"), key("north.votes").public(), 1)],
         nodes: OPERATORS.iter().map(entry).collect(),
         bootstrap: Vec::new(),
     }

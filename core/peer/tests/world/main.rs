@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod disk;
 mod forged;
 mod invoice;
 mod life;
+mod light;
 mod money;
 mod support;
 mod update;

@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use grange_api::{Call, Line, Problem, Reply};
 use grange_ledger::{Genesis, GenesisAccount, NodeEntry, Parameters, Validator};
 use grange_peer::{
-    Action, AskReply, CallId, Channel, Config, Counted, Event, MarketMessage, Peer, Recovery, RequestId, Roles,
-    SyncReply, Visit, WorkEvent,
+    Action, AskReply, CallId, Channel, Config, Counted, Event, MarketMessage, Peer, RequestId, Roles, Visit,
+    WorkEvent,
 };
 use grange_types::manifest::Placement;
 use grange_types::{
-    Amount, BlobId, ByteCount, Counters, Height, Isolation, Kind, LeaseId, Manifest, Millis, PeerId, Prices, PublicKey,
+    Amount, BlobId, ByteCount, Counters, Isolation, Kind, LeaseId, Manifest, Millis, PeerId, Prices, PublicKey,
     Region, Resources, SecretKey, Service, Signed, Time, Wire, Workload,
 };
+
+use crate::disk::Disk;
 
 /// One way between two peers.
 const LATENCY: Millis = Millis(2);
@@ -40,18 +42,6 @@ pub(crate) enum Villain {
     Answers(u16),
 }
 
-/// What survives a peer's death.
-#[derive(Default)]
-struct Disk {
-    snapshot: Vec<Vec<u8>>,
-    snapshot_height: u64,
-    blocks: BTreeMap<u64, (Vec<u8>, Vec<u8>)>,
-    wal_height: Height,
-    wal: Vec<Vec<u8>>,
-    flushed: usize,
-    blobs: BTreeMap<BlobId, Vec<u8>>,
-}
-
 struct Running {
     generation: u64,
     since: Time,
@@ -61,10 +51,10 @@ struct Running {
 }
 
 pub(crate) struct Host {
-    config: Config,
+    pub(crate) config: Config,
     pub(crate) peer: Option<Peer>,
     life: u32,
-    disk: Disk,
+    pub(crate) disk: Disk,
     running: BTreeMap<LeaseId, Running>,
     pub(crate) villain: Villain,
     calls: u64,
@@ -127,7 +117,7 @@ fn genesis(count: usize, parameters: Parameters) -> Genesis {
             })
             .collect(),
         validators: indices()
-            .map(|index| Validator { account: peer(index).account(), key: PublicKey::from(peer(index)), power: 1 })
+            .map(|index| Validator::new(peer(index).account(), PublicKey::from(peer(index)), 1))
             .collect(),
         nodes: indices()
             .map(|index| NodeEntry {
@@ -180,6 +170,9 @@ impl World {
                 paused: false,
                 gateway_port: 8_000,
                 snapshot_every: Config::SNAPSHOT_EVERY,
+                prune: false,
+                inline: 512,
+                rules: grange_ledger::VERSION,
                 sequence: 1,
                 seed: index as u64,
             };
@@ -235,17 +228,7 @@ impl World {
         host.life += 1;
         host.config.sequence = now.0;
         host.config.seed += 1_000;
-        let recovery = Recovery {
-            snapshot: host.disk.snapshot.clone(),
-            blocks: host
-                .disk
-                .blocks
-                .range(host.disk.snapshot_height + 1..)
-                .map(|(_, (block, _))| block.clone())
-                .collect(),
-            wal_height: host.disk.wal_height,
-            wal: host.disk.wal.clone(),
-        };
+        let recovery = host.disk.recovery();
         let mut peer = Peer::new(host.config.clone(), &recovery).unwrap();
         peer.start(now, recovery);
         host.peer = Some(peer);
@@ -360,16 +343,14 @@ impl World {
         let me = self.peer_id(index);
         let host = &mut self.hosts[index];
         match action {
-            Action::WalAppend(entry) => host.disk.wal.push(entry),
-            Action::WalFlush => host.disk.flushed = host.disk.wal.len(),
-            Action::WalReset(height) => {
-                host.disk.wal.clear();
-                (host.disk.wal_height, host.disk.flushed) = (height, 0);
-            }
-            Action::Commit { height, block, certificate } => {
-                host.disk.blocks.insert(height.0, (block, certificate));
-            }
-            Action::Snapshot { height, state } => (host.disk.snapshot_height, host.disk.snapshot) = (height.0, state),
+            action @ (Action::WalAppend(_)
+            | Action::WalFlush
+            | Action::WalReset(_)
+            | Action::Turn { .. }
+            | Action::Commit { .. }
+            | Action::Snapshot { .. }
+            | Action::Install { .. }
+            | Action::Prune { .. }) => host.disk.write(action),
             Action::Keep { bytes } => drop(host.disk.blobs.insert(BlobId::of(&bytes), bytes)),
             Action::Send { to, channel, bytes } => {
                 self.deliver(self.index_of(to), LATENCY, Event::Message { from: me, channel, bytes });
@@ -385,9 +366,9 @@ impl World {
                     self.respond(id, bytes);
                 }
             }
-            Action::ServeBlocks { id, from } => {
-                let blocks = host.disk.blocks.range(from.0..).take(100).map(|(_, pair)| pair.clone()).collect();
-                self.respond(id, SyncReply { blocks }.encode());
+            Action::Serve { id, request } => {
+                let answer = grange_peer::serve(&host.disk, &request);
+                self.respond(id, answer.unwrap());
             }
             Action::Fetch { deployment, blobs, from } => self.fetch(index, deployment, &blobs, &from),
             Action::Retain(kept) => {

@@ -1,0 +1,62 @@
+//! A node that keeps no ledger, beside four that do.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::{Cloud, until};
+
+#[test]
+fn a_light_node_answers_what_is_proven_to_it_and_sends_money() {
+    let cloud = Cloud::start_with(4, &["--light", "1"]);
+    assert_eq!(cloud.nodes.len(), 5);
+    let folder = cloud.guestbook("shop", "");
+    let done = cloud.json(&["deploy", folder.to_str().unwrap()]);
+    let light = |arguments: &[&str]| cloud.json_of(4, arguments);
+    let status = light(&["status"]);
+    assert_eq!((&status["light"], &status["ready"]), (&true.into(), &true.into()), "{status}");
+    assert!(status["height"].as_u64().unwrap() > 0);
+
+    // Entries of the ledger, each by a proof: an account, a lease, a name, and that there is none.
+    let owner = cloud.json(&["wallet", "balance"])["account"].as_str().unwrap().to_owned();
+    let proven = light(&["ledger", "account", &owner]);
+    let kept = cloud.json(&["ledger", "account", &owner]);
+    assert_eq!((&proven["keys"], &proven["pending"]), (&kept["keys"], &Value::Null));
+    let lease = done["leases"][0]["lease"].as_str().unwrap();
+    let (proven, kept) = (light(&["ledger", "lease", lease]), cloud.json(&["ledger", "lease", lease]));
+    for field in ["deployment", "slot", "generation", "provider", "operator", "state", "max_rate"] {
+        assert_eq!(proven[field], kept[field], "{field}");
+    }
+    assert_eq!(light(&["ledger", "name", "shop"])["owner"], owner.as_str());
+    let api = cloud.nodes[4].api.as_str();
+    let missing = cloud.problem(&["--node", api, "ledger", "name", "nobody"]);
+    assert_eq!((&missing["code"], &missing["exit"]), (&"not-found".into(), &3.into()));
+    assert_eq!(light(&["network", "show"])["validators"].as_array().unwrap().len(), 4);
+
+    // It has money once it is given some, and spends it; what it says is final is in a block.
+    let mine = light(&["wallet", "balance"])["account"].as_str().unwrap().to_owned();
+    assert_eq!(light(&["wallet", "balance"])["available"], "0");
+    cloud.json(&["wallet", "send", &mine, "5"]);
+    until("it is proven", Duration::from_secs(20), || light(&["wallet", "balance"])["available"] == "5");
+    let sent = light(&["wallet", "send", &owner, "2"]);
+    assert!(sent["height"].as_u64().unwrap() > 0);
+    assert_eq!(cloud.json(&["ledger", "account", &mine])["available"], "3");
+
+    // What needs a ledger is refused with the remedy.
+    let refused = cloud.problem(&["--node", api, "ps"]);
+    assert_eq!(refused["code"], "unsupported", "{refused}");
+    assert!(refused["remedy"].as_str().unwrap().contains("--node"));
+
+    // It keeps nothing of the ledger on its disk.
+    let chain = cloud.root.path().join("data/grange/dev/node-4/chain");
+    assert!(std::fs::metadata(chain).unwrap().len() < 100);
+
+    // One after another may die: the next one proves.
+    cloud.kill(1);
+    cloud.kill(2);
+    cloud.restart(2);
+    until("it asks who is left", Duration::from_secs(30), || {
+        let output = cloud.run(&["--node", api, "ledger", "name", "shop", "--json"]);
+        output.status.success()
+    });
+}
