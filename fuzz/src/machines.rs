@@ -4,9 +4,10 @@ use std::cell::RefCell;
 
 use grange_consensus::{Consensus, Event as Said, Timeouts, ValidatorSet};
 use grange_ledger::{Block, Genesis, GenesisAccount, Ledger, NodeEntry, Parameters, Transaction, Validator};
+use grange_objects::log::{KeepRequest, Keeper, Standing, Task};
 use grange_peer::{Channel, Config, Event, Peer, Recovery, RequestId, Roles};
 use grange_types::{
-    Amount, ByteCount, Height, Isolation, Kind, Millis, PeerId, Prices, PublicKey, Region, Resources, SecretKey,
+    Amount, ByteCount, Height, Isolation, Kind, Millis, PeerId, Prices, PublicKey, Record, Region, Resources, SecretKey,
     Signed, Time, Wire,
 };
 
@@ -54,6 +55,27 @@ fn genesis() -> Option<Genesis> {
     })
 }
 
+/// A request to a keeper, after all that came before: what it promised and holds never goes back.
+pub(crate) fn keeper(bytes: &[u8]) -> bool {
+    let Ok(request) = KeepRequest::decode(bytes) else { return false };
+    KEEPER.with_borrow_mut(|(keeper, age)| {
+        *age += 1;
+        if *age > WORN {
+            (*keeper, *age) = (Keeper::default(), 0);
+        }
+        let (promised, held) = (keeper.standing().generation(), keeper.standing().mark);
+        keeper.handle(&request);
+        let mut answers = 0;
+        while let Some(task) = keeper.poll_action() {
+            answers += usize::from(matches!(task, Task::Reply(_) | Task::Page));
+        }
+        assert_eq!(answers, 1, "every request has one answer");
+        assert!(keeper.standing().generation() >= promised && keeper.standing().mark >= held, "it went back");
+        assert!(keeper.standing().to_record().len() <= Standing::LIMIT, "it stands too wide to be kept");
+    });
+    true
+}
+
 /// A block, or a transaction, that somebody proposes: judged, and never more than refused.
 pub(crate) fn ledger(bytes: &[u8]) -> bool {
     LEDGER.with_borrow_mut(|held| {
@@ -72,6 +94,7 @@ pub(crate) fn ledger(bytes: &[u8]) -> bool {
 }
 
 thread_local! {
+    static KEEPER: RefCell<(Keeper, u32)> = RefCell::default();
     static LEDGER: RefCell<Option<Ledger>> = const { RefCell::new(None) };
     static CONSENSUS: RefCell<(u32, Option<Consensus>)> = const { RefCell::new((0, None)) };
     static PEER: RefCell<(u32, Option<Peer>)> = const { RefCell::new((0, None)) };

@@ -22,6 +22,7 @@ pub mod limits;
 pub mod manifest;
 pub mod plant;
 pub mod price;
+pub mod seal;
 mod signature;
 #[cfg(feature = "simulation")]
 pub mod simulation;
@@ -38,6 +39,7 @@ pub use lease::{Counters, LeaseTerms, Quote, Receipt};
 pub use manifest::{HealthCheck, Manifest, On, Placement, Service, SiteFile, SiteIndex, SlotSpec, Workload};
 pub use plant::{Plant, is_sown};
 pub use price::{Isolation, Kind, OfferDelta, PriceSheet, Prices, Region, Resources, Sku, UsageLine};
+pub use seal::SealKey;
 pub use unit::{ByteCount, Height, Millis, Time};
 pub use vote::{Equivocation, EquivocationError, Proposal, SignedProposal, SignedVote, Vote, VoteKind};
 pub use work::Work;

@@ -60,3 +60,9 @@ pub const LOG_BYTES: ByteCount = ByteCount::mib(4);
 pub const KEY_VALUE_KEY_BYTES: usize = 1 << 10;
 /// A value of a key-value store.
 pub const KEY_VALUE_VALUE_BYTES: usize = 1 << 20;
+/// Keys and values of one write, and contents of one page of a copy.
+pub const KEEP_PAYLOAD_BYTES: usize = 2 << 20;
+/// One request to a keeper, or its answer: contents, with what stands around each of up to 1,024 of them, and two views.
+pub const KEEP_BYTES: usize = KEEP_PAYLOAD_BYTES + (512 << 10);
+/// Keepers of one replica's key-values: the owner's node and two stewards.
+pub const KEEPERS: usize = 3;

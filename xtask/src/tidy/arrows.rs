@@ -12,21 +12,31 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("grange-ledger", &["grange-types"]),
     ("grange-consensus", &["grange-types"]),
     ("grange-market", &["grange-types"]),
+    ("grange-objects", &["grange-types"]),
     ("grange-app", &["grange-types"]),
     ("grange-api", &["grange-types"]),
     (
         "grange-peer",
-        &["grange-types", "grange-ledger", "grange-consensus", "grange-market", "grange-app", "grange-api"],
+        &[
+            "grange-types",
+            "grange-ledger",
+            "grange-consensus",
+            "grange-market",
+            "grange-objects",
+            "grange-app",
+            "grange-api",
+        ],
     ),
     ("grange-net", &["grange-types"]),
     ("grange-disk", &["grange-types"]),
-    ("grange-sandbox", &["grange-types"]),
+    ("grange-sandbox", &["grange-types", "grange-objects"]),
     ("grange-gateway", &["grange-types", "grange-api"]),
     (
         "grange-node",
         &[
             "grange-types",
             "grange-ledger",
+            "grange-objects",
             "grange-api",
             "grange-peer",
             "grange-net",
@@ -45,8 +55,16 @@ const ARROWS: &[(&str, &[&str])] = &[
 const FREE: &str = "grange-bench-";
 
 /// The pure crates.
-const PURE: &[&str] =
-    &["grange-types", "grange-ledger", "grange-consensus", "grange-market", "grange-app", "grange-api", "grange-peer"];
+const PURE: &[&str] = &[
+    "grange-types",
+    "grange-ledger",
+    "grange-consensus",
+    "grange-market",
+    "grange-objects",
+    "grange-app",
+    "grange-api",
+    "grange-peer",
+];
 
 /// What takes bytes from strangers or from a disk: all but the command line.
 const FUZZED: &[&str] = &[
@@ -54,6 +72,7 @@ const FUZZED: &[&str] = &[
     "grange-ledger",
     "grange-consensus",
     "grange-market",
+    "grange-objects",
     "grange-app",
     "grange-api",
     "grange-peer",
