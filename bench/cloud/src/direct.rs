@@ -98,6 +98,10 @@ async fn start(component: &Path, data: &Path, size: Size) -> Result<Arc<dyn Repl
         replica: 0,
         generation: 1,
         previous: None,
+        keepers: Vec::new(),
+        before: Vec::new(),
+        stewards: Vec::new(),
+        seal: None,
         workload: Workload::Wasm { component: BlobId::of(&content), size: ByteCount(content.len() as u64) },
         resources: Resources {
             cpu_millis: size.cpu_millis,

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::id::{DeploymentId, LeaseId};
+use crate::id::{DeploymentId, LeaseId, PeerId};
 use crate::manifest::Workload;
 use crate::price::Resources;
+use crate::seal::SealKey;
 
 /// A workload to run for a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,15 @@ pub struct Work {
     /// The generation of the same slot whose data continues here, if that generation served on this node: its
     /// store is sealed and copied. Without it, or if this node holds no such store, the data starts empty.
     pub previous: Option<u64>,
+    /// Who keeps a copy of its key-values, each of another operator than the provider's: a write is acknowledged when one of
+    /// them has it too, and what this generation begins with comes from them. With none, the only copy is here.
+    pub keepers: Vec<PeerId>,
+    /// Other nodes that served earlier generations, the last one first.
+    pub before: Vec<PeerId>,
+    /// Who holds shares of the deployment's key: the owner's node and the stewards.
+    pub stewards: Vec<PeerId>,
+    /// What its key-values are sealed under at its keepers; with none, keepers could read them.
+    pub seal: Option<SealKey>,
     /// What runs.
     pub workload: Workload,
     /// What it may use; a zero means the node's usual limit.

@@ -1,20 +1,26 @@
 //! What a host tells the sandboxes: where to keep things, and how much anything may take.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use grange_types::ByteCount;
 
+use crate::keep::KeeperLink;
+
 /// What the sandboxes of one node are given.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The folder that is theirs alone: compiled code (`code/`), key-value stores (`kv/`) and logs (`logs/`).
+    /// The folder that is theirs alone: compiled code (`code/`), key-value stores (`kv/`), copies of
+    /// others' (`keep/`) and logs (`logs/`).
     pub data: PathBuf,
     /// An executable that carries out `compile-component INPUT OUTPUT` by calling [`crate::compile_component`]:
     /// the host's own binary.
     pub compiler: PathBuf,
     /// How much anything may take.
     pub limits: Limits,
+    /// How keepers of key-values are reached. Without it no work that has keepers can be started.
+    pub keepers: Option<Arc<dyn KeeperLink>>,
     /// Lets components call private and loopback addresses that their `allow_http` names. **For tests only**: on
     /// a real node it opens the provider's own network to strangers.
     pub allow_private: bool,
@@ -24,7 +30,13 @@ impl Config {
     /// A configuration with the usual limits.
     #[must_use]
     pub fn new(data: impl Into<PathBuf>, compiler: impl Into<PathBuf>) -> Self {
-        Self { data: data.into(), compiler: compiler.into(), limits: Limits::default(), allow_private: false }
+        Self {
+            data: data.into(),
+            compiler: compiler.into(),
+            limits: Limits::default(),
+            keepers: None,
+            allow_private: false,
+        }
     }
 }
 

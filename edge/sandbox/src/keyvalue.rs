@@ -4,22 +4,30 @@
 //! when its host says that the one before served here, with a copy of that one's entries. Before it is copied
 //! an old store is sealed for good, so that a replica which is late to stop cannot write what nobody would see.
 
+mod content;
 mod export;
 mod lane;
+mod outbox;
+mod replicate;
 mod store;
+mod succeed;
 mod table;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use grange_types::{ByteCount, DeploymentId};
+use grange_objects::log::{LogId, View};
+use grange_types::{ByteCount, DecodeError, DeploymentId, PeerId};
 
 pub use export::Export;
+pub(crate) use content::Sealer;
 pub(crate) use lane::Write;
+pub(crate) use replicate::{Replicated, Replication};
 pub(crate) use store::Store;
+pub(crate) use succeed::{Progress, Successor};
 
 /// Why a key-value store did not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -68,6 +76,46 @@ pub enum KeyValueError {
         /// How.
         source: Arc<redb::Error>,
     },
+    /// No keeper has it: it is not acknowledged, and may still come about.
+    #[error("keyvalue write: no second copy: {} did not take it within {} s", names(.keepers), .within.as_secs())]
+    NoSecondCopy {
+        /// Keepers that count and do not answer.
+        keepers: Vec<PeerId>,
+        /// How long it waited.
+        within: Duration,
+    },
+    /// A write is too large to be sent to keepers in one piece.
+    #[error("a write of {length} bytes; keys and values of one write have at most {limit} bytes together")]
+    WriteLength {
+        /// Its length.
+        length: usize,
+        /// How long it may be.
+        limit: usize,
+    },
+    /// A content cannot be opened: it was altered, or sealed under another key.
+    #[error("what a keeper holds under number {number} cannot be opened with the deployment's key")]
+    Unreadable {
+        /// Which.
+        number: u64,
+    },
+    /// A copy is not what its hash says.
+    #[error("the copy of keeper {} is not what its hash says", .keeper.short())]
+    Digest {
+        /// Whose.
+        keeper: PeerId,
+    },
+    /// This generation has written before, and what it wrote is not on this disk.
+    #[error("generation {generation} has written before, and its store is not on this disk; it must be placed anew")]
+    Forgotten {
+        /// The generation.
+        generation: u64,
+    },
+    /// A record of the store cannot be read.
+    #[error("a record of the store cannot be read")]
+    Record {
+        /// Why.
+        source: DecodeError,
+    },
     /// The thread that wrote ended without a word.
     #[error("the write was interrupted")]
     Interrupted,
@@ -87,6 +135,11 @@ impl<E: Into<redb::Error>> From<E> for KeyValueError {
     }
 }
 
+/// Keepers for a sentence.
+fn names(keepers: &[PeerId]) -> String {
+    keepers.iter().map(PeerId::short).collect::<Vec<_>>().join(", ")
+}
+
 fn files_error(path: &Path) -> impl FnOnce(io::Error) -> KeyValueError {
     let path = path.to_owned();
     move |source| KeyValueError::Files { path, source: Arc::new(source) }
@@ -102,6 +155,11 @@ pub(crate) struct StoreName {
 }
 
 impl StoreName {
+    /// The log of this store and of those of other generations.
+    pub(crate) fn log(&self) -> LogId {
+        LogId { deployment: self.deployment, service: self.service.clone(), replica: self.replica }
+    }
+
     fn folder(&self, root: &Path) -> PathBuf {
         root.join(self.deployment.to_string())
             .join(&self.service)
@@ -137,7 +195,7 @@ impl Stores {
     }
 
     /// Opens a store to read. Blocks.
-    fn reading(&self, name: &StoreName) -> Result<Arc<Store>, KeyValueError> {
+    pub(crate) fn reading(&self, name: &StoreName) -> Result<Arc<Store>, KeyValueError> {
         self.open_locked(&mut self.lock(), name)
     }
 
@@ -152,13 +210,49 @@ impl Stores {
         open.retain(|_, store| store.strong_count() > 0);
         let folder = name.folder(&self.root);
         std::fs::create_dir_all(&folder).map_err(files_error(&folder))?;
-        let store = Arc::new(Store::open(&name.file(&self.root))?);
+        let store = Arc::new(Store::open(&name.file(&self.root), name.generation)?);
         open.insert(name.clone(), Arc::downgrade(&store));
         Ok(store)
     }
 
+    /// The newest generation of a slot below this one that has a store here.
+    pub(crate) fn earlier(&self, name: &StoreName) -> Result<Option<StoreName>, KeyValueError> {
+        let mut names = self.names(name.deployment, Some(&name.service))?;
+        names.retain(|found| found.replica == name.replica && found.generation < name.generation);
+        Ok(names.pop())
+    }
+
+    /// The newest view in a store that an earlier generation of a log wrote here.
+    pub(crate) fn last_view(&self, log: &LogId, generation: u64) -> Option<View> {
+        let LogId { deployment, service, replica } = log.clone();
+        let earlier = self.earlier(&StoreName { deployment, service, replica, generation });
+        let store = earlier.ok().flatten().and_then(|name| self.reading(&name).ok())?;
+        store.standing().ok()?.view
+    }
+
+    /// A place for a store that comes into being elsewhere, made anew.
+    pub(crate) fn partial(&self, name: &StoreName) -> Result<PathBuf, KeyValueError> {
+        let folder = name.folder(&self.root);
+        std::fs::create_dir_all(&folder).map_err(files_error(&folder))?;
+        let partial = folder.join("store.partial");
+        let _ = std::fs::remove_file(&partial);
+        Ok(partial)
+    }
+
+    /// Makes what came into being there the store of this name.
+    pub(crate) fn complete(&self, name: &StoreName, partial: &Path) -> Result<(), KeyValueError> {
+        std::fs::rename(partial, name.file(&self.root)).map_err(files_error(partial))?;
+        sync_folder(&name.folder(&self.root))
+    }
+
+    /// Removes a store that was never begun.
+    pub(crate) fn discard(&self, name: &StoreName) -> Result<(), KeyValueError> {
+        let file = name.file(&self.root);
+        std::fs::remove_file(&file).map_err(files_error(&file))
+    }
+
     /// Whether there is a store of that name.
-    fn has(&self, name: &StoreName) -> bool {
+    pub(crate) fn has(&self, name: &StoreName) -> bool {
         name.file(&self.root).exists()
     }
 
@@ -173,14 +267,10 @@ impl Stores {
         let mut open = self.lock();
         let source = self.open_locked(&mut open, &older)?;
         source.seal(name.generation)?;
-        let folder = name.folder(&self.root);
-        std::fs::create_dir_all(&folder).map_err(files_error(&folder))?;
         // Under another name until it is whole: a crash in between begins again.
-        let partial = folder.join("store.partial");
-        let _ = std::fs::remove_file(&partial);
+        let partial = self.partial(name)?;
         source.copy_to(&partial)?;
-        std::fs::rename(&partial, name.file(&self.root)).map_err(files_error(&partial))?;
-        sync_folder(&folder)
+        self.complete(name, &partial)
     }
 
     /// Removes the stores of deployments that are not known and that nobody has written since. Gives how many.

@@ -26,12 +26,13 @@
 //! - **Limits are the replica's**, summed over its requests: memory, disk, processor, calls, requests under way.
 //! - **A component reaches nothing by itself**: no files, no sockets; HTTP only to the hosts its manifest names,
 //!   and never to an address that is not public. The address that was checked is the one that is connected to.
-//! - **A key-value write is acknowledged when it is on disk.** Each slot's generation has a store of its own; an
-//!   older one is kept, sealed and exported, never merged.
+//! - **A key-value write is acknowledged when it is on disk here and at a keeper**, a node of another operator. Each
+//!   slot's generation has a store of its own, which begins with the newest copy; an older one is kept, sealed and
+//!   exported, never merged.
 //! - **A site's paths are keys of a map**, never paths of this machine.
 //!
 //! # What is left out
-//! Containers and micro-VMs, `wasi:http` 0.3, `wasi:keyvalue/watch`, and copies of key-value data on other nodes.
+//! Containers and micro-VMs, `wasi:http` 0.3, and `wasi:keyvalue/watch`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -40,6 +41,7 @@ pub mod body;
 mod compile;
 mod config;
 mod error;
+mod keep;
 mod keyvalue;
 mod logs;
 mod sandboxes;
@@ -52,6 +54,7 @@ pub use body::{Body, BodyError};
 pub use compile::{CompileError, compile_component, run_compile_component};
 pub use config::{Config, Limits};
 pub use error::{CompileBound, EngineError, SandboxError, ServeError};
+pub use keep::{KeepMetrics, KeeperLink, Kept};
 pub use keyvalue::{Export, KeyValueError};
 pub use logs::{LogLine, LogReader, LogStream};
 pub use sandboxes::Sandboxes;

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use grange_types::{DeploymentId, Kind, LeaseId, Work, limits};
+use grange_objects::log::{KeepReply, KeepRequest, LogId, View};
+use grange_types::{ByteCount, DeploymentId, Kind, LeaseId, Work, limits};
 
 use crate::blobs::BlobSource;
 use crate::config::Config;
 use crate::error::SandboxError;
+use crate::keep::{Copies, KeepMetrics, Kept};
 use crate::keyvalue::{Export, KeyValueError, Stores};
 use crate::logs::{LogReader, Logs};
 use crate::site::SiteSandbox;
@@ -22,6 +24,10 @@ pub struct Sandboxes {
     site: SiteSandbox,
     logs: Arc<Logs>,
     stores: Arc<Stores>,
+    copies: Copies,
+    metrics: Arc<KeepMetrics>,
+    /// The room of a slot whose lease names none.
+    disk: ByteCount,
 }
 
 impl Sandboxes {
@@ -33,9 +39,13 @@ impl Sandboxes {
         let stores = Arc::new(
             Stores::open(stores.clone()).map_err(|source| SandboxError::KeyValueFolder { path: stores, source })?,
         );
+        let (copies, disk) = (config.data.join("keep"), config.limits.disk);
+        let copies =
+            Copies::open(copies.clone()).map_err(|source| SandboxError::KeyValueFolder { path: copies, source })?;
+        let metrics = Arc::new(KeepMetrics::default());
         let site = SiteSandbox::new(config.limits.clone(), Arc::clone(&blobs), Arc::clone(&logs));
-        let wasm = WasmSandbox::open(config, blobs, Arc::clone(&logs), Arc::clone(&stores))?;
-        Ok(Self { wasm, site, logs, stores })
+        let wasm = WasmSandbox::open(config, blobs, Arc::clone(&logs), Arc::clone(&stores), Arc::clone(&metrics))?;
+        Ok(Self { wasm, site, logs, stores, copies, metrics, disk })
     }
 
     /// The sandbox for a kind of work.
@@ -63,6 +73,40 @@ impl Sandboxes {
         self.sandbox(spec.workload.kind()).start(spec).await
     }
 
+    /// The same; `progress` is told what the start waits for, when it has to wait.
+    pub async fn start_telling(
+        &self,
+        spec: Work,
+        progress: &(dyn Fn(String) + Send + Sync),
+    ) -> Result<Arc<dyn Replica>, SandboxError> {
+        match spec.workload.kind() {
+            Kind::Wasm => self.wasm.start_telling(spec, progress).await,
+            Kind::Site => self.site.start(spec).await,
+        }
+    }
+
+    /// Answers, as a keeper, the node that holds a slot's lease; the caller has asked the ledger whether it does. Its
+    /// contents may take `room`, or the usual if that is 0. Blocks until what is answered is on the disk.
+    pub fn keep(&self, request: &KeepRequest, room: ByteCount) -> Kept {
+        let mut kept = self.copies.answer(request, if room == ByteCount(0) { self.disk } else { room });
+        if let KeepReply::Sealed(standing) = &mut kept.reply {
+            // What was written here itself is in a store, not in a copy.
+            standing.mention(self.stores.last_view(request.log(), request.generation()));
+        }
+        kept
+    }
+
+    /// Who counts as a keeper of each log that this node keeps a copy of. Reads files.
+    pub fn views(&self) -> Vec<(LogId, View)> {
+        self.copies.views()
+    }
+
+    /// What is counted about second copies.
+    #[must_use]
+    pub fn keep_metrics(&self) -> &KeepMetrics {
+        &self.metrics
+    }
+
     /// What a lease wrote, also when it no longer runs; `None` if this node has no log of it. Reads files.
     pub fn logs(&self, lease: LeaseId) -> io::Result<Option<LogReader>> {
         Ok(self.logs.existing(lease)?.map(LogReader::new))
@@ -77,7 +121,11 @@ impl Sandboxes {
     /// Removes the key-value data of deployments that are not `known` and whose data nobody wrote since `since`. Gives
     /// how many there were. Reads and removes files.
     pub fn retain(&self, known: impl Fn(DeploymentId) -> bool, since: SystemTime) -> Result<usize, KeyValueError> {
-        self.stores.retain(known, since)
+        let copies = self.copies.retain(&known, since).map_err(|source| KeyValueError::Files {
+            path: self.copies.root().to_owned(),
+            source: Arc::new(source),
+        })?;
+        Ok(self.stores.retain(known, since)? + copies)
     }
 }
 

@@ -24,7 +24,7 @@ mod run;
 mod stdio;
 mod ticker;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use grange_objects::log::{Mark, View};
 use grange_types::{BlobId, ByteCount, Isolation, Kind, Work, Workload};
 use http::HeaderValue;
 use tokio_rustls::TlsConnector;
@@ -42,7 +43,8 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use crate::blobs::BlobSource;
 use crate::config::Config;
 use crate::error::SandboxError;
-use crate::keyvalue::{StoreName, Stores};
+use crate::keep::KeepMetrics;
+use crate::keyvalue::{Progress, Replication, Sealer, StoreName, Stores, Successor};
 use crate::logs::Logs;
 use crate::work::{Capability, LimitsEnforced, Replica, Sandbox};
 use code::CodeCache;
@@ -72,6 +74,7 @@ pub struct WasmSandbox {
     blobs: Arc<dyn BlobSource>,
     logs: Arc<Logs>,
     stores: Arc<Stores>,
+    metrics: Arc<KeepMetrics>,
     loaded: Mutex<VecDeque<Loaded>>,
 }
 
@@ -89,6 +92,7 @@ impl WasmSandbox {
         blobs: Arc<dyn BlobSource>,
         logs: Arc<Logs>,
         stores: Arc<Stores>,
+        metrics: Arc<KeepMetrics>,
     ) -> Result<Self, SandboxError> {
         let engine = engine::engine(config.limits.instances)?;
         let ticker = Ticker::start(&engine).map_err(|source| SandboxError::Thread { source })?;
@@ -102,6 +106,7 @@ impl WasmSandbox {
             blobs,
             logs,
             stores,
+            metrics,
             loaded: Mutex::default(),
         })
     }
@@ -215,6 +220,39 @@ impl WasmSandbox {
         SandboxError::Logs { path: self.logs.folder().to_owned(), source }
     }
 
+    /// Begins this generation's key-values where the one before ended, by the word of its keepers if it has some.
+    async fn begin(&self, spec: &Work, replica: &WasmReplica, progress: &Progress<'_>) -> Result<(), SandboxError> {
+        let failed = |source| SandboxError::KeyValue { service: spec.service.clone(), source };
+        let Some(link) = self.config.keepers.clone().filter(|_| !spec.keepers.is_empty()) else {
+            if let Some(link) = &self.config.keepers {
+                let at = Mark { generation: spec.generation, sequence: 0 };
+                let none = View { at, keepers: BTreeSet::new(), before: BTreeSet::new(), without: BTreeSet::new() };
+                link.counts(&store_name(spec).log(), spec.generation, &none);
+            }
+            return self.adopt(spec).await;
+        };
+        let name = store_name(spec);
+        let replication = Replication {
+            log: name.log(),
+            generation: spec.generation,
+            keepers: spec.keepers.iter().copied().collect(),
+            link,
+            sealer: Sealer::new(name.log(), spec.seal.clone()),
+            metrics: Arc::clone(&self.metrics),
+        };
+        let keyvalues = &replica.surroundings.keyvalues;
+        let (stores, limit, before) = (Arc::clone(&self.stores), keyvalues.limit(), spec.before.iter().copied().collect());
+        let successor = Successor { stores, name, limit, before, replication };
+        keyvalues.keep(successor.run(progress).await.map_err(failed)?);
+        Ok(())
+    }
+
+    pub(crate) async fn start_telling(&self, spec: Work, progress: &Progress<'_>) -> Result<Arc<dyn Replica>, SandboxError> {
+        let replica = self.build(&spec).await?;
+        self.begin(&spec, &replica, progress).await?;
+        Ok(Arc::new(replica))
+    }
+
     /// Continues the data of the generation before, if the host says so and it is here.
     async fn adopt(&self, spec: &Work) -> Result<(), SandboxError> {
         let Some(previous) = spec.previous else { return Ok(()) };
@@ -258,12 +296,6 @@ impl Sandbox for WasmSandbox {
     }
 
     fn start<'a>(&'a self, spec: Work) -> BoxFuture<'a, Result<Arc<dyn Replica>, SandboxError>> {
-        async move {
-            let replica = self.build(&spec).await?;
-            self.adopt(&spec).await?;
-            let replica: Arc<dyn Replica> = Arc::new(replica);
-            Ok(replica)
-        }
-        .boxed()
+        async move { self.start_telling(spec, &|_| {}).await }.boxed()
     }
 }

@@ -3,8 +3,12 @@
 //! A key gets a number when it is first set. Keys are listed by number, so that a cursor stays true while others
 //! write: nothing moves, and what is new comes last.
 
+use std::collections::BTreeSet;
+
+use grange_objects::log::{Mark, View};
+use grange_types::Record as _;
 use grange_types::limits::{KEY_VALUE_KEY_BYTES, KEY_VALUE_VALUE_BYTES};
-use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, ReadableTableMetadata as _, Table, TableDefinition, WriteTransaction};
 
 use super::KeyValueError;
 
@@ -16,6 +20,16 @@ pub(super) const KEYS: TableDefinition<'_, u64, &str> = TableDefinition::new("ke
 pub(super) const VALUES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("values");
 /// Facts about the store.
 pub(super) const FACTS: TableDefinition<'_, &str, u64> = TableDefinition::new("facts");
+
+/// Records about the store, each under its name.
+pub(super) const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
+
+/// The fact: the generation that wrote the last entry of the store's log.
+pub(super) const GENERATION: &str = "mark-generation";
+/// The fact: the number of that entry.
+pub(super) const SEQUENCE: &str = "mark-sequence";
+/// The record: the newest view of the store's log.
+pub(super) const VIEW: &str = "view";
 
 /// The fact: bytes of all keys and values.
 pub(super) const BYTES: &str = "bytes";
@@ -40,12 +54,18 @@ pub(super) const fn check_value(value: &[u8]) -> Result<(), KeyValueError> {
     Ok(())
 }
 
+/// A number, and the key and value it has now.
+pub(super) type Changed = (u64, Option<(String, Vec<u8>)>);
+
 /// The tables of a store in one write transaction.
 pub(super) struct Tables<'t> {
     numbers: Table<'t, &'static str, u64>,
     keys: Table<'t, u64, &'static str>,
     values: Table<'t, u64, &'static [u8]>,
     facts: Table<'t, &'static str, u64>,
+    records: Table<'t, &'static str, &'static [u8]>,
+    /// Numbers whose content is another one since the transaction began.
+    changed: BTreeSet<u64>,
 }
 
 impl<'t> Tables<'t> {
@@ -55,6 +75,8 @@ impl<'t> Tables<'t> {
             keys: transaction.open_table(KEYS)?,
             values: transaction.open_table(VALUES)?,
             facts: transaction.open_table(FACTS)?,
+            records: transaction.open_table(RECORDS)?,
+            changed: BTreeSet::new(),
         })
     }
 
@@ -95,12 +117,63 @@ impl<'t> Tables<'t> {
             }
         };
         self.values.insert(number, value)?;
+        self.changed.insert(number);
         self.count(growth)
+    }
+
+    /// Puts an entry of another copy in its place, under its own number.
+    pub(super) fn place(&mut self, number: u64, key: &str, value: &[u8]) -> Result<(), KeyValueError> {
+        self.numbers.insert(key, number)?;
+        self.keys.insert(number, key)?;
+        self.values.insert(number, value)?;
+        let next = self.fact(NEXT)?.unwrap_or(1).max(number.saturating_add(1));
+        self.set_fact(NEXT, next)?;
+        self.count(signed(key.len() + value.len()))
+    }
+
+    /// What was changed since the transaction began: each number with its key and value, or without them.
+    pub(super) fn take_changed(&mut self) -> Result<Vec<Changed>, KeyValueError> {
+        let mut found = Vec::new();
+        for number in std::mem::take(&mut self.changed) {
+            let key = self.keys.get(number)?.map(|key| key.value().to_owned());
+            let value = self.values.get(number)?.map(|value| value.value().to_vec());
+            found.push((number, key.zip(value)));
+        }
+        Ok(found)
+    }
+
+    /// How many keys there are.
+    pub(super) fn entries(&self) -> Result<u64, KeyValueError> {
+        Ok(self.values.len()?)
+    }
+
+    /// How far the store's log reaches.
+    pub(super) fn mark(&self) -> Result<Mark, KeyValueError> {
+        let fact = |name| self.fact(name).map(Option::unwrap_or_default);
+        Ok(Mark { generation: fact(GENERATION)?, sequence: fact(SEQUENCE)? })
+    }
+
+    /// Adds an entry to the store's log. Gives its mark.
+    pub(super) fn advance(&mut self, generation: u64) -> Result<Mark, KeyValueError> {
+        let mark = Mark { generation, sequence: self.mark()?.sequence.saturating_add(1) };
+        self.set_mark(mark)?;
+        Ok(mark)
+    }
+
+    pub(super) fn set_mark(&mut self, mark: Mark) -> Result<(), KeyValueError> {
+        self.set_fact(GENERATION, mark.generation)?;
+        self.set_fact(SEQUENCE, mark.sequence)
+    }
+
+    pub(super) fn set_view(&mut self, view: &View) -> Result<(), KeyValueError> {
+        self.records.insert(VIEW, view.to_record().as_slice())?;
+        Ok(())
     }
 
     pub(super) fn delete(&mut self, key: &str) -> Result<(), KeyValueError> {
         let Some(number) = self.numbers.remove(key)?.map(|number| number.value()) else { return Ok(()) };
         self.keys.remove(number)?;
+        self.changed.insert(number);
         let length = self.values.remove(number)?.map_or(0, |value| value.value().len());
         self.count(-signed(key.len() + length))
     }

@@ -11,7 +11,7 @@ mod bindings {
     });
 }
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bindings::wasi::keyvalue::{atomics, batch, store};
 use grange_types::ByteCount;
@@ -19,7 +19,7 @@ use tokio::sync::OnceCell;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable, ResourceTableError};
 
 use super::guest::Guest;
-use crate::keyvalue::{KeyValueError, Store, StoreName, Stores, Write};
+use crate::keyvalue::{KeyValueError, Replicated, Store, StoreName, Stores, Write};
 
 /// The key-values of one replica. The database is opened when the first request asks for it: most services have
 /// none.
@@ -28,11 +28,24 @@ pub(super) struct KeyValues {
     name: StoreName,
     limit: ByteCount,
     store: OnceCell<Arc<Store>>,
+    /// Carries what is written to keepers, where there are some, as long as the replica lives.
+    replicated: OnceLock<Replicated>,
 }
 
 impl KeyValues {
     pub(super) fn new(stores: Arc<Stores>, name: StoreName, limit: ByteCount) -> Self {
-        Self { stores, name, limit, store: OnceCell::new() }
+        Self { stores, name, limit, store: OnceCell::new(), replicated: OnceLock::new() }
+    }
+
+    pub(super) const fn limit(&self) -> ByteCount {
+        self.limit
+    }
+
+    /// Uses a store that is replicated.
+    pub(super) fn keep(&self, replicated: Replicated) {
+        // Both are set once, when the replica starts and nobody can have asked for a store.
+        let _ = self.store.set(Arc::clone(&replicated.store));
+        let _ = self.replicated.set(replicated);
     }
 
     /// Bytes it holds, as far as it was opened.
