@@ -97,7 +97,7 @@ impl Backend for Api {
 
     fn metrics(&self) -> String {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        crate::metrics::page(&state.metrics, &self.net.metrics())
+        crate::metrics::page(&state.metrics, &self.net.metrics(), self.workloads.sandboxes().keep_metrics())
     }
 }
 
@@ -238,6 +238,10 @@ impl Api {
                 replica: 0,
                 generation: 0,
                 previous: None,
+                keepers: Vec::new(),
+                before: Vec::new(),
+                stewards: Vec::new(),
+                seal: None,
                 workload: service.workload.clone(),
                 resources: service.resources,
                 environment: service.environment.clone(),

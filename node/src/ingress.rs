@@ -11,7 +11,8 @@ use grange_gateway::{
 };
 use grange_net::{Net, Protocol};
 use grange_peer::{Route, RouteTable, Routed};
-use grange_types::{BlobId, LeaseId, PeerId};
+use grange_objects::log::LogId;
+use grange_types::{BlobId, ByteCount, LeaseId, PeerId};
 use tokio::sync::Notify;
 
 /// Bytes that may wait between a gateway and a replica of the same node.
@@ -77,6 +78,31 @@ impl Ingress {
             }
         };
         tokio::time::timeout(HEARS_LATER, until_listed).await.is_ok()
+    }
+
+    /// Whether a peer writes this log in this generation, and the room it has. A no is waited for: the peer may hear of
+    /// its lease a moment before we do.
+    pub(crate) async fn may_write(&self, peer: PeerId, log: &LogId, generation: u64) -> Option<ByteCount> {
+        let room = || {
+            let writer = *self.table().writers.get(log)?;
+            (writer.provider == peer && writer.generation == generation).then_some(writer.room)
+        };
+        let until_listed = async {
+            loop {
+                let moved = self.moved.notified();
+                match room() {
+                    Some(room) => return room,
+                    None => moved.await,
+                }
+            }
+        };
+        tokio::time::timeout(HEARS_LATER, until_listed).await.ok()
+    }
+
+    /// Waits until the ledger moves, for so long at most.
+    pub(crate) async fn moved_within(&self, within: Duration) {
+        // Late or not, the table is looked at again.
+        let _ = tokio::time::timeout(within, self.moved.notified()).await;
     }
 
     fn route(&self, routes: &[Route]) -> Resolved {

@@ -9,12 +9,14 @@ mod exchange;
 mod found;
 mod ingress;
 mod mind;
+mod keeping;
 mod metrics;
 mod papers;
 mod pump;
 mod retention;
 mod run;
 mod settings;
+mod shares;
 mod storage;
 mod workloads;
 

@@ -19,6 +19,9 @@ use crate::ingress::Ingress;
 use crate::mind::Mind;
 use crate::papers::Papers;
 use crate::storage::Storage;
+use crate::keeping::Keeping;
+use crate::shares::Shares;
+
 use crate::workloads::{Workloads, chain};
 
 /// Everybody who trades listens to one topic; regions get their own when there are many.
@@ -77,6 +80,8 @@ pub(crate) struct Pump {
     pub(crate) net: Arc<Net>,
     pub(crate) workloads: Arc<Workloads>,
     pub(crate) ingress: Arc<Ingress>,
+    pub(crate) keeping: Arc<Keeping>,
+    pub(crate) shares: Arc<Shares>,
     pub(crate) calls: Arc<Calls>,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) clock: Clock,
@@ -155,6 +160,14 @@ impl Pump {
                 Event::Disconnected(peer)
             }
             NetEvent::Message { from, protocol, bytes } => Event::Message { from, channel: channel(protocol)?, bytes },
+            NetEvent::Request { from, protocol: Protocol::Steward, bytes, reply } => {
+                tokio::spawn(Arc::clone(&self.shares).serve(from, bytes, reply, Arc::clone(&self.ingress)));
+                return None;
+            }
+            NetEvent::Request { from, protocol: Protocol::Keep, bytes, reply } => {
+                tokio::spawn(Arc::clone(&self.keeping).serve(from, bytes, reply));
+                return None;
+            }
             NetEvent::Request { from, protocol, bytes, reply } => {
                 let channel = channel(protocol)?;
                 self.next_request += 1;
@@ -256,7 +269,8 @@ impl Pump {
             Action::Fetch { deployment, blobs, from } => self.fetch(deployment, blobs, from),
             Action::Retain(kept) => {
                 let (blobs, sandboxes) = (Arc::clone(&self.storage.blobs), Arc::clone(self.workloads.sandboxes()));
-                tokio::task::spawn_blocking(move || crate::retention::retain(*kept, &blobs, &sandboxes));
+                let shares = Arc::clone(&self.shares);
+                tokio::task::spawn_blocking(move || crate::retention::retain(*kept, &blobs, &sandboxes, &shares));
             }
             Action::Start { work, from } => self.workloads.start(*work, from),
             Action::Visit { lease, generation, provider, name, path, within } => {

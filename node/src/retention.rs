@@ -9,6 +9,8 @@ use grange_peer::Kept;
 use grange_sandbox::Sandboxes;
 use grange_types::{BlobId, SiteIndex, Wire};
 
+use crate::shares::Shares;
+
 /// A blob that nobody names yet may be part of an upload.
 const BLOB_GRACE: Duration = Duration::from_secs(3_600);
 /// How long after the last write data is kept of a deployment that the ledger does not show any more;
@@ -16,7 +18,7 @@ const BLOB_GRACE: Duration = Duration::from_secs(3_600);
 const DATA_GRACE: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// Removes what is not among `kept` and is old enough. Reads and removes files.
-pub(crate) fn retain(kept: Kept, blobs: &Arc<Blobs>, sandboxes: &Arc<Sandboxes>) {
+pub(crate) fn retain(kept: Kept, blobs: &Arc<Blobs>, sandboxes: &Arc<Sandboxes>, shares: &Shares) {
     let now = SystemTime::now();
     let mut wanted = kept.blobs;
     for index in kept.sites {
@@ -32,6 +34,9 @@ pub(crate) fn retain(kept: Kept, blobs: &Arc<Blobs>, sandboxes: &Arc<Sandboxes>)
         Ok((0, _)) => {}
         Ok((count, bytes)) => tracing::info!(count, bytes = bytes.0, "retain.blobs_removed"),
         Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "retain.blobs_failed"),
+    }
+    if let Err(error) = shares.retain(&kept.deployments) {
+        tracing::warn!(error = &error as &dyn std::error::Error, "retain.shares_failed");
     }
     match sandboxes.retain(|id| kept.deployments.contains(&id), now - DATA_GRACE) {
         Ok(0) => {}

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use grange_disk::DiskError;
+use grange_disk::{Blobs, DiskError};
 use grange_gateway::{SecretToken, serve_api, serve_ingress};
 use grange_net::{Net, NetError, PeerAddress, RelayOffer};
-use grange_peer::{Config, Peer, Reader, Roles, StartError};
+use grange_peer::{Config, Event, Peer, Reader, Roles, StartError};
 use grange_sandbox::{SandboxError, Sandboxes};
 use grange_types::{BlobId, Isolation, PeerId};
 use tokio::net::TcpListener;
@@ -20,8 +20,10 @@ use crate::backend::Api;
 use crate::clock::Clock;
 use crate::ingress::Ingress;
 use crate::mind::Mind;
+use crate::keeping::Keeping;
 use crate::pump::{Calls, Pump, PumpError, PumpState};
 use crate::settings::{Folder, Settings, SettingsError, write_secret};
+use crate::shares::Shares;
 use crate::storage::{LocalBlobs, Storage};
 use crate::workloads::Workloads;
 
@@ -112,14 +114,12 @@ pub async fn run(options: Options, ready: impl FnOnce(Ready) + Send) -> Result<(
     };
     let network = genesis.network_id();
 
-    let (net, net_events) = Net::start(net_config(&settings, network, key)).await?;
+    let (net, net_events) = Net::start(net_config(&settings, network, key.clone())).await?;
     let net = Arc::new(net);
-    let sandbox_config = grange_sandbox::Config::new(folder.at("work"), options.compiler);
-    let sandboxes = Arc::new(Sandboxes::open(sandbox_config, Arc::new(LocalBlobs(Arc::clone(&storage.blobs))))?);
     let (events, inbox) = mpsc::channel(EVENTS);
+    let hands = Hands::open(&folder, options.compiler, key, &net, &storage.blobs, &events)?;
+    let Hands { workloads, ingress, keeping, shares } = hands;
     let blobs = Arc::clone(&storage.blobs);
-    let workloads = Arc::new(Workloads::new(sandboxes, Arc::clone(&blobs), Arc::clone(&net), events.clone()));
-    let ingress = Arc::new(Ingress::new(Arc::clone(&net), workloads.clone()));
     let (calls, state) = (Arc::new(Calls::default()), Arc::new(Mutex::new(PumpState::starting())));
 
     let api = Arc::new(Api {
@@ -144,7 +144,9 @@ pub async fn run(options: Options, ready: impl FnOnce(Ready) + Send) -> Result<(
         storage,
         net: Arc::clone(&net),
         workloads: Arc::clone(&workloads),
-        ingress,
+        ingress: Arc::clone(&ingress),
+        keeping: Arc::clone(&keeping),
+        shares: Arc::clone(&shares),
         calls,
         events,
         clock,
@@ -156,8 +158,11 @@ pub async fn run(options: Options, ready: impl FnOnce(Ready) + Send) -> Result<(
     };
     pump.peer.start(clock.now(), recovery);
     ready(Ready { peer: net.peer_id(), api: settings.api, gateway: settings.gateway, token_file: folder.token() });
+    tokio::spawn(async move { keeping.tell_all().await });
+    let handing = tokio::spawn(shares.hand_out(ingress));
     let ended = pump.run(net_events, inbox, options.shutdown.clone()).await;
     options.shutdown.cancel();
+    handing.abort();
     workloads.stop_all();
     // Requests under way may end; whoever is slower than that is cut off.
     let _ = tokio::time::timeout(LINGER, doors).await;
@@ -165,6 +170,38 @@ pub async fn run(options: Options, ready: impl FnOnce(Ready) + Send) -> Result<(
     // Tasks that still hold the transport see it closed; its port is free when this returns.
     Net::clone(&net).shutdown().await;
     Ok(ended?)
+}
+
+/// What does the work: runs replicas, finds them, keeps copies and shares.
+struct Hands {
+    workloads: Arc<Workloads>,
+    ingress: Arc<Ingress>,
+    keeping: Arc<Keeping>,
+    shares: Arc<Shares>,
+}
+
+impl Hands {
+    fn open(
+        folder: &Folder,
+        compiler: PathBuf,
+        key: grange_types::SecretKey,
+        net: &Arc<Net>,
+        blobs: &Arc<Blobs>,
+        events: &mpsc::Sender<Event>,
+    ) -> Result<Self, NodeError> {
+        let shares = Shares::new(Arc::clone(net), folder, key);
+        let shares = Arc::new(shares.map_err(|source| SettingsError::Write { path: folder.at("shares"), source })?);
+        let keeping = Arc::new(Keeping::new(Arc::clone(net), events.clone()));
+        let mut config = grange_sandbox::Config::new(folder.at("work"), compiler);
+        config.keepers = Some(Arc::<Keeping>::clone(&keeping));
+        let sandboxes = Arc::new(Sandboxes::open(config, Arc::new(LocalBlobs(Arc::clone(blobs))))?);
+        let (blobs, events, held) = (Arc::clone(blobs), events.clone(), Arc::clone(&shares));
+        let workloads = Arc::new(Workloads::new(sandboxes, blobs, Arc::clone(net), events, held));
+        let ingress = Arc::new(Ingress::new(Arc::clone(net), workloads.clone()));
+        workloads.attach(&ingress);
+        keeping.attach(workloads.sandboxes(), &ingress);
+        Ok(Self { workloads, ingress, keeping, shares })
+    }
 }
 
 /// Opens the API and the gateway; the future ends when both are closed.

@@ -1,7 +1,7 @@
 //! What runs here: starts and stops replicas in the sandbox, and finds them for requests.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
@@ -16,6 +16,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::exchange;
+use crate::ingress::Ingress;
+use crate::shares::Shares;
 
 /// How often a replica's own counters are told to the peer.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
@@ -26,6 +28,8 @@ pub(crate) struct Workloads {
     blobs: Arc<Blobs>,
     net: Arc<Net>,
     events: mpsc::Sender<Event>,
+    shares: Arc<Shares>,
+    ingress: OnceLock<Weak<Ingress>>,
     running: RwLock<BTreeMap<LeaseId, Running>>,
 }
 
@@ -41,8 +45,15 @@ impl Workloads {
         blobs: Arc<Blobs>,
         net: Arc<Net>,
         events: mpsc::Sender<Event>,
+        shares: Arc<Shares>,
     ) -> Self {
-        Self { sandboxes, blobs, net, events, running: RwLock::default() }
+        Self { sandboxes, blobs, net, events, shares, ingress: OnceLock::new(), running: RwLock::default() }
+    }
+
+    /// Gives it the table that says who may have shares, which cannot be made without it.
+    pub(crate) fn attach(&self, ingress: &Arc<Ingress>) {
+        // Once, when the node starts.
+        let _ = self.ingress.set(Arc::downgrade(ingress));
     }
 
     /// Fetches what is missing and starts a replica; tells the peer how it went.
@@ -64,14 +75,22 @@ impl Workloads {
         });
     }
 
-    async fn run(&self, work: Work, from: Vec<PeerId>) {
+    async fn run(&self, mut work: Work, from: Vec<PeerId>) {
         let lease = work.lease;
         let started = Instant::now();
         if !self.fetch(&work.workload, &from).await {
             let reason = "what it runs could not be fetched from the deployment's stewards".to_owned();
             return self.tell(lease, WorkEvent::Failed { reason }).await;
         }
-        match self.sandboxes.start(work).await {
+        let events = self.events.clone();
+        let progress = move |reason: String| {
+            let (events, event) = (events.clone(), WorkEvent::Waiting { reason });
+            tokio::spawn(async move { events.send(Event::Work { lease, event }).await });
+        };
+        if let Some(ingress) = self.ingress.get().and_then(Weak::upgrade).filter(|_| !work.keepers.is_empty()) {
+            work.seal = Some(self.shares.key(&work, &ingress, &progress).await);
+        }
+        match self.sandboxes.start_telling(work, &progress).await {
             Ok(replica) => {
                 self.write(|map| {
                     if let Some(running) = map.get_mut(&lease) {

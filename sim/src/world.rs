@@ -459,6 +459,7 @@ fn kind_of(event: &Event) -> &'static str {
         Event::Gossip { .. } => "gossip",
         Event::Fetched { .. } => "fetched",
         Event::Work { .. } => "work",
+        Event::Keepers { .. } => "keepers",
         Event::Visited { .. } => "visited",
         Event::Counted { .. } => "counted",
         Event::Call { .. } => "call",

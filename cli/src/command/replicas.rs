@@ -27,7 +27,7 @@ pub(super) fn ps(context: Context<'_>, name: Option<&str>) -> Outcome {
 }
 
 fn table(replicas: &[Replica]) -> Table {
-    let columns = ["deployment", "service", ">replica", "provider", ">generation", "state", "since", "url", "note"];
+    let columns = ["deployment", "service", ">replica", "provider", ">generation", "state", "since", "url", ">copies", "note"];
     let mut table = Table::new(&columns);
     for replica in replicas {
         table.row([
@@ -39,6 +39,7 @@ fn table(replicas: &[Replica]) -> Table {
             replica.state.to_string(),
             replica.since.to_string(),
             replica.url.clone().unwrap_or_else(|| "-".to_owned()),
+            replica.copies.map_or_else(|| "-".to_owned(), |copies| copies.to_string()),
             replica.note.clone(),
         ]);
     }

@@ -78,7 +78,13 @@ pub struct Replica {
     pub since: Timestamp,
     /// Where it is served; `null` for a service without a route.
     pub url: Option<String>,
-    /// What one should know of its state: a reason, an empty store after a move. Empty when there is nothing.
+    /// How many nodes have its key-values, the provider included; `null` where the node that is asked has no copy itself, and
+    /// for what has none.
+    pub copies: Option<u32>,
+    /// The nodes of other operators that have them.
+    #[schema(value_type = Vec<String>)]
+    pub keepers: Vec<PeerId>,
+    /// What one should know of its state: a reason, copies that it went on without. Empty when there is nothing.
     pub note: String,
 }
 

@@ -136,11 +136,13 @@ fn replicas() {
         state: ReplicaState::BudgetExhausted,
         since: AT,
         url: None,
+        copies: Some(2),
+        keepers: vec![PeerId([7; 32])],
         note: "the budget is used; its data stays".into(),
     };
     let expected = json!({"deployment": "guestbook", "service": "api", "replica": 0, "provider": null,
         "generation": 2, "state": "budget_exhausted", "since": AT_TEXT, "url": null,
-        "note": "the budget is used; its data stays"});
+        "copies": 2, "keepers": ["07".repeat(32)], "note": "the budget is used; its data stays"});
     check(&replica, &expected);
     assert!(serde_json::to_value(Reply::Replicas(vec![replica])).unwrap().is_array());
 }

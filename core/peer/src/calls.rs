@@ -9,6 +9,7 @@ use grange_ledger::{Action as Deed, Deployment, Ledger, Transaction};
 use grange_market::watch::Health;
 use grange_types::{AccountId, Amount, DeploymentId, LeaseId, Manifest, Signed, Time, Wire};
 
+use crate::copies::Known;
 use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose, Submission};
 use crate::deploy::Deploys;
 use crate::describe;
@@ -35,6 +36,7 @@ struct Listing {
 /// The parts that calls need.
 pub(crate) struct Parts<'a> {
     pub(crate) ledger: &'a Ledger,
+    pub(crate) copies: &'a Known,
     pub(crate) history: &'a History,
     pub(crate) library: &'a mut Library,
     pub(crate) shelf: &'a mut Shelf,
@@ -201,14 +203,14 @@ impl Calls {
             }
         }
         self.listings.insert(id, listing);
-        self.list_if_complete(ctx, parts.ledger, id);
+        self.list_if_complete(ctx, (parts.ledger, parts.copies), id);
     }
 
     /// A provider says how a replica is.
     pub(crate) fn probed(
         &mut self,
         ctx: &mut Context,
-        ledger: &Ledger,
+        known: (&Ledger, &Known),
         (id, lease): (CallId, LeaseId),
         reply: Option<ProbeReply>,
     ) {
@@ -220,18 +222,18 @@ impl Calls {
             None => Sight { health: Some(Health::Suspect), reason: Some("its provider does not answer".into()) },
         };
         listing.sights.insert(lease, sight);
-        self.list_if_complete(ctx, ledger, id);
+        self.list_if_complete(ctx, known, id);
     }
 
-    fn list_if_complete(&mut self, ctx: &mut Context, ledger: &Ledger, id: CallId) {
+    fn list_if_complete(&mut self, ctx: &mut Context, known: (&Ledger, &Known), id: CallId) {
         if self.listings.get(&id).is_none_or(|listing| !listing.waiting.is_empty()) {
             return;
         }
         let Some(listing) = self.listings.remove(&id) else { return };
-        let view = ledger.view();
+        let view = known.0.view();
         let found = listing.deployments.iter().filter_map(|deployment| view.deployment(*deployment));
         let sight = |lease| listing.sights.get(&lease).cloned();
-        let replicas = found.flat_map(|deployment| describe::replicas(ctx, ledger, deployment, sight)).collect();
+        let replicas = found.flat_map(|deployment| describe::replicas(ctx, known, deployment, sight)).collect();
         ctx.reply(id, Ok(Reply::Replicas(replicas)));
     }
 }

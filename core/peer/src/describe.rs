@@ -8,9 +8,11 @@ use grange_api::{
 };
 use grange_ledger::{Deployment, Lease, LeaseState, Ledger, Slot};
 use grange_types::{AccountId, Amount, Counters, Height, KeyGrant, PeerId, Role, Time};
+use grange_objects::log::LogId;
 
 use crate::config::Roles;
 use crate::context::Context;
+use crate::copies::{Copies, Known};
 use crate::payer::{Payer, Sight};
 use crate::shelf::Shelf;
 use grange_market::watch::Health;
@@ -204,7 +206,7 @@ pub(crate) fn lease(lease: &Lease, height: Height) -> grange_api::Lease {
 /// One line of `ps` for every slot of a deployment; `sight` is how its provider answered just now, or how we see it.
 pub(crate) fn replicas(
     ctx: &Context,
-    ledger: &Ledger,
+    (ledger, known): (&Ledger, &Known),
     deployment: &Deployment,
     sight: impl Fn(grange_types::LeaseId) -> Option<Sight>,
 ) -> Vec<Replica> {
@@ -215,8 +217,9 @@ pub(crate) fn replicas(
         let open = lease.filter(|lease| lease.is_open(view.now()));
         let seen = open.and_then(|lease| sight(lease.id));
         let (state, mut note) = state(ledger, deployment, open, seen.as_ref());
-        if open.is_some_and(|lease| lost_data(ledger, lease)) && note.is_empty() {
-            note = "key-value data of earlier generations stays with the providers of those".into();
+        let copies = open.and_then(|lease| known.of(&log_of(deployment, slot), lease.generation));
+        if let Some(text) = open.and_then(|lease| data_note(ledger, lease, copies)).filter(|_| note.is_empty()) {
+            note = text;
         }
         Replica {
             deployment: name.to_owned(),
@@ -228,10 +231,28 @@ pub(crate) fn replicas(
             state,
             since: Timestamp(wall(ledger, open.map_or(deployment.opened, |lease| lease.start))),
             url: slot.spec.route.as_ref().map(|route| url(ctx, name) + route.trim_start_matches('/')),
+            copies: copies.map(|copies| 1 + copies.keepers.len() as u32),
+            keepers: copies.map(|copies| copies.keepers.iter().copied().collect()).unwrap_or_default(),
             note,
         }
     };
     deployment.slots.iter().map(describe).collect()
+}
+
+fn log_of(deployment: &Deployment, slot: &Slot) -> LogId {
+    LogId { deployment: deployment.id, service: slot.spec.service.clone(), replica: slot.spec.replica }
+}
+
+/// What one should know of where the key-values of a generation come from.
+fn data_note(ledger: &Ledger, lease: &Lease, copies: Option<&Copies>) -> Option<String> {
+    let copies = copies?;
+    if !copies.without.is_empty() {
+        let names: Vec<String> = copies.without.iter().map(|peer| display(ledger, *peer)).collect();
+        let text = format!("it went on without the copies of {}: writes that only they had are missing", names.join(", "));
+        return Some(text);
+    }
+    let only = copies.keepers.is_empty() && lost_data(ledger, lease);
+    only.then(|| "key-value data of earlier generations stays with the providers of those".into())
 }
 
 /// Whether the generation before kept its key-values with another provider, as far as the ledger still shows it.

@@ -1,6 +1,9 @@
 //! What the world tells a peer.
 
+use std::collections::BTreeSet;
+
 use grange_api::Call;
+use grange_objects::log::LogId;
 use grange_types::{AccountId, BlobId, Counters, DeploymentId, LeaseId, PeerId};
 
 use crate::action::RequestId;
@@ -65,6 +68,17 @@ pub enum Event {
         /// The news.
         event: WorkEvent,
     },
+    /// Which keepers count for key-values that we write or keep.
+    Keepers {
+        /// Whose.
+        log: LogId,
+        /// Of which generation.
+        generation: u64,
+        /// The keepers; none when the only copy is the provider's.
+        keepers: BTreeSet<PeerId>,
+        /// Keepers of before that the generation went on without.
+        without: BTreeSet<PeerId>,
+    },
     /// A replica was visited.
     Visited {
         /// Its lease.
@@ -111,6 +125,11 @@ pub enum Visit {
 /// News of a workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WorkEvent {
+    /// It cannot start yet, for a reason that it would meet with another provider too.
+    Waiting {
+        /// Which.
+        reason: String,
+    },
     /// It serves.
     Serving,
     /// It could not be started, or ended by itself.

@@ -20,6 +20,7 @@
 //! | `deploy` | takes a manifest from the user to serving replicas |
 //! | `invoice` | makes a bill again from the receipts in the blocks |
 //! | `history` | what came to our account and what went |
+//! | `copies` | how many copies there are of key-values that we write or keep |
 //! | `calls` | answers what a user asks |
 //! | `audit` | verifies a chain from its genesis or a checkpoint; no part of a running peer |
 //!
@@ -38,6 +39,7 @@ mod bids;
 mod calls;
 mod config;
 mod context;
+mod copies;
 mod deploy;
 mod describe;
 mod event;

@@ -234,6 +234,19 @@ pub enum AskReply {
     },
     /// How the replica is.
     Probe(ProbeReply),
+    /// How it is when it cannot start yet for a reason that it would meet with another provider too.
+    Waiting(ProbeReply),
+}
+
+impl AskReply {
+    /// How the replica is, if that was asked.
+    #[must_use]
+    pub fn probe(self) -> Option<ProbeReply> {
+        match self {
+            Self::Probe(reply) | Self::Waiting(reply) => Some(reply),
+            Self::Quote(_) | Self::Refused { .. } => None,
+        }
+    }
 }
 
 impl Wire for AskReply {

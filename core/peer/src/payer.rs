@@ -23,7 +23,7 @@ use crate::bids::{Bids, Verdict};
 use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose};
 use crate::event::Visit;
 use crate::library::{Library, is_taken_on};
-use crate::message::{Ask, Channel, Counted, MarketMessage, Probe, ProbeReply};
+use crate::message::{Ask, AskReply, Channel, Counted, MarketMessage, Probe};
 use crate::shelf::Shelf;
 use crate::slots::{need_of, quote_request};
 
@@ -42,6 +42,8 @@ const FILL_WITHIN: Millis = Millis::seconds(4);
 const VISIT_EVERY: Millis = Millis::seconds(5);
 /// After so many visits without an answer, about a minute, another provider is tried.
 const SILENT: u32 = 12;
+/// After so many looks at a replica that waits for its data, longer than it waits at most, another provider is tried.
+const HELD: u32 = 420;
 /// How long gateways may take to tell what they counted; a receipt is taken for longer after its lease is over.
 const COUNTED_WITHIN: Millis = Millis::seconds(3);
 /// How long the owner's node leaves a vacant slot alone, and how much longer each payer after it.
@@ -63,6 +65,8 @@ struct Metered {
     visited: Time,
     /// Visits in a row that its node took and nobody answered.
     silent: u32,
+    /// Looks at which it said that it waits for what any other would wait for.
+    held: u32,
     /// Since when its lease is known to be over.
     ended: Option<Time>,
 }
@@ -197,6 +201,7 @@ impl Payer {
             judged: Judged::default(),
             visited: Time(0),
             silent: 0,
+            held: 0,
             ended: None,
         };
         self.metered.insert(lease.id, metered);
@@ -241,15 +246,22 @@ impl Payer {
         ledger: &Ledger,
         library: &Library,
         lease: LeaseId,
-        reply: Option<ProbeReply>,
+        reply: Option<AskReply>,
     ) {
         let Some(metered) = self.metered.get_mut(&lease) else { return };
-        let Some(reply) = reply else {
+        let waits = matches!(reply, Some(AskReply::Waiting(_)));
+        let Some(reply) = reply.and_then(AskReply::probe) else {
             return self.judge(ctx.now, lease, Err("its provider does not answer".into()));
         };
         metered.meter.report(reply.counters);
         if let Some(receipt) = reply.receipt {
             self.adopt(ctx, ledger, receipt);
+        }
+        let Some(metered) = self.metered.get_mut(&lease) else { return };
+        if waits && metered.held < HELD {
+            // Another provider would have to wait for the same.
+            metered.held += 1;
+            return self.unpaid(ctx.now, lease, reply.reason.unwrap_or_default());
         }
         if !reply.serving {
             return self.judge(ctx.now, lease, Err(reply.reason.unwrap_or_else(|| "it does not serve".into())));

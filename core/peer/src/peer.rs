@@ -11,6 +11,7 @@ use grange_types::{AccountId, BlobId, DeploymentId, Millis, PeerId, Record, Sign
 use crate::action::{Action, RequestId};
 use crate::calls::{Calls, Parts, refuse, writes};
 use crate::config::{Config, Recovery, Roles};
+use crate::copies::{Copies, Known};
 use crate::context::{Asked, Context, Outcome, Purpose};
 use crate::deploy::Deploys;
 use crate::describe;
@@ -92,6 +93,7 @@ pub struct Peer {
     deploys: Deploys,
     calls: Calls,
     retention: Retention,
+    copies: Known,
     next_tick: Time,
     next_register: Time,
     /// Until when news of others is waited for before anything of before the start runs again.
@@ -140,6 +142,7 @@ impl Peer {
             deploys: Deploys::default(),
             calls: Calls::default(),
             retention: Retention::default(),
+            copies: Known::default(),
             next_tick: Time(0),
             next_register: Time(0),
             resume_at: Some(Time(u64::MAX)),
@@ -197,6 +200,9 @@ impl Peer {
             Event::Work { lease, event } => {
                 self.seller.work(self.ctx.now, lease, event);
             }
+            Event::Keepers { log, generation, keepers, without } => {
+                self.copies.learn(log, Copies { generation, keepers, without });
+            }
             Event::Visited { lease, visit } => self.payer.visited(self.ctx.now, lease, visit),
             Event::Counted { lease, requests, egress } => self.count(Counted { lease, requests, egress }),
             Event::Call { id, account, call } => self.call(id, account, *call),
@@ -233,7 +239,7 @@ impl Peer {
     /// Where gateways send requests now; read it again when [`Peer::routes_version`] has changed.
     #[must_use]
     pub fn routes(&self) -> RouteTable {
-        if self.resume_at.is_some() { RouteTable::default() } else { RouteTable::read(&self.spine.ledger) }
+        if self.resume_at.is_some() { RouteTable::default() } else { RouteTable::read(&self.spine.ledger, self.ctx.account) }
     }
 
     /// Grows whenever the routes may have changed.
@@ -361,10 +367,10 @@ impl Peer {
 
     fn response(&mut self, id: RequestId, answer: Option<Vec<u8>>) {
         let Some((from, asked)) = self.ctx.answered(id) else { return };
-        let Self { ctx, spine, sync, payer, deploys, calls, library, .. } = self;
+        let Self { ctx, spine, sync, payer, deploys, calls, library, copies, .. } = self;
         let ledger = &spine.ledger;
         let reply = || answer.as_deref().and_then(|bytes| AskReply::decode(bytes).ok());
-        let probed = || reply().and_then(|reply| if let AskReply::Probe(probe) = reply { Some(probe) } else { None });
+        let probed = || reply().and_then(AskReply::probe);
         let quoted = || match reply() {
             Some(AskReply::Quote(quote)) => Ok(*quote),
             Some(AskReply::Refused { reason }) => Err(reason),
@@ -375,11 +381,11 @@ impl Peer {
             Asked::Turns | Asked::Offer | Asked::Piece { .. } => sync.joined(ctx, spine, (from, &asked), answer),
             // Who keeps the ledger asks for no proofs.
             Asked::Proofs { .. } | Asked::Seek { .. } => {}
-            Asked::Probe { lease } => payer.probed(ctx, ledger, library, lease, probed()),
+            Asked::Probe { lease } => payer.probed(ctx, ledger, library, lease, reply()),
             Asked::PlaceQuote { deployment, slot } => payer.quoted(ctx, ledger, (deployment, slot), from, quoted()),
             Asked::DeployQuote { call, slot } => deploys.quoted(ctx, ledger, (call, slot, from), quoted()),
             Asked::DeployProbe { call, lease } => deploys.probed(ctx, ledger, (call, lease), probed()),
-            Asked::ListProbe { call, lease } => calls.probed(ctx, ledger, (call, lease), probed()),
+            Asked::ListProbe { call, lease } => calls.probed(ctx, (ledger, copies), (call, lease), probed()),
         }
     }
 
@@ -425,7 +431,7 @@ impl Peer {
             let text = "the token's account is not this node's, whose key would have to sign";
             return refuse(&mut self.ctx, id, Problem::new(ProblemCode::Denied, "call", account.to_string(), text));
         }
-        let Self { ctx, spine, library, shelf, seller, payer, deploys, calls, .. } = self;
+        let Self { ctx, spine, library, shelf, seller, payer, deploys, calls, copies, .. } = self;
         match call {
             Call::Status => {
                 let status = describe::status(ctx, &spine.ledger, self.roles, self.display.clone(), reason);
@@ -436,8 +442,8 @@ impl Peer {
                 ctx.reply(id, Ok(Reply::Network(network)));
             }
             call => {
-                let parts =
-                    Parts { ledger: &spine.ledger, history: &spine.history, library, shelf, seller, payer, deploys };
+                let (ledger, history) = (&spine.ledger, &spine.history);
+                let parts = Parts { ledger, history, copies, library, shelf, seller, payer, deploys };
                 calls.begin(ctx, parts, id, account, call);
             }
         }
@@ -458,6 +464,7 @@ impl Peer {
         shelf.tick(ctx, &spine.ledger, seller.desk.as_mut());
         seller.tick(ctx, &spine.ledger, library);
         library.sweep(&spine.ledger);
+        self.copies.sweep(&spine.ledger);
         // Before we know what the others know, what we hold for them may look as if nobody wanted it.
         if self.resume_at.is_none() {
             self.retention.tick(ctx, &spine.ledger, library, self.roles.steward);

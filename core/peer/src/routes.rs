@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use grange_ledger::{Deployment, Ledger};
-use grange_types::{BlobId, DeploymentId, LeaseId, PeerId};
+use grange_objects::log::LogId;
+use grange_types::{AccountId, BlobId, ByteCount, DeploymentId, Kind, LeaseId, PeerId};
 
 /// What each name leads to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -12,6 +13,23 @@ pub struct RouteTable {
     pub names: BTreeMap<String, Named>,
     /// Who may read a deployment's manifest, with its environment: who pays for it, and who runs it.
     pub readers: BTreeMap<BlobId, BTreeSet<PeerId>>,
+    /// Who writes the key-values of each replica.
+    pub writers: BTreeMap<LogId, Writer>,
+    /// The stewards of our own deployments.
+    pub owned: BTreeMap<DeploymentId, Vec<PeerId>>,
+    /// The owner's node of each deployment that we are a steward of.
+    pub stewarded: BTreeMap<DeploymentId, PeerId>,
+}
+
+/// Who writes the key-values of a replica: the holder of its slot's open lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Writer {
+    /// The node.
+    pub provider: PeerId,
+    /// The lease's generation.
+    pub generation: u64,
+    /// What they may take by the lease; zero is the usual.
+    pub room: ByteCount,
 }
 
 /// What one name leads to.
@@ -61,21 +79,43 @@ pub struct Replica {
 }
 
 impl RouteTable {
-    /// Reads the table off the ledger.
+    /// Reads the table off the ledger, for this node.
     #[must_use]
-    pub fn read(ledger: &Ledger) -> Self {
+    pub fn read(ledger: &Ledger, me: AccountId) -> Self {
         let mut table = Self::default();
         for deployment in ledger.view().deployments().filter(|deployment| deployment.is_open()) {
             let named = Named::read(ledger, deployment);
             let providers = named.replicas.iter().map(|replica| replica.at.provider);
             let readers = table.readers.entry(deployment.manifest).or_default();
             readers.extend(named.payers.iter().copied().chain(providers));
+            if deployment.owner == me {
+                let stewards = deployment.delegates.iter().map(|delegate| delegate.account.peer());
+                table.owned.insert(deployment.id, stewards.collect());
+            } else if deployment.delegate(me).is_some() {
+                table.stewarded.insert(deployment.id, deployment.owner.peer());
+            }
+            table.writers.extend(writers(ledger, deployment));
             for name in &deployment.names {
                 table.names.insert(name.clone(), named.clone());
             }
         }
         table
     }
+}
+
+/// Who writes the key-values of a deployment's replicas.
+fn writers(ledger: &Ledger, deployment: &Deployment) -> Vec<(LogId, Writer)> {
+    let view = ledger.view();
+    let mut found = Vec::new();
+    for slot in &deployment.slots {
+        let open = slot.lease.and_then(|lease| view.lease(lease)).filter(|lease| lease.is_open(view.now()));
+        let Some(lease) = open.filter(|lease| lease.terms.kind == Kind::Wasm) else { continue };
+        let (service, replica) = (slot.spec.service.clone(), slot.spec.replica);
+        let room = lease.terms.resources.disk;
+        let writer = Writer { provider: lease.terms.provider, generation: lease.generation, room };
+        found.push((LogId { deployment: deployment.id, service, replica }, writer));
+    }
+    found
 }
 
 impl Named {

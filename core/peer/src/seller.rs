@@ -3,12 +3,14 @@
 //! Upon a lease of ours that is open: run it. Upon one that is not: stop it; its data stays. The ledger alone decides, so
 //! a restart that reads the ledger again comes to the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use grange_ledger::{Action as Deed, Deployment, Lease, LeaseState, Ledger, Parameters, Rejection, Verb};
 use grange_market::till::Settled;
 use grange_market::{Buyer, Desk, OpenError, QuoteRequest, Till};
-use grange_types::{Amount, Counters, LeaseId, Manifest, Millis, PeerId, Quote, Receipt, Signed, Time, Work};
+use grange_types::{
+    AccountId, Amount, Counters, Kind, LeaseId, Manifest, Millis, PeerId, Quote, Receipt, Signed, Time, Work, limits,
+};
 
 use crate::action::Action;
 use crate::context::{Context, Outcome, Purpose};
@@ -21,6 +23,9 @@ const QUOTE_ENVELOPE: Millis = Millis::minutes(10);
 /// A workload that failed to start is tried again after so long.
 const START_AGAIN: Millis = Millis::seconds(5);
 
+/// So many providers of before are asked for data that nobody else knows of.
+const EARLIER: usize = 8;
+
 /// How a workload of ours is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Stage {
@@ -28,6 +33,8 @@ enum Stage {
     Waiting,
     /// Told to start.
     Starting,
+    /// It waits for something that no other provider could do without either.
+    Held { reason: String },
     /// It serves.
     Serving,
     /// It does not; tried again at a time.
@@ -64,7 +71,10 @@ impl Seller {
                 Ok(quote) => AskReply::Quote(Box::new(quote)),
                 Err(reason) => AskReply::Refused { reason },
             },
-            Ask::Probe(probe) => AskReply::Probe(self.probe(probe)),
+            Ask::Probe(probe) => match self.runs.get(&probe.lease) {
+                Some(Run { stage: Stage::Held { .. }, .. }) => AskReply::Waiting(self.probe(probe)),
+                _ => AskReply::Probe(self.probe(probe)),
+            },
         }
     }
 
@@ -113,7 +123,7 @@ impl Seller {
                     Stage::Serving => None,
                     Stage::Waiting => Some("its manifest is being fetched".into()),
                     Stage::Starting => Some("it is starting".into()),
-                    Stage::Failed { reason, .. } => Some(reason.clone()),
+                    Stage::Failed { reason, .. } | Stage::Held { reason } => Some(reason.clone()),
                 },
             },
             _ => {
@@ -219,6 +229,7 @@ impl Seller {
         let Some(run) = self.runs.get_mut(&id) else { return };
         match event {
             WorkEvent::Serving => run.stage = Stage::Serving,
+            WorkEvent::Waiting { reason } => run.stage = Stage::Held { reason },
             WorkEvent::Failed { reason } => run.stage = Stage::Failed { reason, again: now.after(START_AGAIN) },
             WorkEvent::Counters(counters) => {
                 run.counters = Counters::max(&run.counters, &run.base.plus(&counters));
@@ -314,14 +325,50 @@ impl Seller {
     }
 }
 
+/// The leases of the same slot before this one that the ledger still shows, the last one first.
+fn earlier<'a>(ledger: &'a Ledger, lease: &Lease) -> Vec<&'a Lease> {
+    let (slot, generation) = (lease.slot, lease.generation);
+    let before = ledger.view().leases_of(lease.deployment);
+    let mut before: Vec<&Lease> = before.filter(|other| other.slot == slot && other.generation < generation).collect();
+    before.sort_by_key(|other| core::cmp::Reverse(other.generation));
+    before
+}
+
+/// The other providers among them, each once.
+fn others(lease: &Lease, before: &[&Lease]) -> Vec<PeerId> {
+    let mut seen = BTreeSet::from([lease.terms.provider]);
+    let providers = before.iter().map(|other| other.terms.provider).filter(|provider| seen.insert(*provider));
+    providers.take(EARLIER).collect()
+}
+
+/// Who keeps a copy of a replica's key-values: the owner's node and the stewards, one of each operator, and none of the
+/// provider's.
+fn keepers(ledger: &Ledger, deployment: &Deployment, lease: &Lease) -> Vec<PeerId> {
+    if lease.terms.kind != Kind::Wasm {
+        return Vec::new();
+    }
+    let mut operators = BTreeSet::from([lease.terms.operator]);
+    let distinct = payers(deployment).into_iter().filter(|peer| operators.insert(operator_of(ledger, *peer)));
+    distinct.take(limits::KEEPERS).collect()
+}
+
+/// The owner's node and the stewards.
+fn payers(deployment: &Deployment) -> Vec<PeerId> {
+    let stewards = deployment.delegates.iter().map(|delegate| delegate.account);
+    core::iter::once(deployment.owner).chain(stewards).map(AccountId::peer).collect()
+}
+
+fn operator_of(ledger: &Ledger, peer: PeerId) -> AccountId {
+    ledger.view().operator_of(peer).unwrap_or_else(|| peer.account())
+}
+
 /// What to run for a lease: the lease's own workload with the settings of its service.
 fn work(ledger: &Ledger, deployment: &Deployment, lease: &Lease, manifest: &Manifest) -> Option<Work> {
     let slot = deployment.slot(lease.slot)?;
     let service = manifest.services.get(&slot.spec.service)?;
-    let before = |other: &&Lease| {
-        other.deployment == lease.deployment && other.slot == lease.slot && other.generation + 1 == lease.generation
-    };
-    let previous = ledger.view().leases_of_provider(lease.terms.provider).find(before).map(|lease| lease.generation);
+    let before = earlier(ledger, lease);
+    let ours = before.first().filter(|other| other.terms.provider == lease.terms.provider);
+    let previous = ours.map(|other| other.generation).filter(|generation| generation + 1 == lease.generation);
     Some(Work {
         lease: lease.id,
         deployment: deployment.id,
@@ -330,6 +377,10 @@ fn work(ledger: &Ledger, deployment: &Deployment, lease: &Lease, manifest: &Mani
         replica: slot.spec.replica,
         generation: lease.generation,
         previous,
+        keepers: keepers(ledger, deployment, lease),
+        before: others(lease, &before),
+        stewards: payers(deployment),
+        seal: None,
         workload: service.workload.clone(),
         resources: lease.terms.resources,
         environment: service.environment.clone(),

@@ -106,4 +106,7 @@ fn answers() {
     let counters = Counters { served: Millis(4_000), requests: 5, egress: ByteCount(600) };
     let probe = ProbeReply { serving: true, counters, receipt: Some(receipt()), reason: None };
     check_golden(&AskReply::Probe(probe), include_str!("../golden/ask-reply-probe.hex"));
+    let reason = Some("its key-values are waited for".into());
+    let waiting = ProbeReply { serving: false, counters, receipt: None, reason };
+    check_golden(&AskReply::Waiting(waiting), include_str!("../golden/ask-reply-waiting.hex"));
 }

@@ -21,6 +21,8 @@ pub enum Protocol {
     Blob,
     /// Requests of a gateway to the node that runs a service.
     Http,
+    /// Copies of key-values for those who keep them.
+    Keep,
     /// Carried by [`Net::publish`](crate::Net::publish); not for the layers above to send on.
     Gossip,
     /// The link itself: greeting and peer exchange; not for the layers above to send on.
@@ -29,7 +31,7 @@ pub enum Protocol {
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Consensus,
         Self::Transactions,
         Self::Sync,
@@ -37,6 +39,7 @@ impl Protocol {
         Self::Steward,
         Self::Blob,
         Self::Http,
+        Self::Keep,
         Self::Gossip,
         Self::Exchange,
     ];
@@ -52,6 +55,7 @@ impl Protocol {
             Self::Steward => b"grange/steward/1",
             Self::Blob => b"grange/blob/1",
             Self::Http => b"grange/http/1",
+            Self::Keep => b"grange/keep/1",
             Self::Gossip => b"grange/gossip/1",
             Self::Exchange => b"grange/exchange/1",
         }
@@ -68,6 +72,7 @@ impl Protocol {
     pub const fn message_limit(self) -> usize {
         match self {
             Self::Consensus | Self::Sync => limits::MESSAGE_BYTES,
+            Self::Keep => limits::KEEP_BYTES,
             // Four of the largest transactions, or about a thousand transfers.
             Self::Transactions => 4 * limits::TRANSACTION_BYTES + (4 << 10),
             // A gossiped message in its envelope of topic, hash and round.
@@ -97,6 +102,7 @@ impl fmt::Display for Protocol {
             Self::Steward => "steward",
             Self::Blob => "blob",
             Self::Http => "http",
+            Self::Keep => "keep",
             Self::Gossip => "gossip",
             Self::Exchange => "exchange",
         })
