@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::finding::{Findings, Position, quote};
 use crate::nearest::suggestion;
+use crate::profiles::Inactive;
 use crate::scalar::{parsed, switch};
 use crate::shape;
 use crate::yaml::{Entry, Value};
@@ -48,13 +49,23 @@ pub(crate) fn depends_on(entry: Option<&Entry>, findings: &mut Findings) -> Vec<
 }
 
 /// Checks that every dependency is a service and that there is no circle; drops what is not there and not
-/// required.
-pub(crate) fn settle(graph: &mut BTreeMap<String, Vec<Dependency>>, findings: &mut Findings) {
+/// required. A service of a profile that is not active is not there.
+pub(crate) fn settle(graph: &mut BTreeMap<String, Vec<Dependency>>, inactive: &Inactive, findings: &mut Findings) {
     let names: BTreeSet<String> = graph.keys().cloned().collect();
     for dependencies in graph.values_mut() {
         dependencies.retain(|Dependency { name, at, required }| {
             let known = names.contains(name);
-            if !known && *required {
+            if let Some(profiles) = inactive.get(name) {
+                if *required {
+                    let profiles: Vec<String> = profiles.iter().map(|name| format!("--profile {name}")).collect();
+                    let message = format!(
+                        "the service {} is in no active profile; deploy with {}, or wait with `required: false`",
+                        quote(name),
+                        profiles.join(" or ")
+                    );
+                    findings.error(*at, message);
+                }
+            } else if !known && *required {
                 let near = suggestion(name, names.iter().map(String::as_str));
                 findings.error(*at, format!("there is no service {}{near}", quote(name)));
             } else if !known {

@@ -6,9 +6,11 @@ use serde::Serialize;
 
 use crate::limits;
 
-/// A place in the file. Both numbers start at 1; the column counts characters, not bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+/// A place in one of the files that were read. Line and column start at 1; the column counts characters, not bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
+    /// Which of the files, in the order in which they were opened; [`crate::Reading::file`] names it.
+    pub(crate) file: u16,
     /// The line.
     pub line: u32,
     /// The column.
@@ -16,12 +18,17 @@ pub struct Position {
 }
 
 impl Position {
-    /// The first character of the file.
-    pub const START: Self = Self { line: 1, column: 1 };
+    /// The first character of the first file.
+    pub const START: Self = Self::start_of(0);
+
+    /// The first character of a file.
+    pub(crate) const fn start_of(file: u16) -> Self {
+        Self { file, line: 1, column: 1 }
+    }
 
     /// So many characters further on the same line.
     pub(crate) const fn right(self, characters: u32) -> Self {
-        Self { line: self.line, column: self.column.saturating_add(characters) }
+        Self { column: self.column.saturating_add(characters), ..self }
     }
 }
 
@@ -35,7 +42,7 @@ pub enum Severity {
     Warning,
 }
 
-/// One thing to say about a file. Prints as `FILE:LINE:COLUMN: message`.
+/// One thing to say about one of the files. Prints as `FILE:LINE:COLUMN: message`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// Whether it is in the way.
@@ -56,7 +63,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Collects findings while a file is read, at most [`limits::FINDINGS`].
+/// Collects findings while the files of a project are read, at most [`limits::FINDINGS`].
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     list: Vec<(Position, Severity, String)>,
@@ -94,8 +101,13 @@ impl Findings {
         }
     }
 
-    /// All findings by position, errors first where two share one.
-    pub(crate) fn finish(mut self, file: &str) -> Vec<Finding> {
+    /// Whether something is in the way by now.
+    pub(crate) fn has_error(&self) -> bool {
+        self.left_out == Some(Severity::Error) || self.list.iter().any(|(_, severity, _)| *severity == Severity::Error)
+    }
+
+    /// All findings by file and position, errors first where two share one. `files` names the files as they were opened.
+    pub(crate) fn finish(mut self, files: &[String]) -> Vec<Finding> {
         self.list.sort();
         if let Some(severity) = self.left_out {
             let last = self.list.last().map_or(Position::START, |(at, ..)| *at);
@@ -104,7 +116,7 @@ impl Findings {
         }
         let finding = |(at, severity, message): (Position, Severity, String)| Finding {
             severity,
-            file: file.to_owned(),
+            file: files.get(usize::from(at.file)).cloned().unwrap_or_default(),
             line: at.line,
             column: at.column,
             message,
@@ -151,12 +163,13 @@ mod tests {
     #[test]
     fn findings_are_sorted_told_once_and_bounded() {
         let mut findings = Findings::default();
-        let at = |line| Position { line, column: 1 };
+        let at = |line| Position { line, ..Position::START };
         findings.warning(at(2), "w");
         findings.error(at(2), "e");
         findings.error(at(1), "first");
         findings.error(at(1), "first");
-        let texts: Vec<String> = findings.finish("f").iter().map(Finding::to_string).collect();
+        let f = ["f".to_owned()];
+        let texts: Vec<String> = findings.finish(&f).iter().map(Finding::to_string).collect();
         assert_eq!(texts, ["f:1:1: first", "f:2:1: e", "f:2:1: w"]);
 
         let mut many = Findings::default();
@@ -164,14 +177,14 @@ mod tests {
             many.error(at(line), "e");
         }
         assert!(many.is_full());
-        assert_eq!(many.finish("f").len(), limits::FINDINGS + 1);
+        assert_eq!(many.finish(&f).len(), limits::FINDINGS + 1);
 
         let mut warned = Findings::default();
         for line in 1..=1_000 {
             warned.warning(at(line), "w");
         }
         warned.error(at(1), "e");
-        let texts: Vec<String> = warned.finish("f").iter().map(Finding::to_string).collect();
+        let texts: Vec<String> = warned.finish(&f).iter().map(Finding::to_string).collect();
         assert_eq!(texts.first().map(String::as_str), Some("f:1:1: e"));
         assert_eq!(texts.last().map(String::as_str), Some("f:64:1: there is more; only 65 findings are shown"));
     }

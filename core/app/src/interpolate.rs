@@ -18,15 +18,27 @@ use crate::limits;
 use crate::walk::is_extension;
 use crate::yaml::{Map, Node, Text, Value};
 
-/// Replaces the variables in every value of a whole file.
-pub(crate) fn interpolate(file: &mut Map, variables: &BTreeMap<String, String>, findings: &mut Findings) {
-    let mut run = Run { variables, findings, room: limits::INTERPOLATED_BYTES };
+/// Replaces the variables in every value of a whole file, and takes what is written from the bytes that are left.
+pub(crate) fn interpolate(
+    file: &mut Map,
+    variables: &BTreeMap<String, String>,
+    room: &mut usize,
+    findings: &mut Findings,
+) {
+    let mut run = Run { variables, findings, room: *room };
     for entry in file.entries.iter_mut().filter(|entry| !is_extension(&entry.key)) {
         run.node(&mut entry.node);
     }
+    *room = run.room;
 }
 
-/// Replaces the variables in one value.
+/// A text with its variables replaced, or why that cannot be. A variable that is not set becomes nothing.
+pub(crate) fn replaced(text: &str, variables: &BTreeMap<String, String>) -> Result<String, String> {
+    let mut template = Template { variables, unset: Vec::new(), room: limits::FILE_BYTES };
+    template.replace(text, 0, 0).map_err(|fault| fault.kind.to_string())
+}
+
+/// Replaces the variables in one value alone.
 pub(crate) fn interpolate_node(node: &mut Node, variables: &BTreeMap<String, String>, findings: &mut Findings) {
     Run { variables, findings, room: limits::INTERPOLATED_BYTES }.node(node);
 }

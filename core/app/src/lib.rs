@@ -2,7 +2,9 @@
 //!
 //! A deployment is an ordinary compose file with an `x-grange` block. [`read`] takes its text and the
 //! variables it may use and gives back either an [`App`], or every mistake it could find, each with the
-//! line and column it stands at. It opens no file: what a path names is looked up by the caller.
+//! file, line and column it stands at. [`read_project`] reads an app of several files: laid over each other, included,
+//! extended, files of variables. It opens none of them: the caller gives their texts through [`Files`], and looks up
+//! what the path of a component or site names.
 //!
 //! # Rules
 //! - Every key of the compose specification is in one table ([`reference()`] prints it): honoured, accepted with a
@@ -11,10 +13,13 @@
 //! - A key is refused when leaving it out would lose data, open what the author wanted closed, or run something
 //!   other than what is written. It is accepted with a warning when the service is the same without it.
 //! - Variables (`${NAME:-default}` and its relatives) are replaced in values, never in keys, after anchors and
-//!   merge keys were resolved.
+//!   merge keys were resolved, in each file by itself, before files are laid over each other.
+//! - Every path starts at the file that holds it and stays below the project's folder.
+//! - In each file `extends` is resolved first, then files are laid over each other, then `include` adds to the
+//!   whole, then services without an active profile go, and only then keys are judged.
 //! - A finding points at the key when the key is wrong, at the value when the value is wrong. Columns count characters.
-//! - Nothing a file holds makes the reader panic or run long: length, depth, expansion of aliases and of
-//!   variables, and the number of findings are bounded ([`limits`]).
+//! - Nothing a file holds makes the reader panic or run long: the number of files, length, depth, expansion of
+//!   aliases, services and variables, and the number of findings are bounded ([`limits`]).
 //!
 //! # Example
 //! ```
@@ -39,22 +44,31 @@
 //! ```
 //!
 //! # Left out
-//! Several files merged into one, `include`, `extends` and `env_file`: each is refused by name, since what it
-//! would add cannot be seen from here.
+//! Files from elsewhere: another folder, a repository, a registry. `configs` and `secrets` of a service: a component
+//! has no file system to find a config in, and a manifest is held in clear by whoever runs it.
 
 mod app;
+mod declared;
 mod depends;
 mod deploy;
+mod dotenv;
+mod env_file;
 mod environment;
+mod extends;
+mod files;
 mod finding;
 mod grange;
 mod health;
+mod include;
 mod interpolate;
 pub mod limits;
+mod load;
 mod manifest;
+mod merge;
 mod nearest;
 mod path;
 mod ports;
+mod profiles;
 mod read;
 mod reference;
 mod route;
@@ -66,9 +80,11 @@ mod walk;
 mod yaml;
 
 pub use app::{App, AppService, Port, WorkSource};
+pub use dotenv::{DotenvError, DotenvErrorKind, dotenv};
+pub use files::{Files, Unread};
 pub use finding::{Finding, Position, Severity};
 pub use manifest::{ManifestError, revision, slots};
-pub use read::{Reading, Source, read};
+pub use read::{Project, Reading, Source, read, read_project};
 pub use reference::reference;
 
 /// The JSON Schema of the `x-grange` blocks, for editors: `$defs/top` and `$defs/service`.

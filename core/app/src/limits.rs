@@ -1,10 +1,18 @@
-//! The bounds of one compose file, beside those of [`grange_types::limits`].
+//! The bounds of the compose files of one app, beside those of [`grange_types::limits`].
 
-/// A compose file. As long as the manifest that is made of it.
+/// A compose file, or a file of variables. As long as the manifest that is made of it.
 pub const FILE_BYTES: usize = 512 << 10;
+/// All files of an app together: compose files and files of variables.
+pub const PROJECT_BYTES: usize = 4 * FILE_BYTES;
+/// How many files an app is made of.
+pub const FILES: usize = 64;
+/// How many files stand above each other in a chain of `include`.
+pub const INCLUDES_DEEP: usize = 8;
+/// How many services stand above each other in a chain of `extends`.
+pub const EXTENDS_DEEP: usize = 16;
 /// How deep lists and mappings may nest, aliases followed. The specification itself needs nine.
 pub const DEPTH: usize = 48;
-/// What the values of a file weigh when every alias is written out, each value counted as its text and
+/// What the values of all files weigh when every alias and every service that another extends is written out, each value counted as its text and
 /// [`VALUE_WEIGHT`] bytes: sixteen times the longest file.
 pub const EXPANDED_BYTES: usize = 8 << 20;
 /// The weight of a value without its text, about what it takes in memory.
@@ -13,7 +21,7 @@ pub const VALUE_WEIGHT: usize = 64;
 pub const INTERPOLATED_BYTES: usize = 8 << 20;
 /// How deep defaults of variables may nest: `${A:-${B:-${C}}}` is three deep.
 pub const VARIABLE_DEPTH: usize = 16;
-/// Findings of one file, half of them warnings at most; the rest is left out and said to be. A service with every
+/// Findings of one app, half of them warnings at most; the rest is left out and said to be. A service with every
 /// key that has no effect gets 61.
 pub const FINDINGS: usize = 128;
 /// How much of a key or value a finding quotes, in characters.

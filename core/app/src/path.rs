@@ -1,6 +1,7 @@
 //! Paths: of what a service runs, below the compose file, and of a route, below the app's name.
 
 use crate::limits;
+use crate::yaml::{Entry, Map, Node, Text, Value};
 
 /// Why a text is no path of a component or site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -32,8 +33,7 @@ pub(crate) fn work_path(text: &str) -> Result<String, PathError> {
     if text.contains('\\') {
         return Err(PathError::Backslash);
     }
-    let drive = text.as_bytes().get(1) == Some(&b':') && text.starts_with(|first: char| first.is_ascii_alphabetic());
-    if text.starts_with(['/', '~']) || text.contains("://") || drive {
+    if is_absolute(text) {
         return Err(PathError::Absolute);
     }
     let parts: Vec<&str> = text.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
@@ -41,6 +41,86 @@ pub(crate) fn work_path(text: &str) -> Result<String, PathError> {
         return Err(PathError::Parent);
     }
     if parts.is_empty() { Err(PathError::Here) } else { Ok(parts.join("/")) }
+}
+
+/// A path that starts at a folder of the project, as one that starts at the project's own. `..` may lead up, but not
+/// out of the project.
+pub(crate) fn project_path(folder: &str, text: &str) -> Result<String, PathError> {
+    match joined(folder, text) {
+        Some(path) => work_path(&path),
+        None => work_path(text),
+    }
+}
+
+/// The folder that a path lies in, empty for the project's own.
+pub(crate) fn folder_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+/// Lets the paths of a file in a folder below the project start at the project's own folder. `include` and
+/// `extends` see to theirs themselves.
+pub(crate) fn rebase(file: &mut Map, folder: &str) {
+    if folder.is_empty() {
+        return;
+    }
+    let services = file.entries.iter_mut().filter(|entry| entry.key == "services").filter_map(map_of);
+    for service in services.flat_map(|map| map.entries.iter_mut()).filter_map(map_of) {
+        for Entry { key, node, .. } in &mut service.entries {
+            match (key.as_str(), &mut node.value) {
+                ("env_file", Value::List(list)) => list.iter_mut().for_each(|node| rebase_file(node, folder)),
+                ("env_file", _) => rebase_file(node, folder),
+                (crate::walk::GRANGE, Value::Map(map)) => {
+                    let paths = map.entries.iter_mut().filter(|entry| matches!(entry.key.as_str(), "wasm" | "site"));
+                    paths.for_each(|entry| rebase_text(&mut entry.node, folder));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn map_of(entry: &mut Entry) -> Option<&mut Map> {
+    if let Value::Map(map) = &mut entry.node.value { Some(map) } else { None }
+}
+
+/// A path, or a mapping with one.
+fn rebase_file(node: &mut Node, folder: &str) {
+    if let Value::Map(map) = &mut node.value {
+        let paths = map.entries.iter_mut().filter(|entry| entry.key == "path");
+        paths.for_each(|entry| rebase_text(&mut entry.node, folder));
+    } else {
+        rebase_text(node, folder);
+    }
+}
+
+fn rebase_text(node: &mut Node, folder: &str) {
+    if let Value::Text(Text { text, .. }) = &mut node.value
+        && let Some(path) = joined(folder, text)
+    {
+        *text = path;
+    }
+}
+
+/// Both paths together, with `..` carried out as far as the project reaches; none when the second is not relative.
+fn joined(folder: &str, text: &str) -> Option<String> {
+    if text.is_empty() || text.len() > limits::PATH_BYTES || is_absolute(text) {
+        return None;
+    }
+    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+    for part in text.split('/').filter(|part| !matches!(*part, "" | ".")) {
+        match (part, parts.last()) {
+            ("..", Some(last)) if *last != ".." => {
+                parts.pop();
+            }
+            _ => parts.push(part),
+        }
+    }
+    Some(if parts.is_empty() { ".".to_owned() } else { parts.join("/") })
+}
+
+fn is_absolute(text: &str) -> bool {
+    let drive = text.as_bytes().get(1) == Some(&b':') && text.starts_with(|first: char| first.is_ascii_alphabetic());
+    text.starts_with(['/', '~']) || text.contains("://") || drive
 }
 
 /// Why a text is no route.
@@ -110,6 +190,31 @@ mod tests {
             (".//.", PathError::Here),
         ] {
             assert_eq!(work_path(text), Err(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_of_a_folder_stays_in_the_project() {
+        for (folder, text, expected) in [
+            ("", "./a.yaml", "a.yaml"),
+            ("sub", "a.yaml", "sub/a.yaml"),
+            ("sub", "../a.yaml", "a.yaml"),
+            ("a/b", ".././c", "a/c"),
+            ("", "a/../b", "b"),
+        ] {
+            assert_eq!(project_path(folder, text).as_deref(), Ok(expected), "{folder} {text}");
+        }
+        for (folder, text, expected) in [
+            ("", "../a", PathError::Parent),
+            ("sub", "../../a", PathError::Parent),
+            ("sub", "a/../../../b", PathError::Parent),
+            ("sub", "/etc/passwd", PathError::Absolute),
+            ("sub", "~/a", PathError::Absolute),
+            ("sub", "oci://a.example/b", PathError::Absolute),
+            ("sub", "", PathError::Length),
+            ("sub", "..", PathError::Here),
+        ] {
+            assert_eq!(project_path(folder, text), Err(expected), "{folder} {text}");
         }
     }
 

@@ -1,24 +1,29 @@
-//! The reader's one door: text and variables in, an app or findings out.
+//! The reader's one door: files and variables in, an app or findings out.
 
 use std::collections::BTreeMap;
 
 use grange_types::limits as shared;
 
 use crate::app::{App, AppService};
+use crate::declared;
 use crate::depends::{self, Dependency};
-use crate::finding::{Finding, Findings, Position, Severity, quote};
+use crate::env_file;
+use crate::files::{Files, Unread};
+use crate::finding::{Finding, Findings, Position, quote};
 use crate::grange::budget;
-use crate::interpolate::{interpolate, interpolate_node};
+use crate::interpolate::interpolate_node;
+use crate::load::{Asked, Loader, Parsed, Variables};
+use crate::profiles::{self, Inactive};
 use crate::route::routes;
 use crate::service::{Draft, service};
 use crate::shape;
 use crate::walk::{GRANGE, walk};
-use crate::yaml::{self, Entry, Map, Value};
+use crate::yaml::{Entry, Map, Value};
 
 /// The variable that holds the app's name, for the file's own use.
 const PROJECT_NAME: &str = "COMPOSE_PROJECT_NAME";
 
-/// A compose file.
+/// A compose file that stands alone.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
     /// The file's name as diagnostics print it.
@@ -27,44 +32,126 @@ pub struct Source<'a> {
     pub text: &'a str,
 }
 
-/// A file that can be deployed.
+/// An app of any number of files.
+#[derive(Debug, Clone, Copy)]
+pub struct Project<'a> {
+    /// The compose files by their paths in the project's folder; each is laid over those before it.
+    pub files: &'a [String],
+    /// The variables that `${NAME}` and environment entries without a value may use.
+    pub variables: &'a BTreeMap<String, String>,
+    /// The profiles that are active; where there is none, those that the variable `COMPOSE_PROFILES` names. `*` is all.
+    pub profiles: &'a [String],
+}
+
+/// An app that can be deployed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
     /// What it says.
     pub app: App,
-    /// What its author should know nevertheless, by position.
+    /// What its author should know nevertheless, by file and position.
     pub warnings: Vec<Finding>,
+    /// Services that are left out, since none of their profiles is active, sorted.
+    pub inactive: Vec<String>,
+    /// The files as diagnostics print them, in the order in which they were opened.
+    files: Vec<String>,
 }
 
-/// Reads a compose file with these variables, which `${NAME}` and environment entries without a value may use.
+impl Reading {
+    /// The file that a position is in, as diagnostics print it.
+    #[must_use]
+    pub fn file(&self, at: Position) -> &str {
+        self.files.get(usize::from(at.file)).map(String::as_str).unwrap_or_default()
+    }
+}
+
+/// The one file of a [`Source`].
+struct Alone<'a>(&'a Source<'a>);
+
+impl Alone<'_> {
+    const PATH: &'static str = "compose.yaml";
+}
+
+impl Files for Alone<'_> {
+    fn text(&self, path: &str) -> Result<String, Unread> {
+        if path == Self::PATH { Ok(self.0.text.to_owned()) } else { Err(Unread::Missing) }
+    }
+
+    fn name(&self, _path: &str) -> String {
+        self.0.file.to_owned()
+    }
+}
+
+/// Reads a compose file that stands alone with these variables, which `${NAME}` and environment entries without a
+/// value may use. A file that it names is not there.
 ///
 /// # Errors
-/// Every mistake that could be found, at least one of [`Severity::Error`], and the warnings with them, by position.
+/// Those of [`read_project`].
 pub fn read(source: &Source<'_>, env: &BTreeMap<String, String>) -> Result<Reading, Vec<Finding>> {
-    let mut findings = Findings::default();
-    let app = yaml::parse(source.text, &mut findings).and_then(|file| app(file, env, &mut findings));
-    let findings = findings.finish(source.file);
-    let failed = findings.iter().any(|finding| finding.severity == Severity::Error);
+    let files = [Alone::PATH.to_owned()];
+    read_project(&Project { files: &files, variables: env, profiles: &[] }, &Alone(source))
+}
+
+/// Reads an app and every file that it names.
+///
+/// # Errors
+/// Every mistake that could be found, at least one of [`crate::Severity::Error`], and the warnings with them, by file
+/// and position.
+pub fn read_project(project: &Project<'_>, files: &dyn Files) -> Result<Reading, Vec<Finding>> {
+    let mut loader = Loader::new(files);
+    let app = loaded(project, &mut loader);
+    let Loader { findings, names, .. } = loader;
+    let failed = findings.has_error();
+    let findings = findings.finish(&names);
     match app {
-        Some(app) if !failed => Ok(Reading { app, warnings: findings }),
+        Some((app, inactive)) if !failed => {
+            Ok(Reading { app, warnings: findings, inactive: inactive.into_keys().collect(), files: names })
+        }
         _ => Err(findings),
     }
 }
 
-fn app(mut file: Map, env: &BTreeMap<String, String>, findings: &mut Findings) -> Option<App> {
-    let variables = with_project_name(&file, env);
-    interpolate(&mut file, &variables, findings);
-    walk(&file, findings);
-    let name = name(&file, findings);
-    let budget = budget(&file, findings);
-    let drafts = drafts(&file, &variables, findings)?;
-    Some(App { name: name?, budget, services: settled(drafts, findings) })
+fn loaded(project: &Project<'_>, loader: &mut Loader<'_>) -> Option<(App, Inactive)> {
+    let asked: Vec<Asked> = project.files.iter().map(|path| Asked { path: path.clone(), at: None }).collect();
+    if asked.is_empty() {
+        loader.findings.error(Position::START, "there is no compose file");
+    }
+    let parsed = loader.parse_all(&asked)?;
+    let variables = with_project_name(&parsed, project.variables);
+    let scope = loader.scope(String::new(), variables.clone());
+    let mut file = loader.application(parsed, &scope, &mut Vec::new());
+    let inactive = profiles::select(&mut file, project.profiles, &variables, &mut loader.findings);
+    env_files(&mut file, &variables, loader);
+    let app = app(&file, &variables, &inactive, &mut loader.findings)?;
+    Some((app, inactive))
 }
 
-/// Compose lets a file use its own name as a variable.
-fn with_project_name(file: &Map, env: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+/// Puts the variables of files under the environments of the services.
+fn env_files(file: &mut Map, variables: &Variables, loader: &mut Loader<'_>) {
+    let services = file.entries.iter_mut().filter(|entry| entry.key == "services");
+    for entry in services {
+        if let Value::Map(services) = &mut entry.node.value {
+            for service in &mut services.entries {
+                if let Value::Map(service) = &mut service.node.value {
+                    env_file::lay_under(loader, service, variables);
+                }
+            }
+        }
+    }
+}
+
+fn app(file: &Map, variables: &Variables, inactive: &Inactive, findings: &mut Findings) -> Option<App> {
+    walk(file, findings);
+    declared::check(file, findings);
+    let name = name(file, findings);
+    let budget = budget(file, findings);
+    let drafts = drafts(file, variables, inactive, findings)?;
+    Some(App { name: name?, budget, services: settled(drafts, inactive, findings) })
+}
+
+/// Compose lets a file use its own name as a variable; of several files the last one with a name counts.
+fn with_project_name(files: &[Parsed], env: &Variables) -> Variables {
     let mut variables = env.clone();
-    if let Some(entry) = name_entry(file)
+    if let Some(entry) = files.iter().rev().find_map(|(_, file)| name_entry(file))
         && !env.contains_key(PROJECT_NAME)
     {
         let mut node = entry.node.clone();
@@ -114,7 +201,12 @@ fn is_label(name: &str) -> bool {
     length && name.bytes().all(legal) && !name.starts_with('-') && !name.ends_with('-')
 }
 
-fn drafts(file: &Map, variables: &BTreeMap<String, String>, findings: &mut Findings) -> Option<Vec<Draft>> {
+fn drafts(
+    file: &Map,
+    variables: &Variables,
+    inactive: &Inactive,
+    findings: &mut Findings,
+) -> Option<Vec<Draft>> {
     let Some(entry) = file.get("services") else {
         findings.error(Position::START, "the file has no `services`");
         return None;
@@ -122,6 +214,10 @@ fn drafts(file: &Map, variables: &BTreeMap<String, String>, findings: &mut Findi
     let services = shape::mapping(findings, entry)?;
     let count = services.entries.len();
     if count == 0 {
+        // That all of them are left out has been told.
+        if !inactive.is_empty() {
+            return None;
+        }
         findings.error(entry.at, "the file has no `services`");
         return None;
     }
@@ -142,7 +238,7 @@ fn drafts(file: &Map, variables: &BTreeMap<String, String>, findings: &mut Findi
 }
 
 /// What is decided between services: who waits for whom, and who answers what.
-fn settled(mut drafts: Vec<Draft>, findings: &mut Findings) -> BTreeMap<String, AppService> {
+fn settled(mut drafts: Vec<Draft>, inactive: &Inactive, findings: &mut Findings) -> BTreeMap<String, AppService> {
     routes(&mut drafts, findings);
     let mut graph: BTreeMap<String, Vec<Dependency>> = BTreeMap::new();
     let mut services = BTreeMap::new();
@@ -150,7 +246,7 @@ fn settled(mut drafts: Vec<Draft>, findings: &mut Findings) -> BTreeMap<String, 
         graph.insert(name.clone(), depends_on);
         services.insert(name, service);
     }
-    depends::settle(&mut graph, findings);
+    depends::settle(&mut graph, inactive, findings);
     for (name, dependencies) in graph {
         let mut names: Vec<String> = dependencies.into_iter().map(|dependency| dependency.name).collect();
         names.sort();

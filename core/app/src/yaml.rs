@@ -7,6 +7,7 @@
 //!   later ones.
 //! - A value keeps its text as written: `0x10`, `1.0` and `yes` are what the reader of that key makes of them.
 //!   Only an empty plain value, `~` and `null` are nothing at all.
+//! - The tags `!reset` and `!override` are kept as a [`Mark`]: they say how a value is laid over another file's.
 
 mod build;
 mod place;
@@ -14,12 +15,44 @@ mod place;
 pub(crate) use build::parse;
 
 use crate::finding::Position;
+use crate::limits;
 
 /// A value and where it starts.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub(crate) at: Position,
     pub(crate) value: Value,
+    pub(crate) mark: Mark,
+}
+
+/// What becomes of a value when it is laid over another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// The two are merged by the rules of their key.
+    Merge,
+    /// Neither is kept.
+    Reset,
+    /// The other one goes.
+    Override,
+}
+
+/// How much the trees of all files of a project may still weigh, whatever is written out in them.
+#[derive(Debug)]
+pub(crate) struct Room(usize);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(limits::EXPANDED_BYTES)
+    }
+}
+
+impl Room {
+    /// Takes so much, if it is there.
+    pub(crate) fn take(&mut self, weight: usize) -> bool {
+        let left = self.0.checked_sub(weight);
+        self.0 = left.unwrap_or(0);
+        left.is_some()
+    }
 }
 
 /// What a value is.
@@ -57,6 +90,34 @@ pub(crate) struct Entry {
 }
 
 impl Node {
+    /// A value that is merged by the rules of its key.
+    pub(crate) const fn new(at: Position, value: Value) -> Self {
+        Self { at, value, mark: Mark::Merge }
+    }
+
+    /// A text that stands in no file letter for letter.
+    pub(crate) fn of_text(at: Position, text: impl Into<String>) -> Self {
+        Self::new(at, Value::Text(Text { text: text.into(), inside: None }))
+    }
+
+    /// What a copy of it takes.
+    pub(crate) fn weight(&self) -> usize {
+        limits::VALUE_WEIGHT
+            + match &self.value {
+                Value::Nothing | Value::Broken => 0,
+                Value::Text(text) => text.text.len(),
+                Value::List(list) => list.iter().map(Self::weight).sum(),
+                Value::Map(map) => map.entries.iter().map(|entry| entry.key.len() + entry.node.weight()).sum(),
+            }
+    }
+
+    pub(crate) const fn map(&self) -> Option<&Map> {
+        match &self.value {
+            Value::Map(map) => Some(map),
+            _ => None,
+        }
+    }
+
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Text(text) => Some(&text.text),
@@ -84,6 +145,12 @@ impl Map {
     /// The entry of that key, unless its value is nothing: compose takes both for the same.
     pub(crate) fn get(&self, key: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.key == key && !entry.node.is_nothing())
+    }
+
+    /// Takes the entry of that key out.
+    pub(crate) fn remove(&mut self, key: &str) -> Option<Entry> {
+        let index = self.entries.iter().position(|entry| entry.key == key)?;
+        Some(self.entries.remove(index))
     }
 
     /// Whether the key is written, with any value.

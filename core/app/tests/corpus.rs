@@ -1,4 +1,6 @@
 //! Every file of the corpus is read as its `.expected` neighbour says: the app and the warnings, or the findings.
+//!
+//! `CORPUS=write` writes what is read now into the neighbours, to be looked at before it is committed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -56,6 +58,9 @@ fn every_file_is_read_as_expected() {
         let text = std::fs::read_to_string(corpus().join(format!("{name}.yaml"))).expect("a file of the corpus");
         let expected = std::fs::read_to_string(corpus().join(format!("{name}.expected"))).unwrap_or_default();
         let actual = outcome(&text);
+        if std::env::var_os("CORPUS").is_some_and(|wish| wish == "write") {
+            std::fs::write(corpus().join(format!("{name}.expected")), &actual).expect("the corpus can be written");
+        }
         if actual != expected {
             wrong.push_str(&format!("==> {name}.expected should be\n{actual}"));
         }

@@ -1,6 +1,6 @@
 //! The keys of what a container is given: volumes, configs, secrets, files of variables, networks.
 
-use super::{Level, shared};
+use super::{Level, honoured, shared};
 
 /// One entry of `volumes`.
 pub(super) static MOUNT: Level = Level {
@@ -37,8 +37,14 @@ pub(super) static CONFIG_OR_SECRET: Level = Level {
 };
 
 /// One entry of `env_file`.
-pub(super) static ENV_FILE: Level =
-    Level { path: "services.*.env_file", keys: &[shared("path"), shared("format"), shared("required")] };
+pub(super) static ENV_FILE: Level = Level {
+    path: "services.*.env_file",
+    keys: &[
+        honoured("path", "the file, which has a variable a line"),
+        honoured("required", "`false` forgives that there is no such file"),
+        honoured("format", "`raw`: values are taken letter for letter, with their quotes and dollars"),
+    ],
+};
 
 /// One entry of a service's `networks`.
 pub(super) static SERVICE_NETWORK: Level = Level {

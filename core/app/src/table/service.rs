@@ -30,6 +30,20 @@ const SERVICE_KEYS: &[Key] = &[
         "environment",
         "the variables of the component, as a mapping or a list; a name alone takes its value from where the file is read; no secret: whoever pays for the deployment, runs it, or opens one that names its manifest can read it",
     ),
+    honoured(
+        "env_file",
+        "files of variables, as a path or a list of paths and mappings; later files win over earlier ones, `environment` over all",
+    )
+    .keys(&ENV_FILE),
+    honoured(
+        "extends",
+        "a service to begin with, by name or as a mapping; the keys written here are laid over a copy of it",
+    )
+    .keys(&EXTENDS),
+    honoured(
+        "profiles",
+        "the service is part of the app only if one of these is active: `--profile NAME`, or `COMPOSE_PROFILES`",
+    ),
     honoured("ports", "that there are any makes the service the app's front, at `/`; HTTP only").keys(&PORT),
     honoured("deploy", "replicas and resources").keys(&DEPLOY),
     honoured("healthcheck", "an HTTP check of `localhost` by `curl` or `wget` becomes the check of each replica")
@@ -46,12 +60,16 @@ const SERVICE_KEYS: &[Key] = &[
     refused("entrypoint", NO_COMMAND),
     refused("volumes", "volumes are not in this version; a component keeps its data in wasi:keyvalue").keys(&MOUNT),
     refused("volumes_from", "volumes are not in this version; a component keeps its data in wasi:keyvalue"),
-    refused("configs", "configs are not in this version; put the value in environment").keys(&CONFIG_OR_SECRET),
-    refused("secrets", "secrets are not in this version, and providers can read an environment; remove the key")
-        .keys(&CONFIG_OR_SECRET),
-    refused("env_file", "other files are not read in this version; list the variables in environment").keys(&ENV_FILE),
-    refused("extends", "other services are not copied in this version; use an anchor and a merge key").keys(&EXTENDS),
-    refused("profiles", "profiles are not in this version; give a service that is not always deployed its own file"),
+    refused(
+        "configs",
+        "configs are not in this version, since a component has no file system to find one in; put the value in environment",
+    )
+    .keys(&CONFIG_OR_SECRET),
+    refused(
+        "secrets",
+        "secrets are not in this version: whoever holds the manifest, stewards and providers among them, could read one; remove the key",
+    )
+    .keys(&CONFIG_OR_SECRET),
     refused("models", "models are not in this version; remove the key").named(&SERVICE_MODEL),
     refused("provider", "services that something else provides are not in this version; remove the service")
         .keys(&PROVIDER),
@@ -169,7 +187,13 @@ static DEPENDENCY: Level = Level {
     ],
 };
 
-static EXTENDS: Level = Level { path: "services.*.extends", keys: &[shared("service"), shared("file")] };
+static EXTENDS: Level = Level {
+    path: "services.*.extends",
+    keys: &[
+        honoured("service", "the name of the other service"),
+        honoured("file", "the file it is in, below the app's; without it the same file"),
+    ],
+};
 
 static SERVICE_MODEL: Level =
     Level { path: "services.*.models.*", keys: &[shared("endpoint_var"), shared("model_var")] };

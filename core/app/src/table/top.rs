@@ -1,6 +1,6 @@
 //! The keys of the file itself, and of what it declares beside services.
 
-use super::{Key, Level, SERVICE, accepted, honoured, refused, shared};
+use super::{Key, Level, SERVICE, accepted, honoured, shared};
 use crate::table::grange::GRANGE_TOP;
 
 /// The file.
@@ -15,13 +15,32 @@ const TOP_KEYS: &[Key] = &[
         .named(&NETWORK),
     accepted("volumes", "no volume is made in this version; a service that mounts one is refused").named(&VOLUME),
     accepted("configs", "no config is made in this version; a service that uses one is refused").named(&CONFIG),
-    accepted("secrets", "no secret is made in this version; a service that uses one is refused").named(&SECRET),
+    accepted(
+        "secrets",
+        "no secret is read or sent in this version, since a manifest is no place to keep one; a service that uses one is refused",
+    )
+    .named(&SECRET),
     accepted("models", "no model is served in this version; a service that uses one is refused").named(&MODEL),
-    refused("include", "other files are not read in this version; copy their services into this one").keys(&INCLUDE),
+    honoured(
+        "include",
+        "apps in other files below this one, as paths or mappings; their services, networks, volumes, configs, secrets \
+         and models become this one's, each under a name that only one of them has",
+    )
+    .keys(&INCLUDE),
 ];
 
 static INCLUDE: Level =
-    Level { path: "include", keys: &[shared("path"), shared("env_file"), shared("project_directory")] };
+    Level {
+        path: "include",
+        keys: &[
+            honoured("path", "the file, or a list of files laid over each other"),
+            honoured(
+                "env_file",
+                "files of variables for it; without one `.env` in its folder. A variable that this file has wins",
+            ),
+            honoured("project_directory", "where its relative paths start; without it at its own folder"),
+        ],
+    };
 
 static NETWORK: Level = Level {
     path: "networks.*",

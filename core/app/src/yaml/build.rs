@@ -5,23 +5,24 @@ use std::collections::BTreeMap;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 
 use super::place::Places;
-use super::{Entry, Map, Node, Text, Value};
+use super::{Entry, Map, Mark, Node, Room, Text, Value};
 use crate::finding::{Findings, Position, one_line, quote};
 use crate::limits;
 
-/// Reads the one document of a file. Findings hold at least one error when there is none.
-pub(crate) fn parse(text: &str, findings: &mut Findings) -> Option<Map> {
+/// Reads the one document of a file, whose aliases may take what is left of the room. Findings hold at least one
+/// error when there is none.
+pub(crate) fn parse(text: &str, file: u16, room: &mut Room, findings: &mut Findings) -> Option<Map> {
     if text.len() > limits::FILE_BYTES {
         let message = format!("the file has {} bytes, more than the limit of {}", text.len(), limits::FILE_BYTES);
-        findings.error(Position::START, message);
+        findings.error(Position::start_of(file), message);
         return None;
     }
     let mut builder = Builder {
-        places: Places::new(text),
+        places: Places::new(file, text),
         findings,
+        room,
         stack: Vec::new(),
         anchors: BTreeMap::new(),
-        weight: 0,
         root: None,
     };
     let mut parser = Parser::new_from_str(text);
@@ -37,12 +38,12 @@ pub(crate) fn parse(text: &str, findings: &mut Findings) -> Option<Map> {
     let root = builder.root.take();
     match root {
         Some(Node { value: Value::Map(map), .. }) => Some(map),
-        Some(Node { at, value: Value::Text(_) | Value::List(_) | Value::Broken }) => {
+        Some(Node { at, value: Value::Text(_) | Value::List(_) | Value::Broken, .. }) => {
             findings.error(at, "a compose file is a mapping that starts with a key such as `services:`");
             None
         }
         Some(Node { value: Value::Nothing, .. }) | None => {
-            findings.error(Position::START, "the file is empty");
+            findings.error(Position::start_of(file), "the file is empty");
             None
         }
     }
@@ -50,6 +51,23 @@ pub(crate) fn parse(text: &str, findings: &mut Findings) -> Option<Map> {
 
 /// Nothing more can be learnt from the file; the reason is among the findings.
 struct Stop;
+
+/// What a tag says of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tagged {
+    /// Nothing that matters here.
+    Not,
+    /// It is text, whatever it looks like.
+    Text,
+    /// How it is laid over another file's.
+    Marked(Mark),
+}
+
+impl Tagged {
+    const fn mark(self) -> Mark {
+        if let Self::Marked(mark) = self { mark } else { Mark::Merge }
+    }
+}
 
 /// A finished value with what it would cost to repeat it.
 #[derive(Clone)]
@@ -64,6 +82,7 @@ struct Built {
 struct Frame {
     at: Position,
     anchor: usize,
+    mark: Mark,
     weight: usize,
     height: usize,
     content: Content,
@@ -87,31 +106,31 @@ struct Key {
 struct Builder<'a> {
     places: Places<'a>,
     findings: &'a mut Findings,
+    room: &'a mut Room,
     stack: Vec<Frame>,
     anchors: BTreeMap<usize, Built>,
-    weight: usize,
     root: Option<Node>,
 }
 
 impl Builder<'_> {
     fn event(&mut self, event: Event<'_>, span: &Span) -> Result<(), Stop> {
-        let at = Places::position(&span.start);
+        let at = self.places.position(&span.start);
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
             Event::DocumentStart(_) => self.document(at),
             Event::Alias(anchor) => self.alias(anchor, at),
             Event::Scalar(text, style, anchor, tag) => {
-                let tag = self.tag(tag.as_deref(), at);
-                self.scalar(&text, style, anchor, tag, span)
+                let tagged = self.tag(tag.as_deref(), at);
+                self.scalar(&text, style, anchor, tagged, span)
             }
             Event::SequenceStart(anchor, tag) => {
-                self.tag(tag.as_deref(), at);
-                self.open(at, anchor, Content::List(Vec::new()))
+                let mark = self.tag(tag.as_deref(), at).mark();
+                self.open(at, anchor, mark, Content::List(Vec::new()))
             }
             Event::MappingStart(anchor, tag) => {
-                self.tag(tag.as_deref(), at);
+                let mark = self.tag(tag.as_deref(), at).mark();
                 let (map, merges, seen) = (Map::default(), Vec::new(), BTreeMap::new());
-                self.open(at, anchor, Content::Map { map, merges, seen, key: None })
+                self.open(at, anchor, mark, Content::Map { map, merges, seen, key: None })
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(),
         }
@@ -125,33 +144,37 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Whether a scalar is text by its tag, whatever it looks like. Tags other than those of the core schema mean
-    /// something only when files are merged.
-    fn tag(&mut self, tag: Option<&Tag>, at: Position) -> bool {
-        match tag {
-            None => false,
-            Some(tag) if tag.is_yaml_core_schema() => tag.suffix == "str",
-            Some(tag) => {
-                let name = format!("{}{}", tag.handle, tag.suffix);
-                let text = name == "!";
-                if !text {
-                    self.findings.error(at, format!("the tag {} is not understood; remove it", quote(&name)));
-                }
-                text
+    /// What a tag makes of its value.
+    fn tag(&mut self, tag: Option<&Tag>, at: Position) -> Tagged {
+        let Some(tag) = tag else {
+            return Tagged::Not;
+        };
+        if tag.is_yaml_core_schema() {
+            return if tag.suffix == "str" { Tagged::Text } else { Tagged::Not };
+        }
+        let name = format!("{}{}", tag.handle, tag.suffix);
+        match name.as_str() {
+            "!" => Tagged::Text,
+            "!reset" => Tagged::Marked(Mark::Reset),
+            "!override" => Tagged::Marked(Mark::Override),
+            _ => {
+                self.findings.error(at, format!("the tag {} is not understood; remove it", quote(&name)));
+                Tagged::Not
             }
         }
     }
 
-    fn scalar(&mut self, text: &str, style: ScalarStyle, anchor: usize, tagged: bool, span: &Span) -> Result<(), Stop> {
-        let at = Places::position(&span.start);
+    fn scalar(&mut self, text: &str, style: ScalarStyle, anchor: usize, tagged: Tagged, span: &Span) -> Result<(), Stop> {
+        let at = self.places.position(&span.start);
         let plain = style == ScalarStyle::Plain;
-        let nothing = plain && !tagged && matches!(text, "" | "~" | "null" | "Null" | "NULL");
+        let nothing = plain && tagged != Tagged::Text && matches!(text, "" | "~" | "null" | "Null" | "NULL");
         let value = if nothing {
             Value::Nothing
         } else {
             Value::Text(Text { text: text.to_owned(), inside: self.places.inside(span, text) })
         };
-        let built = Built { node: Node { at, value }, weight: limits::VALUE_WEIGHT + text.len(), height: 0 };
+        let node = Node { at, value, mark: tagged.mark() };
+        let built = Built { node, weight: limits::VALUE_WEIGHT + text.len(), height: 0 };
         self.weigh(built.weight, at)?;
         if anchor != 0 {
             self.weigh(built.weight, at)?;
@@ -212,23 +235,23 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn open(&mut self, at: Position, anchor: usize, content: Content) -> Result<(), Stop> {
+    fn open(&mut self, at: Position, anchor: usize, mark: Mark, content: Content) -> Result<(), Stop> {
         self.deep(1, at)?;
         self.weigh(limits::VALUE_WEIGHT, at)?;
         // A list or mapping in the place of a key is read to its end and dropped with its value.
-        self.stack.push(Frame { at, anchor, weight: limits::VALUE_WEIGHT, height: 1, content });
+        self.stack.push(Frame { at, anchor, mark, weight: limits::VALUE_WEIGHT, height: 1, content });
         Ok(())
     }
 
     fn close(&mut self) -> Result<(), Stop> {
-        let Some(Frame { at, anchor, weight, height, content }) = self.stack.pop() else {
+        let Some(Frame { at, anchor, mark, weight, height, content }) = self.stack.pop() else {
             return Ok(());
         };
         let value = match content {
             Content::List(list) => Value::List(list),
             Content::Map { map, merges, seen, .. } => Value::Map(self.merged(map, merges, seen)),
         };
-        let built = Built { node: Node { at, value }, weight, height };
+        let built = Built { node: Node { at, value, mark }, weight, height };
         if anchor != 0 {
             self.weigh(weight, at)?;
             self.anchors.insert(anchor, built.clone());
@@ -299,8 +322,7 @@ impl Builder<'_> {
     }
 
     fn weigh(&mut self, more: usize, at: Position) -> Result<(), Stop> {
-        self.weight = self.weight.saturating_add(more);
-        if self.weight > limits::EXPANDED_BYTES {
+        if !self.room.take(more) {
             self.findings.error(at, "with its aliases written out, the file becomes too large here");
             return Err(Stop);
         }
@@ -308,13 +330,13 @@ impl Builder<'_> {
     }
 
     fn not_yaml(&mut self, text: &str, error: &ScanError) -> Result<(), Stop> {
-        let at = Places::position(error.marker());
+        let at = self.places.position(error.marker());
         let line = text.lines().nth(error.marker().line().saturating_sub(1)).unwrap_or_default();
         let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
         match line.get(..indent).and_then(|indent| indent.find('\t')) {
             Some(tab) => {
                 // Everything before the tab is spaces, so its byte is its column.
-                let at = Position { line: at.line, column: u32::try_from(tab).unwrap_or(u32::MAX).saturating_add(1) };
+                let at = Position { column: u32::try_from(tab).unwrap_or(u32::MAX).saturating_add(1), ..at };
                 self.findings.error(at, "a tab cannot indent; use spaces");
             }
             None => self.findings.error(at, sentence(error.info())),

@@ -6,21 +6,23 @@ use crate::finding::Position;
 
 /// The text of a file and where its characters are.
 pub(super) struct Places<'a> {
+    file: u16,
     text: &'a str,
     /// The byte at which each character starts; empty when all characters are one byte long.
     starts: Vec<u32>,
 }
 
 impl<'a> Places<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(super) fn new(file: u16, text: &'a str) -> Self {
         let start = |(byte, _): (usize, char)| u32::try_from(byte).unwrap_or(u32::MAX);
         let starts = if text.is_ascii() { Vec::new() } else { text.char_indices().map(start).collect() };
-        Self { text, starts }
+        Self { file, text, starts }
     }
 
-    pub(super) fn position(marker: &Marker) -> Position {
+    pub(super) fn position(&self, marker: &Marker) -> Position {
         let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
-        Position { line: number(marker.line()).max(1), column: number(marker.col()).saturating_add(1) }
+        let (line, column) = (number(marker.line()).max(1), number(marker.col()).saturating_add(1));
+        Position { file: self.file, line, column }
     }
 
     /// How far after the start of the span `value` stands letter for letter: 0 when plain, 1 when quoted.

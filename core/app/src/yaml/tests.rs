@@ -6,9 +6,9 @@ use crate::finding::Findings;
 /// The tree on one line, and the findings.
 fn tree(text: &str) -> (String, Vec<String>) {
     let mut findings = Findings::default();
-    let map = parse(text, &mut findings);
+    let map = parse(text, 0, &mut Room::default(), &mut findings);
     let shown = map.map(|map| show(&Value::Map(map))).unwrap_or_default();
-    let findings = findings.finish("f").iter().map(|finding| finding.to_string()).collect();
+    let findings = findings.finish(&["f".to_owned()]).iter().map(|finding| finding.to_string()).collect();
     (shown, findings)
 }
 
@@ -86,7 +86,7 @@ fn what_is_no_tree_of_named_values_is_refused() {
 #[test]
 fn the_place_inside_a_text_is_known_where_it_stands_as_written() {
     let inside = |text: &str| {
-        let map = parse(text, &mut Findings::default()).unwrap_or_default();
+        let map = parse(text, 0, &mut Room::default(), &mut Findings::default()).unwrap_or_default();
         match map.entries.first().map(|entry| entry.node.value.clone()) {
             Some(Value::Text(text)) => text.inside,
             _ => None,
