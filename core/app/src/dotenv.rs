@@ -56,11 +56,7 @@ pub fn dotenv(text: &str, known: &BTreeMap<String, String>) -> Result<BTreeMap<S
 }
 
 /// The variables in the order of their lines.
-pub(crate) fn read(
-    text: &str,
-    raw: bool,
-    known: &BTreeMap<String, String>,
-) -> Result<Vec<Variable>, DotenvError> {
+pub(crate) fn read(text: &str, raw: bool, known: &BTreeMap<String, String>) -> Result<Vec<Variable>, DotenvError> {
     let mut variables = Vec::new();
     let mut lookup: Option<BTreeMap<String, String>> = None;
     for (whole, number) in text.lines().zip(1_u32..) {
@@ -165,7 +161,10 @@ mod tests {
 
     #[test]
     fn values_may_use_what_is_known_and_what_stands_above() {
-        check("A=$OUT\nB=\"${A}s\"\nC=$D\nD=1\nE=5$", Ok(&[("A", "side"), ("B", "sides"), ("C", ""), ("D", "1"), ("E", "5$")]));
+        check(
+            "A=$OUT\nB=\"${A}s\"\nC=$D\nD=1\nE=5$",
+            Ok(&[("A", "side"), ("B", "sides"), ("C", ""), ("D", "1"), ("E", "5$")]),
+        );
         // What is set outside wins wherever it is used.
         check("OUT=in\nB=$OUT", Ok(&[("B", "side"), ("OUT", "in")]));
         check("A=${B:?say}", Err(1));

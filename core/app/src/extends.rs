@@ -10,6 +10,7 @@ use crate::load::{Asked, Loader, Scope};
 use crate::merge;
 use crate::nearest::suggestion;
 use crate::shape;
+use crate::walk::walk_service_key;
 use crate::yaml::{Entry, Map, Value};
 
 /// The key.
@@ -64,6 +65,8 @@ fn extended(
     let Some(entry) = reference(service) else {
         return copied(loader, service);
     };
+    // The key goes with the copy, so what is in it is judged here.
+    walk_service_key(entry, &mut loader.findings);
     let (name, other) = wanted(loader, entry, scope)?;
     let at = entry.node.at;
     let (base_file, base_scope, base_path);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::limits;
 
-/// The files of a project. The reader asks for none twice, except a component or site, which it never asks for.
+/// The files of a project: compose files and files of variables, never a component or a site.
 ///
 /// A path starts at the project's folder: parts between `/`, none of them `.`, `..` or empty. So an implementation
 /// that follows no symbolic link out of that folder reads nothing outside it.

@@ -104,8 +104,7 @@ fn paths(loader: &mut Loader<'_>, key: &str, node: &Node, scope: &Scope) -> Opti
 fn one(loader: &mut Loader<'_>, whole: &mut Map, wanted: &Wanted, scope: &Scope, chain: &mut Vec<String>) {
     for asked in &wanted.files {
         if let Some(start) = chain.iter().position(|path| *path == asked.path) {
-            let round: Vec<&str> =
-                chain.iter().skip(start).map(String::as_str).chain([asked.path.as_str()]).collect();
+            let round: Vec<&str> = chain.iter().skip(start).map(String::as_str).chain([asked.path.as_str()]).collect();
             let at = asked.at.unwrap_or(wanted.at);
             loader.findings.error(at, format!("files include each other in a circle: {}", round.join(" → ")));
             return;
@@ -144,6 +143,17 @@ fn variables(loader: &mut Loader<'_>, wanted: &Wanted, outer: &Variables) -> Opt
     Some(defaults)
 }
 
+/// Adds one declaration, unless there is one of its name.
+fn add(loader: &mut Loader<'_>, target: &mut Map, named: Entry, noun: &str) {
+    let Some(known) = target.entries.iter().find(|known| known.key == named.key) else {
+        target.entries.push(named);
+        return;
+    };
+    let file = loader.names.get(usize::from(known.at.file)).cloned().unwrap_or_default();
+    let place = format!("{file}, line {}", known.at.line);
+    loader.findings.error(named.at, format!("the {noun} {} is already in {place}; rename one", quote(&named.key)));
+}
+
 fn copy(loader: &mut Loader<'_>, whole: &mut Map, included: Map) {
     let mut rest = Map::default();
     for entry in included.entries {
@@ -166,21 +176,10 @@ fn copy(loader: &mut Loader<'_>, whole: &mut Map, included: Map) {
             target.node.value = Value::Map(Map::default());
         }
         // What is no mapping above is told when it is read.
-        let Value::Map(target) = &mut target.node.value else {
-            whole.entries.push(target);
-            continue;
-        };
-        for named in map.entries {
-            match target.entries.iter().find(|known| known.key == named.key) {
-                None => target.entries.push(named),
-                Some(known) => {
-                    let file = loader.names.get(usize::from(known.at.file)).cloned().unwrap_or_default();
-                    let place = format!("{file}, line {}", known.at.line);
-                    let message = format!("the {noun} {} is already in {place}; rename one", quote(&named.key));
-                    loader.findings.error(named.at, message);
-                }
-            }
+        if let Value::Map(target) = &mut target.node.value {
+            map.entries.into_iter().for_each(|named| add(loader, target, named, noun));
         }
+        whole.entries.push(target);
     }
     if let Some(ours) = rest.get(GRANGE) {
         let message = "`x-grange` has no effect at the top of an included file; the app has that of the first file";

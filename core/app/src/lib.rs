@@ -73,6 +73,7 @@ mod read;
 mod reference;
 mod route;
 mod scalar;
+mod schema;
 mod service;
 mod shape;
 mod table;
@@ -86,6 +87,4 @@ pub use finding::{Finding, Position, Severity};
 pub use manifest::{ManifestError, revision, slots};
 pub use read::{Project, Reading, Source, read, read_project};
 pub use reference::reference;
-
-/// The JSON Schema of the `x-grange` blocks, for editors: `$defs/top` and `$defs/service`.
-pub const SCHEMA: &str = include_str!("../schema/x-grange.json");
+pub use schema::schema;

@@ -165,7 +165,8 @@ impl<'a> Loader<'a> {
         };
         self.bytes = self.bytes.saturating_add(text.len());
         if self.bytes > limits::PROJECT_BYTES {
-            let message = format!("the files of the app have more than the limit of {} bytes here", limits::PROJECT_BYTES);
+            let message =
+                format!("the files of the app have more than the limit of {} bytes here", limits::PROJECT_BYTES);
             self.findings.error(asked.at.unwrap_or(Position::start_of(number)), message);
             return None;
         }

@@ -201,12 +201,7 @@ fn is_label(name: &str) -> bool {
     length && name.bytes().all(legal) && !name.starts_with('-') && !name.ends_with('-')
 }
 
-fn drafts(
-    file: &Map,
-    variables: &Variables,
-    inactive: &Inactive,
-    findings: &mut Findings,
-) -> Option<Vec<Draft>> {
+fn drafts(file: &Map, variables: &Variables, inactive: &Inactive, findings: &mut Findings) -> Option<Vec<Draft>> {
     let Some(entry) = file.get("services") else {
         findings.error(Position::START, "the file has no `services`");
         return None;

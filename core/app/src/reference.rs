@@ -35,12 +35,58 @@ services:
     depends_on: [web]
 ```
 
-`core/app/schema/x-grange.json` is a JSON Schema of the two `x-grange` blocks for editors.
+## Editors
+
+`grange compose schema` prints a JSON Schema of all this; it is also the file `x-grange.schema.json` beside this page.
+An editor with the YAML language server completes keys and marks wrong ones once a compose file begins with
+
+```text
+# yaml-language-server: $schema=./compose.schema.json
+```
+
+where `compose.schema.json` is what `grange compose schema > compose.schema.json` wrote. `grange init` does both.
+The schema takes every file that Grange takes; what only Grange can judge, such as whether a path is there, it
+leaves to `grange validate`.
+
+## Several files
+
+Files are laid over each other: `grange deploy -f compose.yaml -f production.yaml`. Without `-f`, a
+`compose.override.yaml` beside a folder's `compose.yaml` is laid over it. `extends` lays a service over a copy of another,
+by the same rules:
+
+| what | becomes |
+|---|---|
+| two mappings | one with the keys of both |
+| two lists | both, each text once |
+| `command`, `entrypoint`, a health check's `test`, any single value | the upper one |
+| `ports`, `volumes`, `configs`, `secrets` of a service | both; of two entries for one port or target the upper one |
+| `environment`, `depends_on`, `networks` of a service | mappings, also where they are written as lists |
+
+`!reset` before a value takes it away, `!override` puts it in the other's place as it is. `include` adds the services,
+networks, volumes, configs, secrets and models of another file, which is read by itself first: with `.env` of its own
+folder as defaults of its variables. Its names must not be those of this file; its `x-grange` at the top has no effect.
+
+In each file `extends` is resolved first, then files are laid over each other, then `include` adds to the whole. A path
+starts at the file that holds it. Only files below the folder of the first file are read, and never through a link that
+leads out of it: at most 64 of them with 2 MiB together, `include` at most 8 deep and `extends` 16. Circles are refused.
+A finding names the file that holds the mistake.
+
+## Profiles
+
+A service with `profiles` is left out unless one of them is active: `--profile NAME`, which can be given again; without it
+those of the variable `COMPOSE_PROFILES`, separated by commas. `*` is all. What is left out is not looked at any further. A
+service that waits for one that is left out is refused, unless it says `required: false`.
+
+## Configs and secrets
+
+A service that uses one is refused in this version. A component has no file system in which a config could lie; put
+its value in `environment`. A secret would travel in the manifest, which the deployment's stewards and whoever runs it
+hold in clear; there is no remedy yet but to keep it out. What is only declared at the top is checked and has no effect.
 
 ## Variables
 
-`$NAME` and `${NAME}` in a value are replaced with the variable of the shell that runs `grange`; a variable that is
-not set becomes nothing, with a warning. `$$` is one dollar. Keys are left alone.
+`$NAME` and `${NAME}` in a value are replaced with the variable of the shell that runs `grange`, else with that of `.env`
+beside the file; a variable that is not set becomes nothing, with a warning. `$$` is one dollar. Keys are left alone.
 
 | form | becomes |
 |---|---|
@@ -49,6 +95,9 @@ not set becomes nothing, with a warning. `$$` is one dollar. Keys are left alone
 | `${A:+word}`, `${A+word}` | the word when `A` is set and not empty; when it is set; else nothing |
 
 Words may hold variables again. `COMPOSE_PROJECT_NAME` is the app's name.
+
+A file of variables (`.env`, `env_file`) has one `NAME=value` a line, and comments behind `#`. A value in single quotes is
+taken as it is; in others `$NAME` is replaced, by the shell's variables and those of lines above.
 
 ## Fragments
 

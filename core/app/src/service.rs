@@ -44,7 +44,8 @@ pub(crate) fn service(entry: &Entry, variables: &BTreeMap<String, String>, findi
     let ports = ports(map.get("ports"), findings);
     let depends_on = depends_on(map.get("depends_on"), findings);
     let told = |key: &str| map.get(key).is_some();
-    if !has_source && !told("image") && !told("build") {
+    // A service that still has `extends` could not get what it extends, which has been told.
+    if !has_source && !["image", "build", "extends"].into_iter().any(told) {
         let message =
             format!("the service {} has nothing to run; give it `x-grange.wasm` or `x-grange.site`", quote(&entry.key));
         findings.error(entry.at, message);

@@ -18,6 +18,13 @@ pub(crate) fn walk(file: &Map, findings: &mut Findings) {
     walk_map(file, &TOP, findings);
 }
 
+/// Says what becomes of one key of a service.
+pub(crate) fn walk_service_key(entry: &Entry, findings: &mut Findings) {
+    if let Some(key) = SERVICE.find(&entry.key) {
+        judge(entry, key, findings);
+    }
+}
+
 fn walk_map(map: &Map, level: &'static Level, findings: &mut Findings) {
     for entry in &map.entries {
         if findings.is_full() {

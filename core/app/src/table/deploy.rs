@@ -1,13 +1,14 @@
 //! The keys of `deploy`.
 
-use super::{Key, Level, accepted, honoured, refused, shared};
+use super::{Key, Level, Takes, accepted, honoured, refused, shared};
 
 /// `deploy`.
 pub(super) static DEPLOY: Level = Level { path: "services.*.deploy", keys: DEPLOY_KEYS };
 
 const DEPLOY_KEYS: &[Key] = &[
-    honoured("replicas", "how many of the service, 1 to 32; 1 where it is missing"),
-    honoured("resources", "what each replica may use").keys(&RESOURCES),
+    honoured("replicas", "how many of the service, 1 to 32; 1 where it is missing")
+        .takes(Takes::Whole { least: 1, most: grange_types::limits::REPLICAS }),
+    honoured("resources", "what each replica may use").takes(Takes::Mapping).keys(&RESOURCES),
     refused("mode", "a service has a number of replicas, not one on each node or one that completes; use `replicated`")
         .agrees(&["replicated"]),
     refused("placement", "there is no swarm of nodes to choose from; use x-grange.region and x-grange.on")
@@ -22,16 +23,18 @@ const DEPLOY_KEYS: &[Key] = &[
 static RESOURCES: Level = Level {
     path: "services.*.deploy.resources",
     keys: &[
-        honoured("limits", "what one replica may use, and what is paid for").keys(&LIMITS),
-        honoured("reservations", "what one replica may use, where there is no limit").keys(&RESERVATIONS),
+        honoured("limits", "what one replica may use, and what is paid for").takes(Takes::Mapping).keys(&LIMITS),
+        honoured("reservations", "what one replica may use, where there is no limit")
+            .takes(Takes::Mapping)
+            .keys(&RESERVATIONS),
     ],
 };
 
 static LIMITS: Level = Level {
     path: "services.*.deploy.resources.limits",
     keys: &[
-        honoured("cpus", "processors, such as `0.25`; 0.25 where it is missing"),
-        honoured("memory", "memory, such as `64M` or `1.5g`; 64M where it is missing"),
+        honoured("cpus", "processors, such as `0.25`; 0.25 where it is missing").takes(Takes::Processors),
+        honoured("memory", "memory, such as `64M` or `1.5g`; 64M where it is missing").takes(Takes::Size),
         accepted("pids", "a component has no processes to count"),
     ],
 };
@@ -39,8 +42,8 @@ static LIMITS: Level = Level {
 static RESERVATIONS: Level = Level {
     path: "services.*.deploy.resources.reservations",
     keys: &[
-        honoured("cpus", "processors, where `limits` says nothing"),
-        honoured("memory", "memory, where `limits` says nothing"),
+        honoured("cpus", "processors, where `limits` says nothing").takes(Takes::Processors),
+        honoured("memory", "memory, where `limits` says nothing").takes(Takes::Size),
         refused("devices", "a component reaches no device of its host; remove the key").keys(&DEVICES),
         refused("generic_resources", "only processors and memory are sold in this version; remove the key")
             .keys(&GENERIC),

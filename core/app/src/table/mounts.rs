@@ -1,6 +1,6 @@
 //! The keys of what a container is given: volumes, configs, secrets, files of variables, networks.
 
-use super::{Level, honoured, shared};
+use super::{Level, Takes, honoured, shared};
 
 /// One entry of `volumes`.
 pub(super) static MOUNT: Level = Level {
@@ -40,9 +40,10 @@ pub(super) static CONFIG_OR_SECRET: Level = Level {
 pub(super) static ENV_FILE: Level = Level {
     path: "services.*.env_file",
     keys: &[
-        honoured("path", "the file, which has a variable a line"),
-        honoured("required", "`false` forgives that there is no such file"),
-        honoured("format", "`raw`: values are taken letter for letter, with their quotes and dollars"),
+        honoured("path", "the file, which has a variable a line").takes(Takes::Text),
+        honoured("required", "`false` forgives that there is no such file").takes(Takes::Switch),
+        honoured("format", "`raw`: values are taken letter for letter, with their quotes and dollars")
+            .takes(Takes::Word(&["raw"])),
     ],
 };
 

@@ -4,7 +4,7 @@ use super::build::{BUILD, DEVELOP};
 use super::deploy::{DEPLOY, DEVICES};
 use super::grange::GRANGE_SERVICE;
 use super::mounts::{CONFIG_OR_SECRET, ENV_FILE, MOUNT, SERVICE_NETWORK};
-use super::{Key, Level, accepted, honoured, refused, shared};
+use super::{Key, Level, Takes, accepted, honoured, refused, shared};
 
 /// A service.
 pub(crate) static SERVICE: Level = Level { path: "services.*", keys: SERVICE_KEYS };
@@ -25,35 +25,35 @@ const NO_CONTAINERS: &str = "there is no container that could have it";
 const BY_HASH: &str = "a component is fetched by its hash, never pulled anew";
 
 const SERVICE_KEYS: &[Key] = &[
-    honoured("x-grange", "what runs, where, and for how much").keys(&GRANGE_SERVICE),
+    honoured("x-grange", "what runs, where, and for how much").takes(Takes::Mapping).keys(&GRANGE_SERVICE),
     honoured(
         "environment",
         "the variables of the component, as a mapping or a list; a name alone takes its value from where the file is read; no secret: whoever pays for the deployment, runs it, or opens one that names its manifest can read it",
-    ),
+    ).takes(Takes::Variables),
     honoured(
         "env_file",
         "files of variables, as a path or a list of paths and mappings; later files win over earlier ones, `environment` over all",
-    )
+    ).takes(Takes::TextOrItems)
     .keys(&ENV_FILE),
     honoured(
         "extends",
         "a service to begin with, by name or as a mapping; the keys written here are laid over a copy of it",
-    )
+    ).takes(Takes::TextOrMapping)
     .keys(&EXTENDS),
     honoured(
         "profiles",
         "the service is part of the app only if one of these is active: `--profile NAME`, or `COMPOSE_PROFILES`",
-    ),
-    honoured("ports", "that there are any makes the service the app's front, at `/`; HTTP only").keys(&PORT),
-    honoured("deploy", "replicas and resources").keys(&DEPLOY),
-    honoured("healthcheck", "an HTTP check of `localhost` by `curl` or `wget` becomes the check of each replica")
+    ).takes(Takes::Texts),
+    honoured("ports", "that there are any makes the service the app's front, at `/`; HTTP only").takes(Takes::Items).keys(&PORT),
+    honoured("deploy", "replicas and resources").takes(Takes::Mapping).keys(&DEPLOY),
+    honoured("healthcheck", "an HTTP check of `localhost` by `curl` or `wget` becomes the check of each replica").takes(Takes::Mapping)
         .keys(&HEALTHCHECK),
-    honoured("depends_on", "services that must serve before this one starts, as a list or a mapping")
+    honoured("depends_on", "services that must serve before this one starts, as a list or a mapping").takes(Takes::NamesOrMappings)
         .named(&DEPENDENCY),
-    honoured("scale", "the same as `deploy.replicas`"),
-    honoured("cpus", "the same as `deploy.resources.limits.cpus`"),
-    honoured("mem_limit", "the same as `deploy.resources.limits.memory`"),
-    honoured("mem_reservation", "the same as `deploy.resources.reservations.memory`"),
+    honoured("scale", "the same as `deploy.replicas`").takes(Takes::Whole { least: 1, most: grange_types::limits::REPLICAS }),
+    honoured("cpus", "the same as `deploy.resources.limits.cpus`").takes(Takes::Processors),
+    honoured("mem_limit", "the same as `deploy.resources.limits.memory`").takes(Takes::Size),
+    honoured("mem_reservation", "the same as `deploy.resources.reservations.memory`").takes(Takes::Size),
     refused("image", CONTAINERS),
     refused("build", CONTAINERS).keys(&BUILD),
     refused("command", NO_COMMAND),
@@ -151,11 +151,14 @@ const SERVICE_KEYS: &[Key] = &[
 static PORT: Level = Level {
     path: "services.*.ports",
     keys: &[
-        honoured("target", "the port inside; it is only remembered"),
-        honoured("published", "remembered, with a warning: a gateway serves every app on its own port"),
-        honoured("protocol", "`tcp`; any other is left out with a warning"),
-        honoured("app_protocol", "`http`, `https`, `http2` or `ws`; any other is left out with a warning"),
-        honoured("host_ip", "an address of the host itself is refused, since the gateway would make it public"),
+        honoured("target", "the port inside; it is only remembered").takes(Takes::Form("[0-9]+(-[0-9]+)?")),
+        honoured("published", "remembered, with a warning: a gateway serves every app on its own port")
+            .takes(Takes::Form("[0-9]+(-[0-9]+)?")),
+        honoured("protocol", "`tcp`; any other is left out with a warning").takes(Takes::Text),
+        honoured("app_protocol", "`http`, `https`, `http2` or `ws`; any other is left out with a warning")
+            .takes(Takes::Text),
+        honoured("host_ip", "an address of the host itself is refused, since the gateway would make it public")
+            .takes(Takes::Text),
         accepted("mode", "the gateway always spreads requests over the replicas").agrees(&["ingress"]),
         accepted("name", "ports have no names here"),
     ],
@@ -167,11 +170,13 @@ static HEALTHCHECK: Level = Level {
         honoured(
             "test",
             "`[CMD, curl, …, URL]`, `[CMD-SHELL, …]` or a line with `curl` or `wget`; `[NONE]` for no check",
-        ),
-        honoured("interval", "how often; 30s where it is missing"),
-        honoured("timeout", "how long an answer may take; 30s where it is missing"),
-        honoured("retries", "failures in a row before the replica counts as not serving; 3 where it is missing"),
-        honoured("disable", "no check"),
+        )
+        .takes(Takes::TextOrTexts),
+        honoured("interval", "how often; 30s where it is missing").takes(Takes::Time),
+        honoured("timeout", "how long an answer may take; 30s where it is missing").takes(Takes::Time),
+        honoured("retries", "failures in a row before the replica counts as not serving; 3 where it is missing")
+            .takes(Takes::Whole { least: 1, most: crate::limits::RETRIES }),
+        honoured("disable", "no check").takes(Takes::Switch),
         accepted("start_period", "a component is ready when it is loaded"),
         accepted("start_interval", "a component is ready when it is loaded"),
     ],
@@ -182,7 +187,7 @@ static DEPENDENCY: Level = Level {
     keys: &[
         refused("condition", "a service never completes; wait for `service_started` or `service_healthy`")
             .agrees(&["service_started", "service_healthy"]),
-        honoured("required", "`false` forgives that there is no such service"),
+        honoured("required", "`false` forgives that there is no such service").takes(Takes::Switch),
         accepted("restart", "a service is not started again because another was").agrees(&["false"]),
     ],
 };
@@ -190,8 +195,8 @@ static DEPENDENCY: Level = Level {
 static EXTENDS: Level = Level {
     path: "services.*.extends",
     keys: &[
-        honoured("service", "the name of the other service"),
-        honoured("file", "the file it is in, below the app's; without it the same file"),
+        honoured("service", "the name of the other service").takes(Takes::Text),
+        honoured("file", "the file it is in, below the app's; without it the same file").takes(Takes::Text),
     ],
 };
 

@@ -1,15 +1,15 @@
 //! The keys of the file itself, and of what it declares beside services.
 
-use super::{Key, Level, SERVICE, accepted, honoured, shared};
+use super::{Key, Level, SERVICE, Takes, accepted, honoured, shared};
 use crate::table::grange::GRANGE_TOP;
 
 /// The file.
 pub(crate) static TOP: Level = Level { path: "the file", keys: TOP_KEYS };
 
 const TOP_KEYS: &[Key] = &[
-    honoured("name", "the name the app is served under, unless `x-grange` has one"),
-    honoured("services", "the services by name: letters, digits, `.`, `_` and `-`").named(&SERVICE),
-    honoured("x-grange", "what compose has no words for").keys(&GRANGE_TOP),
+    honoured("name", "the name the app is served under, unless `x-grange` has one").takes(Takes::Text),
+    honoured("services", "the services by name: letters, digits, `.`, `_` and `-`").takes(Takes::Services).named(&SERVICE),
+    honoured("x-grange", "what compose has no words for").takes(Takes::Mapping).keys(&GRANGE_TOP),
     accepted("version", "the specification no longer has versions"),
     accepted("networks", "services have no networks of their own in this version; each is reached by its route")
         .named(&NETWORK),
@@ -25,22 +25,23 @@ const TOP_KEYS: &[Key] = &[
         "include",
         "apps in other files below this one, as paths or mappings; their services, networks, volumes, configs, secrets \
          and models become this one's, each under a name that only one of them has",
-    )
+    ).takes(Takes::Items)
     .keys(&INCLUDE),
 ];
 
-static INCLUDE: Level =
-    Level {
-        path: "include",
-        keys: &[
-            honoured("path", "the file, or a list of files laid over each other"),
-            honoured(
-                "env_file",
-                "files of variables for it; without one `.env` in its folder. A variable that this file has wins",
-            ),
-            honoured("project_directory", "where its relative paths start; without it at its own folder"),
-        ],
-    };
+static INCLUDE: Level = Level {
+    path: "include",
+    keys: &[
+        honoured("path", "the file, or a list of files laid over each other").takes(Takes::TextOrTexts),
+        honoured(
+            "env_file",
+            "files of variables for it; without one `.env` in its folder. A variable that this file has wins",
+        )
+        .takes(Takes::TextOrTexts),
+        honoured("project_directory", "where its relative paths start; without it at its own folder")
+            .takes(Takes::Text),
+    ],
+};
 
 static NETWORK: Level = Level {
     path: "networks.*",

@@ -164,7 +164,14 @@ impl Builder<'_> {
         }
     }
 
-    fn scalar(&mut self, text: &str, style: ScalarStyle, anchor: usize, tagged: Tagged, span: &Span) -> Result<(), Stop> {
+    fn scalar(
+        &mut self,
+        text: &str,
+        style: ScalarStyle,
+        anchor: usize,
+        tagged: Tagged,
+        span: &Span,
+    ) -> Result<(), Stop> {
         let at = self.places.position(&span.start);
         let plain = style == ScalarStyle::Plain;
         let nothing = plain && tagged != Tagged::Text && matches!(text, "" | "~" | "null" | "Null" | "NULL");
