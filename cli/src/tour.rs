@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &Tour, output: Output) -> Outcome {
         None => write_guestbook(&folder.join(TOUR_FOLDER))?,
     };
     // A project that cannot be deployed is told before a cloud is started for it.
-    project::open(&app, "tour")?;
+    project::open(&project::Wanted::at(&app), "tour")?;
     let began = Instant::now();
     supervise(&folder, wanted, output, move |cloud, output, stopping| show(cloud, &app, began, output, stopping))
 }
@@ -76,7 +76,7 @@ fn show(cloud: &Cloud, app: &Path, began: Instant, output: Output, stopping: &St
         output.line(&format!("{operators}; each sells an hour of {need} for:"))?;
     }
     dev::show_nodes(cloud, output)?;
-    let project = project::open(app, "tour")?;
+    let project = project::open(&project::Wanted::at(app), "tour")?;
     let client = client(cloud)?;
 
     let began = Instant::now();

@@ -18,12 +18,41 @@ pub fn of(root: &Path, target: &Target) -> Vec<(String, Vec<u8>)> {
             seeds.extend(files(&root.join(part)));
         }
     }
+    if target.name == "compose-files" {
+        seeds.retain(|(name, _)| name == "nothing");
+        seeds.extend(projects(&home.join("tests/projects")));
+    }
     if target.name == "peer" {
         // The first byte says how they come: in every way there is.
         let ways = seeds.iter().flat_map(|(name, bytes)| (0..20u8).map(move |way| (name.clone(), way, bytes)));
         return ways.map(|(name, way, bytes)| (name, [&[way][..], bytes].concat())).collect();
     }
     seeds
+}
+
+/// The folders of a folder, the files of each as one input: path, zero byte, text, zero byte, and so on.
+fn projects(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut folders: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    folders.sort();
+    let together = |project: std::path::PathBuf| {
+        let mut open = vec![project.clone()];
+        let mut pieces = Vec::new();
+        while let Some(folder) = open.pop() {
+            open.extend(
+                std::fs::read_dir(&folder)
+                    .ok()?
+                    .filter_map(|entry| Some(entry.ok()?.path()))
+                    .filter(|path| path.is_dir()),
+            );
+            for (path, bytes) in files(&folder) {
+                let path = Path::new(&path).strip_prefix(&project).ok()?.display().to_string();
+                pieces.extend([path.into_bytes(), bytes]);
+            }
+        }
+        Some((project.display().to_string(), pieces.join(&0)))
+    };
+    folders.into_iter().filter_map(together).collect()
 }
 
 /// The files of a folder, golden bytes decoded from their hexadecimal; none if there is no such folder.

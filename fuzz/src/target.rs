@@ -81,6 +81,7 @@ targets! {
     "history" in "core/peer": record::<grange_peer::History>,
     "peer" in "core/peer": machines::peer,
     "compose" in "core/app": compose,
+    "compose-files" in "core/app": compose_files,
     "request" in "core/api": request,
     "hello" in "edge/net": wire::<grange_net::fuzz::Hello>,
     "notice" in "edge/net": wire::<grange_net::fuzz::Notice>,
@@ -144,6 +145,40 @@ fn compose(bytes: &[u8]) -> bool {
         Ok(_) => true,
         Err(findings) => {
             assert!(!findings.is_empty(), "refused without a reason");
+            false
+        }
+    }
+}
+
+/// A project of several compose files and files of variables: paths and texts in turn, with a zero byte between.
+fn compose_files(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let mut pieces = text.split('\0').map(str::to_owned);
+    let mut files = BTreeMap::new();
+    while let (Some(path), Some(text)) = (pieces.next(), pieces.next()) {
+        files.insert(path, text);
+    }
+    let named: Vec<String> = ["compose.yaml", "override.yaml"]
+        .map(str::to_owned)
+        .into_iter()
+        .filter(|path| files.contains_key(path))
+        .collect();
+    let variables = BTreeMap::from([("NAME".to_owned(), "value".to_owned())]);
+    let project = grange_app::Project { files: &named, variables: &variables, profiles: &[] };
+    match grange_app::read_project(&project, &files) {
+        Ok(reading) => {
+            assert!(
+                reading.app.services.values().all(|service| !reading.file(service.at).is_empty()),
+                "a place in no file"
+            );
+            true
+        }
+        Err(findings) => {
+            assert!(!findings.is_empty(), "refused without a reason");
+            assert!(
+                findings.iter().all(|finding| named.is_empty() || !finding.file.is_empty()),
+                "a finding in no file"
+            );
             false
         }
     }

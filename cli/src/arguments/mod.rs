@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use grange_types::{AccountId, Amount, LeaseId};
 
+use crate::project::Wanted;
+
 pub(crate) use dev::{Dev, DevAction, Tour};
 pub(crate) use node::{Prices, Up};
 use value::{account, lease};
@@ -56,6 +58,11 @@ pub(crate) enum Command {
     },
     /// Read a compose file and say every mistake in it
     Validate(App),
+    /// Print what a compose file may hold
+    Compose {
+        #[command(subcommand)]
+        action: ComposeAction,
+    },
     /// Show where an app would run and the most it would cost
     Plan(App),
     /// Deploy an app, or change the one of its name
@@ -168,6 +175,26 @@ pub(crate) struct App {
     /// A compose file, or a folder that holds compose.yaml, compose.yml or docker-compose.yml
     #[arg(value_name = "FILE|DIR", default_value = ".")]
     pub(crate) path: PathBuf,
+    /// A compose file; given again, each is laid over those before it. The first one's folder holds all others
+    #[arg(short, long = "file", value_name = "FILE", conflicts_with = "path")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Also the services of this profile, `*` for all; else those of COMPOSE_PROFILES
+    #[arg(long = "profile", value_name = "NAME")]
+    pub(crate) profiles: Vec<String>,
+}
+
+impl App {
+    /// What is to be read.
+    pub(crate) fn wanted(&self) -> Wanted<'_> {
+        Wanted { path: &self.path, files: &self.files, profiles: &self.profiles }
+    }
+}
+
+/// What can be printed about compose files.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum ComposeAction {
+    /// Print the JSON Schema of a compose file with x-grange, for editors
+    Schema,
 }
 
 /// What `init` can write.

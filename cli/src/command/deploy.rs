@@ -1,6 +1,5 @@
 //! `validate`, `plan` and `deploy`: from a compose file to a URL that answers.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use grange_api::{Call, DeployDone, DeployPhase, Line, Plan, Problem, ProblemCode, Status};
@@ -12,7 +11,7 @@ use super::{Context, answer, called};
 use crate::client::{Client, Wait};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, counted};
-use crate::project::{self, Project, upload};
+use crate::project::{self, Project, Wanted, upload};
 use crate::stop_signal::leave_with;
 use crate::table::Table;
 
@@ -25,12 +24,22 @@ struct Valid<'a> {
     valid: bool,
     name: &'a str,
     services: Vec<&'a str>,
+    /// Services that are left out, since none of their profiles is active.
+    inactive: &'a [String],
+    warnings: Vec<grange_api::Finding>,
+}
+
+/// An answer of the node, and what the author of the file should know.
+#[derive(Debug, Serialize)]
+struct Warned<'a, T> {
+    #[serde(flatten)]
+    answer: &'a T,
     warnings: Vec<grange_api::Finding>,
 }
 
 /// Reads a project and asks no node.
-pub(crate) fn validate(context: Context<'_>, path: &Path) -> Outcome {
-    let project = project::open(path, "validate").map_err(|problem| match problem.code {
+pub(crate) fn validate(context: Context<'_>, wanted: &Wanted<'_>) -> Outcome {
+    let project = project::open(wanted, "validate").map_err(|problem| match problem.code {
         // Whatever is wrong with the file or what it names, it is not valid; only other failures have other codes.
         ProblemCode::ComponentInvalid | ProblemCode::TooLarge => {
             let code = ProblemCode::ManifestInvalid;
@@ -44,21 +53,27 @@ pub(crate) fn validate(context: Context<'_>, path: &Path) -> Outcome {
         valid: true,
         name: &project.app.name,
         services: project.app.services.keys().map(String::as_str).collect(),
-        warnings: project.warnings.iter().map(project::finding).collect(),
+        inactive: &project.inactive,
+        warnings: warnings(&project),
     };
     output.show(&valid, |valid| {
         let services = valid.services.join(", ");
-        format!("{} is right: {} with {services}, budget {}", project.file.display(), valid.name, project.app.budget)
+        let left_out = match valid.inactive {
+            [] => String::new(),
+            names => format!("; without {}, whose profiles are not active", names.join(", ")),
+        };
+        let file = project.file.display();
+        format!("{file} is right: {} with {services}, budget {}{left_out}", valid.name, project.app.budget)
     })
 }
 
 /// Asks where a project would run.
-pub(crate) fn plan(context: Context<'_>, path: &Path) -> Outcome {
-    let project = project::open(path, "plan")?;
+pub(crate) fn plan(context: Context<'_>, wanted: &Wanted<'_>) -> Outcome {
+    let project = project::open(wanted, "plan")?;
     warn(&project, context.output);
     let plan: Plan = ask_plan(&context.reader("plan")?, &project)?;
     if context.output.is_json() {
-        return context.output.data(&plan);
+        return context.output.data(&Warned { answer: &plan, warnings: warnings(&project) });
     }
     context.output.table(&plan_table(&plan))?;
     context.output.line(&plan_sentence(&plan, &project))
@@ -95,10 +110,10 @@ pub(crate) fn plan_sentence(plan: &Plan, project: &Project) -> String {
 }
 
 /// Deploys a project.
-pub(crate) fn run(context: Context<'_>, path: &Path) -> Outcome {
+pub(crate) fn run(context: Context<'_>, wanted: &Wanted<'_>) -> Outcome {
     let output = context.output;
     let began = Instant::now();
-    let project = project::open(path, "deploy")?;
+    let project = project::open(wanted, "deploy")?;
     let read = phase("read", began);
     warn(&project, output);
     let client = context.actor("deploy")?;
@@ -109,7 +124,10 @@ pub(crate) fn run(context: Context<'_>, path: &Path) -> Outcome {
     // Without a listener Ctrl-C still works; it only says nothing.
     let _ = leave_with(output, move || at.broken_off(&name));
     let done = deploy(&client, &project, output, &steps, &mut tell)?;
-    output.show(&done, summary)
+    if output.is_json() {
+        return output.data(&Warned { answer: &done, warnings: warnings(&project) });
+    }
+    output.line(&summary(&done))
 }
 
 /// Sends what is missing, orders the deployment, and waits until its URLs answer.
@@ -233,6 +251,11 @@ fn tell(output: Output, phase: &DeployPhase) -> Outcome {
     }
     output.progress(&format!("{:<10}{:>6} ms", phase.phase, phase.ms));
     Ok(())
+}
+
+/// What the author should know, for scripts.
+fn warnings(project: &Project) -> Vec<grange_api::Finding> {
+    project.warnings.iter().map(project::finding).collect()
 }
 
 /// What the author should know, each on its line.

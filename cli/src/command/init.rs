@@ -27,6 +27,8 @@ type File = (&'static str, &'static [u8]);
 
 /// The file that makes a folder a project. It is written last: one that stopped half-way can be written again.
 const COMPOSE: &str = "compose.yaml";
+/// What editors complete the compose file by; its first line names it, and no network is needed to read it.
+const SCHEMA: &str = "compose.schema.json";
 const SITE: [File; 2] = [
     ("public/index.html", include_bytes!("../../template/site/index.html")),
     (COMPOSE, include_bytes!("../../template/site/compose.yaml")),
@@ -54,7 +56,8 @@ pub(crate) fn run(template: Template, folder: &Path, output: Output) -> Outcome 
     }
     let name = name(&folders::absolute(folder)?);
     let mut files = Vec::new();
-    for (path, content) in template {
+    let schema = grange_app::schema();
+    for (path, content) in [(SCHEMA, schema.as_bytes())].into_iter().chain(template) {
         let path = folder.join(path);
         if write(&path, &named(content, &name))? {
             files.push(path);
@@ -113,8 +116,12 @@ mod tests {
             let parent = tempfile::tempdir().unwrap();
             let folder = parent.path().join("My Project!");
             run(template, &folder, Output::new(true)).unwrap();
-            let project = project::open(&folder, "validate").unwrap();
+            let project = project::open(&project::Wanted::at(&folder), "validate").unwrap();
             assert_eq!(project.app.name, "my-project");
+            let compose = fs::read_to_string(folder.join(COMPOSE)).unwrap();
+            let first = format!("# yaml-language-server: $schema=./{SCHEMA}");
+            assert_eq!(compose.lines().next(), Some(first.as_str()));
+            assert_eq!(fs::read_to_string(folder.join(SCHEMA)).unwrap(), grange_app::schema());
             assert!(project.warnings.is_empty(), "{:?}", project.warnings);
             let failure = run(template, &folder, Output::new(true)).unwrap_err();
             let crate::failure::Failure::Problem(problem) = failure else { panic!("no problem") };

@@ -19,7 +19,7 @@ use grange_api::{Call, InviteRequest};
 use grange_node::Invitation;
 use grange_types::PeerId;
 
-use crate::arguments::{Arguments, Command, DataAction, Global, NetworkAction};
+use crate::arguments::{Arguments, Command, ComposeAction, DataAction, Global, NetworkAction};
 use crate::choice::{self, Purpose};
 use crate::client::Client;
 use crate::dev;
@@ -58,9 +58,11 @@ pub(crate) fn run(context: Context<'_>, command: &Command) -> Outcome {
         Command::Up(arguments) => up::run(arguments, output),
         Command::Dev(arguments) => dev::run(arguments, output),
         Command::Init { template, folder } => init::run(*template, folder, output),
-        Command::Validate(app) => deploy::validate(context, &app.path),
-        Command::Plan(app) => deploy::plan(context, &app.path),
-        Command::Deploy(app) => deploy::run(context, &app.path),
+        Command::Validate(app) => deploy::validate(context, &app.wanted()),
+        // It is JSON already, for people as for scripts.
+        Command::Compose { action: ComposeAction::Schema } => output.line(grange_app::schema().trim_end()),
+        Command::Plan(app) => deploy::plan(context, &app.wanted()),
+        Command::Deploy(app) => deploy::run(context, &app.wanted()),
         Command::Ps { name } => replicas::ps(context, name.as_deref()),
         Command::Logs { name, follow, service, after } => {
             logs::run(context, &logs::Wanted { name, service: service.as_deref(), follow: *follow, after: *after })

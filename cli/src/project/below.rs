@@ -1,86 +1,115 @@
-//! The file `.env` beside a compose file: variables for it, as Docker Compose reads them.
-//!
-//! # Rules
-//! - One `NAME=value` a line; blank lines and lines that begin with `#` are left out, and `export ` before a name.
-//! - In single quotes a value is taken as it is; in double quotes `\n`, `\t`, `\"` and `\\` are replaced. Without
-//!   quotes it ends before ` #`.
-//! - A variable of the environment comes before one of the file.
+//! The files of a project for the reader: those below one folder, and nothing that a link leads to outside it.
 
-use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
 
-/// Reads the variables; an error is the number of a line that is none.
-pub(super) fn read(text: &str) -> Result<BTreeMap<String, String>, u32> {
-    let mut variables = BTreeMap::new();
-    for (line, number) in text.lines().zip(1_u32..) {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let (name, value) = variable(line).ok_or(number)?;
-        variables.insert(name, value);
-    }
-    Ok(variables)
+use grange_app::{Files, Unread, limits};
+
+/// The files below a project's folder.
+#[derive(Debug)]
+pub(super) struct Below {
+    folder: PathBuf,
+    /// The same without links; none when it cannot be found out, and then no file is inside.
+    real: Option<PathBuf>,
+    /// Files that the user named, with the names that he gave them. What he names may be a link to anywhere.
+    named: Vec<(String, PathBuf)>,
 }
 
-fn variable(line: &str) -> Option<(String, String)> {
-    let line = line.strip_prefix("export ").unwrap_or(line);
-    let (name, value) = line.split_once('=')?;
-    let name = name.trim();
-    let legal = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-    if name.is_empty() || !name.chars().all(legal) || name.starts_with(|first: char| first.is_ascii_digit()) {
-        return None;
+impl Below {
+    pub(super) fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_path_buf(), real: fs::canonicalize(folder).ok(), named: Vec::new() }
     }
-    let value = value.trim();
-    let value = match value.chars().next() {
-        Some('\'') => value[1..].split_once('\'')?.0.to_owned(),
-        Some('"') => quoted(&value[1..])?,
-        _ => value.split_once(" #").map_or(value, |(value, _)| value.trim_end()).to_owned(),
-    };
-    Some((name.to_owned(), value))
+
+    /// A file that the user named: as the reader shall ask for it. None when it lies elsewhere.
+    pub(super) fn add(&mut self, file: &Path) -> Option<String> {
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let inside = fs::canonicalize(folder).ok()?;
+        let inside = inside.strip_prefix(self.real.as_ref()?).ok()?.join(file.file_name()?);
+        let parts: Option<Vec<&str>> = inside.iter().map(|part| part.to_str()).collect();
+        let path = parts?.join("/");
+        self.named.push((path.clone(), file.to_path_buf()));
+        Some(path)
+    }
+
+    fn as_named(&self, path: &str) -> Option<&Path> {
+        self.named.iter().find(|(name, _)| name == path).map(|(_, file)| file.as_path())
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        // `.` would only make the diagnostics' file name longer.
+        if self.folder == Path::new(".") { PathBuf::from(path) } else { self.folder.join(path) }
+    }
 }
 
-/// The text up to the closing quote, which has to be there.
-fn quoted(text: &str) -> Option<String> {
-    let mut value = String::new();
-    let mut letters = text.chars();
-    loop {
-        match letters.next()? {
-            '"' => return Some(value),
-            '\\' => match letters.next()? {
-                'n' => value.push('\n'),
-                't' => value.push('\t'),
-                letter @ ('"' | '\\') => value.push(letter),
-                letter => value.extend(['\\', letter]),
-            },
-            letter => value.push(letter),
+impl Files for Below {
+    fn text(&self, path: &str) -> Result<String, Unread> {
+        let unread = |error: std::io::Error| match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => Unread::Missing,
+            _ => Unread::Denied,
+        };
+        let file = match self.as_named(path) {
+            Some(file) => file.to_path_buf(),
+            None => {
+                let real = fs::canonicalize(self.at(path)).map_err(unread)?;
+                if !self.real.as_ref().is_some_and(|folder| real.starts_with(folder)) {
+                    return Err(Unread::Outside);
+                }
+                real
+            }
+        };
+        // A pipe or a device would keep whoever opens it waiting.
+        if !fs::metadata(&file).map_err(unread)?.is_file() {
+            return Err(Unread::NoFile);
         }
+        let mut bytes = Vec::new();
+        let limit = limits::FILE_BYTES as u64 + 1;
+        File::open(&file).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(unread)?;
+        if bytes.len() > limits::FILE_BYTES {
+            return Err(Unread::TooLarge);
+        }
+        String::from_utf8(bytes).map_err(|_| Unread::NotText)
+    }
+
+    fn name(&self, path: &str) -> String {
+        self.as_named(path).map_or_else(|| self.at(path), Path::to_path_buf).display().to_string()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[track_caller]
-    fn check(text: &str, expected: Result<&[(&str, &str)], u32>) {
-        let pairs = |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
-        assert_eq!(read(text), expected.map(pairs), "{text}");
-    }
+    use std::os::unix::fs::symlink;
 
     #[test]
-    fn variables_are_read_as_compose_reads_them() {
-        check("", Ok(&[]));
-        check("# note\n\nA=1\r\nexport B = two words # note\nC=\n", Ok(&[("A", "1"), ("B", "two words"), ("C", "")]));
-        check("A='$x # y' # note", Ok(&[("A", "$x # y")]));
-        check(r#"A="a\nb\"c\\ \d""#, Ok(&[("A", "a\nb\"c\\ \\d")]));
-        check("A=1\nA=2", Ok(&[("A", "2")]));
-        check("A=x#y", Ok(&[("A", "x#y")]));
-    }
-
-    #[test]
-    fn what_is_no_variable_is_told_by_its_line() {
-        for wrong in ["A", "=1", "A B=1", "1A=1", "A='x", "A=\"x", "A=\"x\\", "é=1"] {
-            check(&format!("X=1\n{wrong}"), Err(2));
+    fn only_files_below_the_folder_are_read() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("app");
+        fs::create_dir_all(folder.join("sub")).unwrap();
+        fs::write(parent.path().join("secret"), "outside").unwrap();
+        fs::write(folder.join("sub/a.yaml"), "inside").unwrap();
+        fs::write(folder.join("binary"), [0xff]).unwrap();
+        fs::write(folder.join("large"), vec![b' '; limits::FILE_BYTES + 1]).unwrap();
+        symlink("../secret", folder.join("link")).unwrap();
+        symlink("sub/a.yaml", folder.join("inner")).unwrap();
+        symlink("..", folder.join("up")).unwrap();
+        let mut below = Below::new(&folder);
+        assert_eq!(below.text("sub/a.yaml").as_deref(), Ok("inside"));
+        assert_eq!(below.text("inner").as_deref(), Ok("inside"));
+        for (path, expected) in [
+            ("link", Unread::Outside),
+            ("up/secret", Unread::Outside),
+            ("missing", Unread::Missing),
+            ("binary/x", Unread::Missing),
+            ("sub", Unread::NoFile),
+            ("binary", Unread::NotText),
+            ("large", Unread::TooLarge),
+        ] {
+            assert_eq!(below.text(path), Err(expected), "{path}");
         }
+        // What the user names himself may be a link.
+        assert_eq!(below.add(&folder.join("link")).as_deref(), Some("link"));
+        assert_eq!(below.text("link").as_deref(), Ok("outside"));
+        assert_eq!(below.add(&parent.path().join("secret")), None);
     }
 }

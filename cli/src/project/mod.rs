@@ -1,19 +1,21 @@
 //! A project on disk: its compose file, and what its services run, packed into blobs.
 
-mod dotenv;
+mod below;
 mod pack;
 mod site;
 mod upload;
 
 use std::collections::BTreeMap;
 use std::env;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use grange_api::{Finding, Problem, ProblemCode};
-use grange_app::{App, Severity, Source, limits};
+use grange_app::{App, Files, Reading, Severity, Unread};
 use grange_types::Manifest;
+
+use below::Below;
 
 pub(crate) use pack::Packed;
 pub(crate) use upload::upload;
@@ -21,39 +23,90 @@ pub(crate) use upload::upload;
 /// The names under which a folder's compose file is looked for, in this order.
 pub(crate) const NAMES: [&str; 3] = ["compose.yaml", "compose.yml", "docker-compose.yml"];
 
+/// The names under which a folder's override is looked for, in this order: a file that is laid over the first one.
+const OVERRIDES: [&str; 4] =
+    ["compose.override.yaml", "compose.override.yml", "docker-compose.override.yml", "docker-compose.override.yaml"];
+
 /// A project that can be deployed.
 #[derive(Debug)]
 pub(crate) struct Project {
-    /// The compose file, as the user would name it.
+    /// The first compose file, as the user would name it.
     pub(crate) file: PathBuf,
     /// What it says.
     pub(crate) app: App,
     /// What its author should know nevertheless.
     pub(crate) warnings: Vec<grange_app::Finding>,
+    /// Services that are left out, since none of their profiles is active.
+    pub(crate) inactive: Vec<String>,
     /// What each service runs.
     pub(crate) packed: BTreeMap<String, Packed>,
     /// What a node is asked to run.
     pub(crate) manifest: Manifest,
 }
 
-/// Reads and packs the project at a path.
-pub(crate) fn open(path: &Path, operation: &str) -> Result<Project, Problem> {
-    let file = compose_file(path, operation)?;
+/// What the user wants to be read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// A compose file, or a folder that holds one.
+    pub(crate) path: &'a Path,
+    /// Compose files that are laid over each other; where there are some, `path` counts for nothing.
+    pub(crate) files: &'a [PathBuf],
+    /// The active profiles.
+    pub(crate) profiles: &'a [String],
+}
+
+impl<'a> Wanted<'a> {
+    /// What lies at a path, with no profile.
+    pub(crate) const fn at(path: &'a Path) -> Self {
+        Self { path, files: &[], profiles: &[] }
+    }
+}
+
+/// Reads and packs a project.
+pub(crate) fn open(wanted: &Wanted<'_>, operation: &str) -> Result<Project, Problem> {
+    let files = compose_files(wanted, operation)?;
+    let file = files.first().cloned().unwrap_or_default();
     let name = file.display().to_string();
     let root = file.parent().filter(|root| !root.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let text = text(&file, operation)?;
-    let source = Source { file: &name, text: &text };
-    let reading = grange_app::read(&source, &variables(root, operation)?).map_err(|findings| {
+    let mut below = Below::new(root);
+    let mut paths = Vec::new();
+    for file in &files {
+        let path = below.add(file).ok_or_else(|| {
+            let message = "the file lies outside the folder of the first one";
+            Problem::new(ProblemCode::ManifestInvalid, operation, file.display().to_string(), message)
+                .with_remedy("name first a file that the others lie beside or below")
+        })?;
+        paths.push(path);
+    }
+    let variables = variables(&below, operation)?;
+    let project = grange_app::Project { files: &paths, variables: &variables, profiles: wanted.profiles };
+    let reading = grange_app::read_project(&project, &below).map_err(|findings| {
         let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
         invalid(operation, &name, errors.map(finding).collect())
     })?;
-    let packed = pack_all(&reading.app, root, operation, &name)?;
+    let packed = pack_all(&reading, root, operation, &name)?;
     let workloads = packed.iter().map(|(name, packed)| (name.clone(), packed.workload.clone())).collect();
     let manifest = reading
         .app
         .manifest(&workloads)
         .map_err(|error| Problem::new(ProblemCode::ManifestInvalid, operation, name.clone(), error.to_string()))?;
-    Ok(Project { file, app: reading.app, warnings: reading.warnings, packed, manifest })
+    let grange_app::Reading { app, warnings, inactive, .. } = reading;
+    Ok(Project { file, app, warnings, inactive, packed, manifest })
+}
+
+/// The files that are laid over each other, the lowest first: those that are named, else the one at the path, and
+/// in a folder also the override beside it.
+fn compose_files(wanted: &Wanted<'_>, operation: &str) -> Result<Vec<PathBuf>, Problem> {
+    if let [_, ..] = wanted.files {
+        return wanted.files.iter().map(|file| compose_file(file, operation)).collect();
+    }
+    let first = compose_file(wanted.path, operation)?;
+    let over = if first == wanted.path {
+        None
+    } else {
+        OVERRIDES.map(|name| first.with_file_name(name)).into_iter().find(|file| file.is_file())
+    };
+    Ok([first].into_iter().chain(over).collect())
 }
 
 /// The file itself, or the one in the folder.
@@ -80,53 +133,31 @@ fn compose_file(path: &Path, operation: &str) -> Result<PathBuf, Problem> {
     }
 }
 
-/// The file's text; one byte more than the limit is enough for the reader to refuse it.
-fn text(file: &Path, operation: &str) -> Result<String, Problem> {
-    let mut bytes = Vec::new();
-    let limit = limits::FILE_BYTES as u64 + 1;
-    File::open(file).and_then(|opened| opened.take(limit).read_to_end(&mut bytes)).map_err(|error| {
-        let message = format!("cannot read the file: {error}");
-        Problem::new(ProblemCode::Denied, operation, file.display().to_string(), message)
-            .with_remedy("make the file readable")
-    })?;
-    if bytes.len() > limits::FILE_BYTES {
-        let message = format!("such a file has at most {} bytes", limits::FILE_BYTES);
-        return Err(at_start(operation, file, &message));
-    }
-    String::from_utf8(bytes).map_err(|_| at_start(operation, file, "such a file is UTF-8 text, this is not"))
-}
-
-fn at_start(operation: &str, file: &Path, message: &str) -> Problem {
-    let name = file.display().to_string();
-    let finding = Finding { file: name.clone(), line: 1, column: 1, message: message.to_owned() };
-    invalid(operation, &name, vec![finding])
-}
-
 /// What a variable in the file may be replaced by: those of `.env` beside it, and before them the environment's.
-fn variables(root: &Path, operation: &str) -> Result<BTreeMap<String, String>, Problem> {
-    let file = root.join(".env");
-    let mut variables = match fs::metadata(&file) {
-        Ok(metadata) if metadata.is_file() => {
-            let text = text(&file, operation)?;
-            dotenv::read(&text).map_err(|line| {
-                let name = file.display().to_string();
-                let message = "a line is NAME=value; a quoted value ends with its quote on the same line".to_owned();
-                invalid(operation, &name, vec![Finding { file: name.clone(), line, column: 1, message }])
-            })?
-        }
-        _ => BTreeMap::new(),
+fn variables(below: &Below, operation: &str) -> Result<BTreeMap<String, String>, Problem> {
+    const FILE: &str = ".env";
+    let set: BTreeMap<String, String> = env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let told = |line: u32, message: String| {
+        let name = Files::name(below, FILE);
+        invalid(operation, &name, vec![Finding { file: name.clone(), line, column: 1, message }])
     };
-    let set = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let mut variables = match below.text(FILE) {
+        Ok(text) => grange_app::dotenv(&text, &set).map_err(|error| told(error.line, error.kind.to_string()))?,
+        Err(Unread::Missing | Unread::NoFile) => BTreeMap::new(),
+        Err(why) => return Err(told(1, format!("the file {why}"))),
+    };
     variables.extend(set);
     Ok(variables)
 }
 
 /// Packs every service; all mistakes are told at once.
-fn pack_all(app: &App, root: &Path, operation: &str, file: &str) -> Result<BTreeMap<String, Packed>, Problem> {
+fn pack_all(reading: &Reading, root: &Path, operation: &str, file: &str) -> Result<BTreeMap<String, Packed>, Problem> {
     let mut packed = BTreeMap::new();
     let mut findings = Vec::new();
     let mut code = ProblemCode::ManifestInvalid;
-    for (name, service) in &app.services {
+    for (name, service) in &reading.app.services {
         match pack::pack(&service.source, root) {
             Ok(service) => {
                 packed.insert(name.clone(), service);
@@ -136,7 +167,8 @@ fn pack_all(app: &App, root: &Path, operation: &str, file: &str) -> Result<BTree
                 code = if findings.is_empty() { error.code() } else { ProblemCode::ManifestInvalid };
                 let at = service.source.at();
                 let message = error.to_string();
-                findings.push(Finding { file: file.to_owned(), line: at.line, column: at.column, message });
+                let file = reading.file(at).to_owned();
+                findings.push(Finding { file, line: at.line, column: at.column, message });
             }
         }
     }
@@ -186,18 +218,18 @@ mod tests {
         fs::create_dir(folder.path().join("public")).unwrap();
         fs::write(folder.path().join("public/index.html"), "hello").unwrap();
         fs::write(folder.path().join("a.wasm"), COMPONENT).unwrap();
-        let project = open(folder.path(), "deploy").unwrap();
+        let project = open(&Wanted::at(folder.path()), "deploy").unwrap();
         assert_eq!(project.file, folder.path().join("compose.yaml"));
         assert_eq!(project.manifest.services.len(), 2);
         assert_eq!(project.packed["web"].pieces.len(), 2);
-        let named = open(&folder.path().join("compose.yaml"), "deploy").unwrap();
+        let named = open(&Wanted::at(&folder.path().join("compose.yaml")), "deploy").unwrap();
         assert_eq!(named.manifest, project.manifest);
     }
 
     #[test]
     fn every_missing_file_is_told_at_its_place() {
         let folder = folder(TWO);
-        let problem = open(folder.path(), "validate").unwrap_err();
+        let problem = open(&Wanted::at(folder.path()), "validate").unwrap_err();
         assert_eq!((problem.code, problem.exit), (ProblemCode::ManifestInvalid, 1));
         let file = folder.path().join("compose.yaml");
         let lines: Vec<String> = problem.findings.iter().map(ToString::to_string).collect();
@@ -213,7 +245,7 @@ mod tests {
     fn one_mistake_has_its_own_code() {
         let folder = folder("name: shop\nservices:\n  api:\n    x-grange: {wasm: a.wasm}\n");
         fs::write(folder.path().join("a.wasm"), b"\0asm\x01\0\0\0").unwrap();
-        let problem = open(folder.path(), "deploy").unwrap_err();
+        let problem = open(&Wanted::at(folder.path()), "deploy").unwrap_err();
         assert_eq!(problem.code, ProblemCode::ComponentInvalid);
         assert_eq!(problem.findings[0].line, 4);
     }
@@ -224,17 +256,54 @@ mod tests {
         fs::create_dir(folder.path().join("public")).unwrap();
         fs::write(folder.path().join("public/index.html"), "hello").unwrap();
         fs::write(folder.path().join(".env"), "GRANGE_TEST_NAME=shop\n").unwrap();
-        assert_eq!(open(folder.path(), "deploy").unwrap().app.name, "shop");
+        assert_eq!(open(&Wanted::at(folder.path()), "deploy").unwrap().app.name, "shop");
         fs::write(folder.path().join(".env"), "\nGRANGE_TEST_NAME").unwrap();
-        let problem = open(folder.path(), "deploy").unwrap_err();
+        let problem = open(&Wanted::at(folder.path()), "deploy").unwrap_err();
         assert_eq!((problem.findings[0].line, problem.exit), (2, 1));
+    }
+
+    #[test]
+    fn an_override_beside_the_file_is_laid_over_it() {
+        let text = "name: shop\nservices:\n  web:\n    x-grange: {site: public}\n";
+        let folder = folder(text);
+        fs::create_dir(folder.path().join("public")).unwrap();
+        fs::write(folder.path().join("public/index.html"), "hello").unwrap();
+        let over = folder.path().join("compose.override.yaml");
+        fs::write(&over, "name: stall\nx-grange: {budget: 3}\n").unwrap();
+        let open = |wanted: Wanted<'_>| open(&wanted, "deploy").unwrap().app.name;
+        assert_eq!(open(Wanted::at(folder.path())), "stall");
+        // A file that is named stands alone, and several are laid over each other in the order that they are named in.
+        let file = folder.path().join("compose.yaml");
+        assert_eq!(open(Wanted::at(&file)), "shop");
+        let files = [over, file];
+        assert_eq!(open(Wanted { files: &files, ..Wanted::at(folder.path()) }), "shop");
+    }
+
+    #[test]
+    fn a_mistake_in_an_included_file_is_told_there() {
+        let folder = folder("name: shop\ninclude: [parts/api.yaml]\nservices: {}\n");
+        fs::create_dir(folder.path().join("parts")).unwrap();
+        let part = folder.path().join("parts/api.yaml");
+        fs::write(&part, "services:\n  api:\n    x-grange: {wasm: a.wasm}\n").unwrap();
+        let problem = open(&Wanted::at(folder.path()), "validate").unwrap_err();
+        let expected = format!("{}:3:22: the file parts/a.wasm does not exist", part.display());
+        assert_eq!(problem.findings.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
+    }
+
+    #[test]
+    fn files_that_lie_apart_are_refused() {
+        let (one, other) = (folder(TWO), folder(TWO));
+        let files = [one.path().join("compose.yaml"), other.path().join("compose.yaml")];
+        let problem = open(&Wanted { files: &files, ..Wanted::at(one.path()) }, "deploy").unwrap_err();
+        assert_eq!(problem.code, ProblemCode::ManifestInvalid);
+        assert_eq!(problem.thing, files[1].display().to_string());
     }
 
     #[test]
     fn what_is_not_there_is_not_found() {
         let folder = tempfile::tempdir().unwrap();
         for path in [folder.path().to_path_buf(), folder.path().join("compose.yaml")] {
-            let problem = open(&path, "deploy").unwrap_err();
+            let problem = open(&Wanted::at(&path), "deploy").unwrap_err();
             assert_eq!((problem.code, problem.exit), (ProblemCode::NotFound, 3));
         }
     }
@@ -244,8 +313,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("compose.yml");
         fs::write(&file, [0xff, 0xfe]).unwrap();
-        assert_eq!(open(folder.path(), "validate").unwrap_err().findings.len(), 1);
-        fs::write(&file, vec![b' '; limits::FILE_BYTES + 1]).unwrap();
-        assert_eq!(open(folder.path(), "validate").unwrap_err().findings.len(), 1);
+        assert_eq!(open(&Wanted::at(folder.path()), "validate").unwrap_err().findings.len(), 1);
+        fs::write(&file, vec![b' '; grange_app::limits::FILE_BYTES + 1]).unwrap();
+        assert_eq!(open(&Wanted::at(folder.path()), "validate").unwrap_err().findings.len(), 1);
     }
 }
