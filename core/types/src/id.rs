@@ -126,6 +126,10 @@ id! {
     BlobId
 }
 id! {
+    /// A key to an API or an object: BLAKE3 over the signed bytes of its token's first block.
+    KeyId
+}
+id! {
     /// The authenticated summary of the ledger's state.
     StateRoot
 }

@@ -23,6 +23,7 @@ pub mod manifest;
 pub mod plant;
 pub mod price;
 pub mod seal;
+pub mod rights;
 mod signature;
 #[cfg(feature = "simulation")]
 pub mod simulation;
@@ -33,13 +34,16 @@ pub mod work;
 pub use amount::{Amount, AmountError, ParseAmountError};
 pub use codec::{DecodeError, Record, Wire};
 pub use envelope::{EnvelopeError, Signed};
-pub use id::{AccountId, BlobId, BlockId, DeploymentId, LeaseId, NetworkId, ParseIdError, PeerId, StateRoot, TxId};
+pub use id::{
+    AccountId, BlobId, BlockId, DeploymentId, KeyId, LeaseId, NetworkId, ParseIdError, PeerId, StateRoot, TxId,
+};
 pub use key::{KeyError, KeyGrant, PublicKey, Role, SecretKey, Signature};
 pub use lease::{Counters, LeaseTerms, Quote, Receipt};
 pub use manifest::{HealthCheck, Manifest, On, Placement, Service, SiteFile, SiteIndex, SlotSpec, Workload};
 pub use plant::{Plant, is_sown};
 pub use price::{Isolation, Kind, OfferDelta, PriceSheet, Prices, Region, Resources, Sku, UsageLine};
 pub use seal::SealKey;
+pub use rights::{Right, Rights, RightsBlock, RightsError, RightsToken, Scope};
 pub use unit::{ByteCount, Height, Millis, Time};
 pub use vote::{Equivocation, EquivocationError, Proposal, SignedProposal, SignedVote, Vote, VoteKind};
 pub use work::Work;

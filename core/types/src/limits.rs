@@ -6,6 +6,8 @@ use crate::unit::{ByteCount, Millis};
 pub const ROLES_PER_KEY: usize = 4;
 /// Keys of one account: a person's devices and a few services.
 pub const KEYS_PER_ACCOUNT: usize = 16;
+/// Blocks of one rights token: it is handed on seven times at most.
+pub const RIGHTS_BLOCKS: usize = 8;
 /// A display name, a region, a service's name, in bytes.
 pub const NAME_BYTES: usize = 63;
 /// Services of one deployment.
