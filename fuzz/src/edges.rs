@@ -100,3 +100,10 @@ where
     assert!(again.as_ref() == Some(&value), "{value:?} is written as {text:?}, which reads as {again:?}");
     true
 }
+
+/// A recovery phrase as somebody types it: what is taken is the words that it prints.
+pub(crate) fn phrase(bytes: &[u8]) -> bool {
+    let Ok(phrase) = String::from_utf8_lossy(bytes).parse::<grange_keystore::Phrase>() else { return false };
+    assert!(phrase.words().join(" ").parse().as_ref() == Ok(&phrase), "a phrase reads back as another");
+    true
+}

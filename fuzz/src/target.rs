@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use grange_api::{Call, IncomingRequest, Operation};
 use grange_ledger::{Block, Entry, Genesis, KeyStatement, SnapshotChunk, StateKey, StateProof, Transaction};
 use grange_types::{
-    AccountId, Amount, Manifest, OfferDelta, PriceSheet, PublicKey, Quote, Receipt, Record, Region, Signed, SiteIndex,
-    Wire,
+    AccountId, Amount, Manifest, OfferDelta, PriceSheet, PublicKey, Quote, Receipt, Record, Region, RightsBlock,
+    RightsToken, Signed, SiteIndex, Wire,
 };
 
 use crate::{disks, edges, machines, sites};
@@ -36,6 +36,8 @@ targets! {
     "offer-delta" in "core/types": signed::<OfferDelta>,
     "quote" in "core/types": signed::<Quote>,
     "receipt" in "core/types": signed::<Receipt>,
+    "rights-block" in "core/types": signed::<RightsBlock>,
+    "rights-token" in "core/types": rights_token,
     "words" in "core/types": words,
     "block" in "core/ledger": wire::<Block>,
     "transaction" in "core/ledger": signed::<Transaction>,
@@ -97,6 +99,8 @@ targets! {
     "wal-mark" in "edge/disk": disks::mark,
     "chain" in "edge/disk": disks::chain,
     "snapshot" in "edge/disk": disks::snapshot,
+    "keystore" in "edge/keystore": record::<grange_keystore::Keystore>,
+    "phrase" in "edge/keystore": edges::phrase,
     "invitation" in "node": edges::invitation,
     "paper-request" in "node": wire::<grange_node::fuzz::PaperRequest>,
     "answer-line" in "node": edges::line,
@@ -119,6 +123,19 @@ fn signed<T: Wire>(bytes: &[u8]) -> bool {
 fn record<T: Record>(bytes: &[u8]) -> bool {
     let Ok(value) = T::from_record(bytes) else { return false };
     assert!(value.to_record() == bytes, "{} bytes decode to a {} that encodes otherwise", bytes.len(), T::NAME);
+    true
+}
+
+/// A key, as bytes or as the word that is sent with a request: what is taken reads back, and what it allows is within it.
+fn rights_token(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let token = RightsToken::decode(bytes).ok().or_else(|| text.parse().ok());
+    let Some(token) = token else { return false };
+    assert!(token.to_string().parse().as_ref() == Ok(&token), "a key prints as another");
+    let network = grange_types::NetworkId([9; 32]);
+    if let (Ok(rights), Some((block, until))) = (token.check(network, grange_types::Time(1)), token.claims()) {
+        assert!(rights.scope == block.scope && rights.until == until, "a key allows what it does not claim");
+    }
     true
 }
 
