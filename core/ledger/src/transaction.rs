@@ -44,7 +44,8 @@ pub enum Action {
         /// The new set; one key at least is an owner.
         keys: Vec<KeyGrant>,
     },
-    /// Says that a node earns for this account. Owner, and the node itself by its statement.
+    /// Says that a node earns for this account. Owner, and the node itself by its statement. A node that serves another
+    /// account comes over if its own key is an owner of that one.
     RegisterNode {
         /// The node; its operator is this account.
         node: NodeEntry,

@@ -1,14 +1,17 @@
 //! What everybody else sees of the ledger: the entries, and answers to the questions asked of them.
 
 use grange_types::{
-    AccountId, Amount, DeploymentId, Height, KeyGrant, LeaseId, Millis, NetworkId, PeerId, PublicKey, StateRoot, Time,
-    TxId,
+    AccountId, Amount, DeploymentId, Height, KeyGrant, LeaseId, Millis, NetworkId, PeerId, PublicKey, Role, StateRoot,
+    Time, TxId,
 };
 
-use crate::entry::{Deployment, Lease, LeaseState, NameEntry, Operator, Spent, Upgrade, Validator};
+use crate::entry::{AccountEntry, Deployment, Lease, LeaseState, NameEntry, Operator, Spent, Upgrade, Validator};
+use crate::execute::Held;
 use crate::genesis::{NodeEntry, Parameters};
 use crate::ledger::Ledger;
+use crate::rejection::Authority;
 use crate::state::second_of;
+use crate::transaction::Verb;
 
 /// The ledger, to be read. Cheap to copy.
 #[derive(Debug, Clone, Copy)]
@@ -253,6 +256,50 @@ impl<'a> LedgerView<'a> {
     #[must_use]
     pub fn operator_of(&self, peer: PeerId) -> Option<AccountId> {
         self.node(peer).map(|node| node.operator)
+    }
+
+    /// The account that a node acts for: the one it is registered under, else its own key's.
+    #[must_use]
+    pub fn account_of(&self, peer: PeerId) -> AccountId {
+        self.operator_of(peer).unwrap_or(peer.account())
+    }
+
+    /// The nodes that act for an account: its first key's, unless that one serves another, and those registered under it.
+    #[must_use]
+    pub fn nodes_of(&self, account: AccountId) -> Vec<PeerId> {
+        let first = Some(account.peer()).filter(|peer| self.account_of(*peer) == account);
+        let registered = self.nodes().filter(|node| node.operator == account && Some(node.peer) != first);
+        first.into_iter().chain(registered.map(|node| node.peer)).collect()
+    }
+
+    /// The accounts in whose key set a key is an owner, the account that it is the first key of included.
+    #[must_use]
+    pub fn accounts_owned_by(&self, key: PublicKey) -> Vec<AccountId> {
+        let owns =
+            |grants: &[KeyGrant]| grants.iter().any(|grant| grant.key == key && grant.roles.contains(&Role::Owner));
+        let entries = self.ledger.state.accounts.iter();
+        entries.filter(|(id, entry)| owns(&entry.grants(**id))).map(|(id, _)| *id).collect()
+    }
+
+    /// Who pays by a receipt with this signer: the deployment's owner, or a delegate.
+    #[must_use]
+    pub fn payer_of(&self, deployment: &Deployment, signer: PublicKey) -> Option<AccountId> {
+        if self.held(deployment.owner, signer).covers(Authority::Spend) {
+            return Some(deployment.owner);
+        }
+        let mut delegates = deployment.delegates.iter().filter(|delegate| delegate.verbs.contains(&Verb::Receipt));
+        let signs = |account| self.held(account, signer).covers(Authority::Act);
+        delegates.find(|delegate| signs(delegate.account)).map(|delegate| delegate.account)
+    }
+
+    /// What a key may do for an account: by the key set, or as a registered node.
+    fn held(&self, account: AccountId, key: PublicKey) -> Held {
+        let entry = self.ledger.state.accounts.get(&account);
+        let grants = entry.map_or_else(|| AccountEntry::default().grants(account), |entry| entry.grants(account));
+        let grant = grants.iter().find(|grant| grant.key == key);
+        let mut held = grant.map(|grant| Held::of(&grant.roles)).unwrap_or_default();
+        held.node |= self.operator_of(key.peer()) == Some(account);
+        held
     }
 
     /// An operator's bond and number of nodes.

@@ -339,6 +339,11 @@ impl Desk {
         self.paused = paused;
     }
 
+    /// Earns for another operator from the next price sheet on.
+    pub const fn set_operator(&mut self, operator: AccountId) {
+        self.setup.operator = operator;
+    }
+
     /// Changes the prices of later quotes. Issue a price sheet afterwards.
     pub const fn set_prices(&mut self, prices: Prices) {
         self.setup.prices = prices;

@@ -31,7 +31,6 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("grange-disk", &["grange-types"]),
     ("grange-sandbox", &["grange-types", "grange-objects"]),
     ("grange-keystore", &["grange-types"]),
-    ("grange-sandbox", &["grange-types"]),
     ("grange-gateway", &["grange-types", "grange-api"]),
     (
         "grange-node",

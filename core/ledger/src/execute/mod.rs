@@ -31,6 +31,7 @@ use crate::money::{Book, Posting};
 use crate::rejection::Rejection;
 use crate::state::{Due, State, Writes, second_of, validators_digest};
 use crate::transaction::{Action, Transaction};
+pub(crate) use authority::Held;
 use layer::Layer;
 
 /// How many due things one block does, and how many seconds of old transactions it forgets.

@@ -1,6 +1,6 @@
 //! Operators' nodes, and the words by which keys join an account.
 
-use grange_types::{PeerId, PublicKey, Signed};
+use grange_types::{AccountId, PeerId, PublicKey, Signed};
 
 use super::{Execution, Trial};
 use crate::entry::NODES_PER_OPERATOR;
@@ -24,7 +24,14 @@ impl Execution<'_> {
         self.check_consent(trial, consent, PublicKey::from(node.peer), Purpose::Node)?;
         let known = match self.nodes.get(&node.peer) {
             Some(entry) if entry.operator != account => {
-                return Err(Rejection::NodeTaken { node: node.peer, operator: entry.operator });
+                let before = entry.operator;
+                // A node whose key owns the account that it serves has spoken for that account with its consent. Any other
+                // operator removes its node itself first.
+                if !self.held(before, PublicKey::from(node.peer)).owner {
+                    return Err(Rejection::NodeTaken { node: node.peer, operator: before });
+                }
+                self.forget_node(node.peer, before);
+                false
             }
             known => known.is_some(),
         };
@@ -53,11 +60,15 @@ impl Execution<'_> {
             }
             Some(_) => {}
         }
-        self.nodes.remove(&node);
-        let operator = self.operators.get_or_default(&account);
-        operator.nodes = operator.nodes.saturating_sub(1);
-        self.prune(Book::Bond(account));
+        self.forget_node(node, account);
         Ok(())
+    }
+
+    fn forget_node(&mut self, node: PeerId, operator: AccountId) {
+        self.nodes.remove(&node);
+        let entry = self.operators.get_or_default(&operator);
+        entry.nodes = entry.nodes.saturating_sub(1);
+        self.prune(Book::Bond(operator));
     }
 
     /// Refuses unless the key itself has said that it serves the transaction's account.

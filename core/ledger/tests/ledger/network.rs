@@ -55,6 +55,43 @@ fn a_node_is_registered_by_both_signatures() {
 }
 
 #[test]
+fn a_node_whose_key_owns_its_account_comes_over_with_its_consent_alone() {
+    let mut world = World::new();
+    let (peer, own) = (key("fresh").public().peer(), account("fresh"));
+    register(&mut world, "fresh", "fresh", "fresh").unwrap();
+    world.wait(Millis::seconds(1));
+    assert_eq!((world.ledger.view().account_of(peer), world.ledger.view().nodes_of(own)), (own, vec![peer]));
+    let nodes = |world: &World| world.ledger.view().operator(account("alice")).map_or(0, |operator| operator.nodes);
+    let before = nodes(&world);
+    register(&mut world, "alice", "fresh", "fresh").unwrap();
+    world.wait(Millis::seconds(1));
+    assert_eq!(nodes(&world), before + 1);
+    let view = world.ledger.view();
+    assert_eq!((view.account_of(peer), view.operator(own)), (account("alice"), None));
+    assert!(view.nodes_of(own).is_empty() && view.nodes_of(account("alice")).contains(&peer));
+    // Its own key owns no account that it serves any more: the next one has to wait until it is removed.
+    let taken = Err(Rejection::NodeTaken { node: peer, operator: account("alice") });
+    assert_eq!(register(&mut world, "bob", "fresh", "fresh"), taken);
+}
+
+#[test]
+fn the_accounts_of_a_key_are_those_that_it_owns() {
+    let mut world = World::new();
+    let phrase = key("phrase").public();
+    assert_eq!(world.ledger.view().accounts_owned_by(phrase), []);
+    let spend = Role::Spend { per_day: credits("1") };
+    let keys = vec![
+        KeyGrant { key: phrase, roles: vec![Role::Owner] },
+        KeyGrant { key: key("alice").public(), roles: vec![spend] },
+    ];
+    world.act("alice", Action::SetKeys { keys }).unwrap();
+    world.wait(Millis::seconds(1));
+    assert_eq!(world.ledger.view().accounts_owned_by(phrase), [account("alice")]);
+    assert_eq!(world.ledger.view().accounts_owned_by(key("alice").public()), [], "it may only spend now");
+    assert_eq!(world.ledger.view().accounts_owned_by(key("bob").public()), [account("bob")]);
+}
+
+#[test]
 fn a_consent_is_for_one_account_and_one_purpose() {
     let mut world = World::new();
     let entry = |who| NodeEntry {
