@@ -11,7 +11,7 @@ use grange_api::{
     Reply, Timestamp, Token,
 };
 use grange_disk::{BlobWriter as DiskWriter, Blobs, DiskError};
-use grange_gateway::{Answer, Backend, BlobWriter, Principal, SecretToken};
+use grange_gateway::{Answer, Backend, BlobWriter, CallRecord, Principal, SecretToken, TokenRefusal};
 use grange_ledger::Genesis;
 use grange_net::{Net, PathKind};
 use grange_peer::Event;
@@ -22,18 +22,22 @@ use grange_types::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+use crate::audit::AuditLog;
 use crate::clock::Clock;
 use crate::found::Invitation;
 use crate::ingress::Ingress;
+use crate::keys::ApiKeys;
 use crate::papers::{PaperRequest, Papers};
 use crate::pump::{Calls, PumpState, Waiting};
 use crate::settings::{Contact, Folder};
 use crate::storage::{Stored, StoredSnapshot};
 use crate::workloads::{Workloads, chain};
 
+/// Lines of the audit log that are in memory at once.
+const AUDIT_PAGE: usize = 256;
+
 /// What calls are answered from.
 pub(crate) struct Api {
-    pub(crate) account: AccountId,
     pub(crate) folder: Folder,
     pub(crate) genesis: Genesis,
     pub(crate) clock: Clock,
@@ -46,6 +50,8 @@ pub(crate) struct Api {
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) state: Arc<Mutex<PumpState>>,
     pub(crate) token: RwLock<SecretToken>,
+    pub(crate) keys: ApiKeys,
+    pub(crate) audit: Arc<AuditLog>,
     pub(crate) random: fn() -> [u8; 32],
 }
 
@@ -57,6 +63,14 @@ impl Backend for Api {
                 Call::PutBlob { blob } => self.put_blob(blob),
                 Call::HasBlob { blob } => self.has_blob(blob),
                 Call::RotateToken => self.rotate_token(),
+                Call::ApiKeys => Ok(Answer::Json(Reply::ApiKeys(self.keys.list(self.clock.now())))),
+                Call::CreateKey(request) => {
+                    let made = self.keys.create(request, (self.random)(), self.clock.now())?;
+                    Ok(Answer::Json(Reply::NewApiKey(made)))
+                }
+                Call::RevokeKey { name } => Ok(Answer::Json(Reply::RevokedKeys(vec![self.keys.revoke(&name)?]))),
+                Call::RevokeKeys => Ok(Answer::Json(Reply::RevokedKeys(self.keys.revoke_all(self.clock.now())?))),
+                Call::Audit { follow, after, principal } => Ok(self.audit_lines(follow, after.unwrap_or(0), principal)),
                 Call::Invite(request) => self.invite(request.valid_for),
                 Call::LedgerGenesis => Ok(Answer::Json(Reply::Genesis(self.genesis_file()))),
                 Call::LedgerBlocks { from } => self.blocks(from),
@@ -67,21 +81,36 @@ impl Backend for Api {
                 Call::ExportData { name, service } => self.papers(PaperRequest::Data { name, service }),
                 Call::Deploy { manifest } => {
                     self.check(&manifest).await?;
-                    Ok(self.lines(principal, Call::Deploy { manifest }).await)
+                    let call = Call::Deploy { manifest };
+                    self.charge(&principal, &call).await?;
+                    Ok(self.lines(principal, call).await)
                 }
                 call @ (Call::SetPrices(_) | Call::Pause(_)) => {
                     let answer = self.ask(principal, call).await?;
                     self.remember(&answer)?;
                     Ok(answer)
                 }
-                call => self.ask(principal, call).await,
+                call => {
+                    self.charge(&principal, &call).await?;
+                    self.ask(principal, call).await
+                }
             }
         })
     }
 
-    fn principal(&self, token: &SecretToken) -> Option<Principal> {
-        let ours = self.token.read().unwrap_or_else(PoisonError::into_inner);
-        ours.matches(token).then_some(Principal { account: self.account })
+    fn principal(&self, token: &SecretToken) -> Result<Principal, TokenRefusal> {
+        if self.token.read().unwrap_or_else(PoisonError::into_inner).matches(token) {
+            return Ok(Principal::owner(self.account()));
+        }
+        if !token.expose().starts_with("grk_") {
+            return Err(TokenRefusal::Unknown);
+        }
+        let rights = self.keys.rights(token.expose(), self.clock.now())?;
+        Ok(Principal { account: self.account(), name: rights.name.clone(), rights: Some(rights) })
+    }
+
+    fn record(&self, record: CallRecord) {
+        tokio::task::block_in_place(|| self.audit.record(record, self.clock.now()));
     }
 
     fn peer(&self) -> PeerId {
@@ -97,11 +126,76 @@ impl Backend for Api {
 
     fn metrics(&self) -> String {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        crate::metrics::page(&state.metrics, &self.net.metrics(), self.workloads.sandboxes().keep_metrics())
+        let (keep, api) = (self.workloads.sandboxes().keep_metrics(), self.audit.counts());
+        crate::metrics::page(&state.metrics, &self.net.metrics(), keep, api)
     }
 }
 
 impl Api {
+    /// The account that the node acts for: it changes when its owner's key registers it under another one.
+    fn account(&self) -> AccountId {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.account.unwrap_or(self.net.peer_id().account())
+    }
+
+    /// Counts what a call would spend against the limit of the key it is made with, before anything is done.
+    async fn charge(&self, principal: &Principal, call: &Call) -> Result<(), Problem> {
+        let Some(rights) = &principal.rights else { return Ok(()) };
+        let amount = match call {
+            Call::Transfer(request) => request.amount,
+            // What it takes beyond what the deployment has already; a deployment that fails counts too.
+            Call::Deploy { manifest } => {
+                let plan = self.ask(principal.clone(), Call::Plan { manifest: manifest.clone() }).await;
+                match plan.map_err(|problem| Problem { operation: call.operation().id().to_owned(), ..problem })? {
+                    Answer::Json(Reply::Plan(plan)) => plan.takes,
+                    _ => manifest.budget,
+                }
+            }
+            _ => return Ok(()),
+        };
+        self.keys.spend(rights, amount, call.operation().id())
+    }
+
+    /// Lines of the audit log, a page in memory at a time.
+    fn audit_lines(&self, follow: bool, after: u64, principal: Option<String>) -> Answer {
+        let (audit, mut news) = (Arc::clone(&self.audit), self.audit.subscribe());
+        let (lines, collected) = mpsc::channel(AUDIT_PAGE);
+        tokio::spawn(async move {
+            let mut after = after;
+            loop {
+                news.borrow_and_update();
+                let page = tokio::task::block_in_place(|| audit.page(after, principal.as_deref(), AUDIT_PAGE));
+                let (page, seen) = match page {
+                    Ok(page) => page,
+                    Err(error) => {
+                        let problem = Problem::new(ProblemCode::Internal, "audit", "audit.ndjson", error.to_string());
+                        let _ = lines.send(Err(problem)).await;
+                        return;
+                    }
+                };
+                let more = page.len() == AUDIT_PAGE;
+                after = seen;
+                for line in page {
+                    if lines.send(Ok(Line::Audit(line))).await.is_err() {
+                        return;
+                    }
+                }
+                if more {
+                    continue;
+                }
+                if !follow {
+                    return;
+                }
+                tokio::select! {
+                    changed = news.changed() => if changed.is_err() { return },
+                    () = lines.closed() => return,
+                }
+            }
+        });
+        let next = |mut lines: mpsc::Receiver<_>| async move { lines.recv().await.map(|line| (line, lines)) };
+        Answer::Lines(Box::pin(stream::unfold(collected, next)))
+    }
+
     /// Asks the peer and waits for its one answer.
     async fn ask(&self, principal: Principal, call: Call) -> Result<Answer, Problem> {
         let operation = format!("{:?}", call.operation());

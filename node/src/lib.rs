@@ -3,13 +3,16 @@
 //! Thin on purpose: whatever can be decided without touching the world is decided in `core/`. What is left is bringing
 //! events to the peer, carrying out its actions in order, and opening the doors.
 
+mod audit;
 mod backend;
 mod clock;
 mod exchange;
 mod found;
+pub mod identity;
 mod ingress;
-mod mind;
 mod keeping;
+mod keys;
+mod mind;
 mod metrics;
 mod papers;
 mod pump;

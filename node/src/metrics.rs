@@ -6,16 +6,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use grange_net::NetMetrics;
 use grange_sandbox::KeepMetrics;
 
-/// Writes the page: the peer's numbers, the transport's, and those of second copies.
-pub(crate) fn page(peer: &[(&'static str, u64)], net: &NetMetrics, keep: &KeepMetrics) -> String {
+use crate::audit::Counts;
+
+/// Writes the page: the peer's numbers, the transport's, those of second copies and the API's.
+pub(crate) fn page(peer: &[(&'static str, u64)], net: &NetMetrics, keep: &KeepMetrics, api: Counts) -> String {
     let mut page = String::new();
     let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
-    let kept = [
+    let own = [
         ("grange_keyvalue_entries_replicated", read(&keep.replicated)),
         ("grange_keyvalue_second_copy_microseconds", read(&keep.second_copy_micros)),
         ("grange_keyvalue_entries_waiting", read(&keep.waiting)),
+        ("grange_api_calls_total", api.calls),
+        ("grange_api_denied_total", api.denied),
+        ("grange_api_audit_lost_total", api.lost),
     ];
-    for (name, value) in peer.iter().copied().chain(net.named()).chain(kept) {
+    for (name, value) in peer.iter().copied().chain(net.named()).chain(own) {
         // Writing to a string cannot fail.
         let _ = writeln!(page, "{name} {value}");
     }

@@ -1,7 +1,7 @@
 //! Whoever thinks for a node: a peer that keeps the ledger, or a reader that has everything proven to it.
 
 use grange_peer::{Action, Event, Peer, Reader, Recovery, RouteTable};
-use grange_types::{PeerId, Time};
+use grange_types::{AccountId, PeerId, Time};
 
 /// One of the two.
 pub(crate) enum Mind {
@@ -34,6 +34,14 @@ impl Mind {
         match self {
             Self::Full(peer) => peer.poll_timeout(),
             Self::Light(reader) => reader.poll_timeout(),
+        }
+    }
+
+    /// The account that the node acts for.
+    pub(crate) fn account(&self) -> AccountId {
+        match self {
+            Self::Full(peer) => peer.account(),
+            Self::Light(reader) => reader.account(),
         }
     }
 

@@ -9,7 +9,7 @@ use grange_disk::DiskError;
 use grange_gateway::{Target, VisitError};
 use grange_net::{Net, NetEvent, Protocol, Reply, Topic};
 use grange_peer::{Action, CallId, Channel, Event, RequestId, Visit};
-use grange_types::{BlobId, DeploymentId, Millis, PeerId, Time, Wire};
+use grange_types::{AccountId, BlobId, DeploymentId, Millis, PeerId, Time, Wire};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -95,6 +95,8 @@ pub(crate) struct Pump {
 /// What others may read of the peer without asking it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PumpState {
+    /// The account that the node acts for; unknown before it has looked around.
+    pub(crate) account: Option<AccountId>,
     pub(crate) reason: Option<String>,
     pub(crate) metrics: Vec<(&'static str, u64)>,
     pub(crate) linked: Vec<(PeerId, String)>,
@@ -210,6 +212,8 @@ impl Pump {
 
     /// Carries out everything the peer wants, in order.
     fn carry_out(&mut self) -> Result<(), PumpError> {
+        // Whoever is told that the node changed its account acts for the new one with his next call.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).account = Some(self.peer.account());
         while let Some(action) = self.peer.poll_action() {
             self.carry_out_one(action)?;
         }
@@ -226,8 +230,12 @@ impl Pump {
         let now = self.clock.now();
         if now >= self.next_state {
             self.next_state = now.after(STATE_EVERY);
-            let state =
-                PumpState { reason: self.peer.reason(), metrics: self.peer.metrics(), linked: self.peer.linked() };
+            let state = PumpState {
+                account: Some(self.peer.account()),
+                reason: self.peer.reason(),
+                metrics: self.peer.metrics(),
+                linked: self.peer.linked(),
+            };
             *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
         }
     }

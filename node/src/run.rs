@@ -16,11 +16,13 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::AuditLog;
 use crate::backend::Api;
 use crate::clock::Clock;
 use crate::ingress::Ingress;
-use crate::mind::Mind;
 use crate::keeping::Keeping;
+use crate::keys::ApiKeys;
+use crate::mind::Mind;
 use crate::pump::{Calls, Pump, PumpError, PumpState};
 use crate::settings::{Folder, Settings, SettingsError, write_secret};
 use crate::shares::Shares;
@@ -122,8 +124,11 @@ pub async fn run(options: Options, ready: impl FnOnce(Ready) + Send) -> Result<(
     let blobs = Arc::clone(&storage.blobs);
     let (calls, state) = (Arc::new(Calls::default()), Arc::new(Mutex::new(PumpState::starting())));
 
+    let keys = ApiKeys::open(folder.at("keys.json"), network, folder.read_key()?)?;
+    let audit = AuditLog::open(folder.0.clone())
+        .map_err(|source| SettingsError::Read { path: folder.at("audit.ndjson"), source })?;
+
     let api = Arc::new(Api {
-        account: net.peer_id().account(),
         folder: folder.clone(),
         genesis,
         clock,
@@ -136,6 +141,8 @@ pub async fn run(options: Options, ready: impl FnOnce(Ready) + Send) -> Result<(
         events: events.clone(),
         state: Arc::clone(&state),
         token: RwLock::new(SecretToken::new(token)),
+        keys,
+        audit: Arc::new(audit),
         random,
     });
     let doors = open_doors(&settings, api, &ingress, &options.shutdown).await?;

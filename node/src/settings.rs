@@ -143,6 +143,12 @@ impl Folder {
         self.0.join("token")
     }
 
+    /// The owner's key, sealed with a passphrase; there is none before `grange identity phrase`.
+    #[must_use]
+    pub fn keystore(&self) -> PathBuf {
+        self.0.join("owner.keystore")
+    }
+
     /// Any other file or folder.
     #[must_use]
     pub fn at(&self, name: &str) -> PathBuf {

@@ -1,7 +1,8 @@
 //! What can be asked of a node: one variant per operation, with its arguments.
 
-use grange_types::{AccountId, BlobId, Height, LeaseId, Manifest};
+use grange_types::{AccountId, BlobId, Height, LeaseId, Manifest, PublicKey};
 
+use crate::access::KeyRequest;
 use crate::ledger::NameRequest;
 use crate::market::{PauseRequest, PriceSettings};
 use crate::node::InviteRequest;
@@ -105,6 +106,11 @@ pub enum Call {
         /// The name.
         name: String,
     },
+    /// The accounts that a key owns.
+    LedgerKey {
+        /// The key.
+        key: PublicKey,
+    },
     /// What the network starts from.
     LedgerGenesis,
     /// Final blocks with the certificates that decided them, lowest first.
@@ -134,6 +140,26 @@ pub enum Call {
     Keys,
     /// Replace the API token.
     RotateToken,
+    /// The API keys there are.
+    ApiKeys,
+    /// Make an API key.
+    CreateKey(KeyRequest),
+    /// Revoke an API key.
+    RevokeKey {
+        /// Its name.
+        name: String,
+    },
+    /// Revoke every API key.
+    RevokeKeys,
+    /// Who asked what.
+    Audit {
+        /// Whether to wait for more at the end.
+        follow: bool,
+        /// Only lines with a greater number.
+        after: Option<u64>,
+        /// Only calls of this principal.
+        principal: Option<String>,
+    },
     /// Which network this is.
     Network,
     /// Make an invitation.
@@ -170,6 +196,7 @@ impl Call {
             Self::LedgerAccount { .. } => Operation::LedgerAccount,
             Self::LedgerLease { .. } => Operation::LedgerLease,
             Self::LedgerName { .. } => Operation::LedgerName,
+            Self::LedgerKey { .. } => Operation::LedgerKey,
             Self::LedgerGenesis => Operation::LedgerGenesis,
             Self::LedgerBlocks { .. } => Operation::LedgerBlocks,
             Self::LedgerSnapshot { .. } => Operation::LedgerSnapshot,
@@ -180,6 +207,11 @@ impl Call {
             Self::Pause(_) => Operation::Pause,
             Self::Keys => Operation::Keys,
             Self::RotateToken => Operation::RotateToken,
+            Self::ApiKeys => Operation::ApiKeys,
+            Self::CreateKey(_) => Operation::CreateKey,
+            Self::RevokeKey { .. } => Operation::RevokeKey,
+            Self::RevokeKeys => Operation::RevokeKeys,
+            Self::Audit { .. } => Operation::Audit,
             Self::Network => Operation::Network,
             Self::Invite(_) => Operation::Invite,
         }

@@ -133,6 +133,14 @@ impl core::fmt::Display for LeaseStanding {
     }
 }
 
+/// An account that a key owns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OwnedAccount {
+    /// The account.
+    #[schema(value_type = String)]
+    pub account: AccountId,
+}
+
 /// The key set of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KeySet {

@@ -19,6 +19,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod access;
 pub mod base64;
 pub mod call;
 pub mod deployment;
@@ -34,13 +35,15 @@ pub mod request;
 pub mod timestamp;
 pub mod wallet;
 
+pub use access::{About, ApiKey, AuditLine, KeyRequest, NewApiKey, REQUEST_HEADER, RevokedKey};
 pub use base64::Base64;
 pub use call::Call;
 pub use deployment::{
     DataLine, DeployDone, DeployPhase, Down, LeaseEntry, LogLine, Replica, ReplicaState, Usage, UsageRow,
 };
 pub use ledger::{
-    Account, BlockLine, GenesisFile, Key, KeySet, Lease, LeaseStanding, LedgerHeight, Name, NameRequest, Network, PieceLine, Upgrade, Validator,
+    Account, BlockLine, GenesisFile, Key, KeySet, Lease, LeaseStanding, LedgerHeight, Name, NameRequest, Network,
+    OwnedAccount, PieceLine, Upgrade, Validator,
 };
 pub use manifest::{ManifestBody, ManifestRequest};
 pub use market::{Offer, PauseRequest, Plan, PlannedService, PriceSettings, Provider, ProviderSettings, ResourceSet};

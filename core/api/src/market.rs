@@ -154,6 +154,9 @@ pub struct Plan {
     /// The most that all replicas together cost per hour, requests and traffic included.
     #[schema(value_type = String)]
     pub total_per_hour: Amount,
+    /// What deploying it would take from the account now: the budget, less what the deployment has had already.
+    #[schema(value_type = String)]
+    pub takes: Amount,
     /// When the budget would be used up at that rate; `null` when it never is.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub runs_until: Option<Timestamp>,

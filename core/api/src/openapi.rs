@@ -12,8 +12,11 @@ use utoipa::openapi::{
     Schema,
 };
 
+use crate::access::{ApiKey, AuditLine, KeyRequest, NewApiKey, RevokedKey};
 use crate::deployment::{DataLine, DeployDone, DeployPhase, Down, LogLine, Replica, Usage};
-use crate::ledger::{Account, Lease, BlockLine, GenesisFile, KeySet, LedgerHeight, Name, NameRequest, Network, PieceLine};
+use crate::ledger::{
+    Account, BlockLine, GenesisFile, KeySet, Lease, LedgerHeight, Name, NameRequest, Network, OwnedAccount, PieceLine,
+};
 use crate::manifest::ManifestRequest;
 use crate::market::{Offer, PauseRequest, Plan, PriceSettings, Provider, ProviderSettings};
 use crate::node::{Invite, InviteRequest, Peer, Status, Token};
@@ -108,9 +111,10 @@ impl Schemas {
     }
 
     fn components(self) -> Components {
-        let token = HttpBuilder::new()
-            .scheme(HttpAuthScheme::Bearer)
-            .description(Some("The token of the node's token file. `grange key rotate-token` replaces it."));
+        let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
+            "The token of the node's token file, which may do everything, or an API key, which may do what its \
+                 scopes say.",
+        ));
         ComponentsBuilder::new()
             .schemas_from_iter(self.found)
             .security_scheme(SCHEME, SecurityScheme::Http(token.build()))
@@ -198,6 +202,7 @@ fn request_schema(operation: Operation, schemas: &mut Schemas) -> Option<RefOr<S
         Operation::SetPrices => schemas.reference::<PriceSettings>(),
         Operation::Pause => schemas.reference::<PauseRequest>(),
         Operation::Invite => schemas.reference::<InviteRequest>(),
+        Operation::CreateKey => schemas.reference::<KeyRequest>(),
         _ => return None,
     })
 }
@@ -210,7 +215,7 @@ fn answer(operation: Operation, endpoint: &Endpoint, schemas: &mut Schemas) -> R
         (Answering::Json, _) => {
             builder.description("Done.").content("application/json", Content::new(Some(schema))).build()
         }
-        (Answering::Lines, Operation::Logs) => builder
+        (Answering::Lines, Operation::Logs | Operation::Audit) => builder
             .description("One line each; server-sent events when followed. A Problem ends a stream that breaks off.")
             .content("application/x-ndjson", Content::new(Some(schema.clone())))
             .content("text/event-stream", Content::new(Some(schema)))
@@ -248,6 +253,7 @@ fn answer_schema(operation: Operation, schemas: &mut Schemas) -> RefOr<Schema> {
         Operation::LedgerAccount => schemas.reference::<Account>(),
         Operation::LedgerLease => schemas.reference::<Lease>(),
         Operation::LedgerName => schemas.reference::<Name>(),
+        Operation::LedgerKey => schemas.list::<OwnedAccount>(),
         Operation::LedgerGenesis => schemas.reference::<GenesisFile>(),
         Operation::LedgerBlocks => lines_or_problem([schemas.reference::<BlockLine>()], schemas),
         Operation::LedgerSnapshot => lines_or_problem([schemas.reference::<PieceLine>()], schemas),
@@ -255,6 +261,10 @@ fn answer_schema(operation: Operation, schemas: &mut Schemas) -> RefOr<Schema> {
         Operation::SetPrices | Operation::Pause => schemas.reference::<ProviderSettings>(),
         Operation::Keys => schemas.reference::<KeySet>(),
         Operation::RotateToken => schemas.reference::<Token>(),
+        Operation::ApiKeys => schemas.list::<ApiKey>(),
+        Operation::CreateKey => schemas.reference::<NewApiKey>(),
+        Operation::RevokeKey | Operation::RevokeKeys => schemas.list::<RevokedKey>(),
+        Operation::Audit => lines_or_problem([schemas.reference::<AuditLine>()], schemas),
         Operation::Network => schemas.reference::<Network>(),
         Operation::Invite => schemas.reference::<Invite>(),
     }

@@ -163,6 +163,8 @@ operations! {
     LedgerLease = "ledger-lease",
     /// Where a name leads.
     LedgerName = "ledger-name",
+    /// The accounts that a key owns.
+    LedgerKey = "ledger-key",
     /// What the network starts from.
     LedgerGenesis = "ledger-genesis",
     /// The blocks and what decided them.
@@ -183,6 +185,16 @@ operations! {
     Keys = "keys",
     /// Replace the API token.
     RotateToken = "rotate-token",
+    /// The API keys there are.
+    ApiKeys = "api-keys",
+    /// Make an API key.
+    CreateKey = "create-key",
+    /// Revoke an API key.
+    RevokeKey = "revoke-key",
+    /// Revoke every API key.
+    RevokeKeys = "revoke-keys",
+    /// Who asked what.
+    Audit = "audit",
     /// Which network this is.
     Network = "network",
     /// Make an invitation.
@@ -236,6 +248,7 @@ impl Operation {
             Self::LedgerAccount => route(Get, "/v1/ledger/accounts/{id}", "What the ledger says of an account."),
             Self::LedgerLease => route(Get, "/v1/ledger/leases/{id}", "What the ledger says of a lease."),
             Self::LedgerName => route(Get, "/v1/ledger/names/{name}", "Where a name leads, whoever holds it."),
+            Self::LedgerKey => route(Get, "/v1/ledger/keys/{id}", "The accounts in whose key set a key is an owner."),
             Self::LedgerGenesis => route(Get, "/v1/ledger/genesis", "What every node of the network starts from."),
             Self::LedgerBlocks => route(Get, "/v1/ledger/blocks", "Final blocks with their certificates.")
                 .answering(Answering::Lines)
@@ -256,6 +269,15 @@ impl Operation {
             Self::RotateToken => {
                 route(Post, "/v1/keys/token", "Replace the API token; the old one is refused at once.")
             }
+            Self::ApiKeys => route(Get, "/v1/api-keys", "The API keys there are, without their secrets."),
+            Self::CreateKey => {
+                route(Post, "/v1/api-keys", "Make an API key; its secret is answered this once.").sending(Sending::Json)
+            }
+            Self::RevokeKey => route(Delete, "/v1/api-keys/{name}", "Revoke an API key; it is refused at once."),
+            Self::RevokeKeys => route(Delete, "/v1/api-keys", "Revoke every API key; all are refused at once."),
+            Self::Audit => route(Get, "/v1/audit", "Who asked what of this node, and what came of it.")
+                .answering(Answering::Lines)
+                .query(AUDIT_QUERY),
             Self::Network => route(Get, "/v1/network", "Which network this is, and who orders its ledger."),
             Self::Invite => {
                 route(Post, "/v1/invites", "A string by which another machine joins.").sending(Sending::Json)
@@ -268,6 +290,11 @@ const LOG_QUERY: &[(&str, &str)] = &[
     ("service", "Only this service."),
     ("follow", "`true` keeps the stream open and makes it server-sent events."),
     ("after", "Only lines whose id is greater; a Last-Event-ID header takes precedence."),
+];
+const AUDIT_QUERY: &[(&str, &str)] = &[
+    ("follow", "`true` keeps the stream open and makes it server-sent events."),
+    ("after", "Only lines whose number is greater."),
+    ("principal", "Only calls of this key's name or id, or of `owner`."),
 ];
 const DATA_QUERY: &[(&str, &str)] = &[("service", "Only this service.")];
 const HISTORY_QUERY: &[(&str, &str)] = &[("limit", "At most so many entries, from 1 to 1000; 100 if not given.")];

@@ -4,8 +4,11 @@ use grange_types::{BlobId, ByteCount};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::access::{ApiKey, AuditLine, NewApiKey, RevokedKey};
 use crate::deployment::{DataLine, DeployDone, DeployPhase, Down, LogLine, Replica, Usage};
-use crate::ledger::{Account, Lease, BlockLine, GenesisFile, KeySet, LedgerHeight, Name, Network, PieceLine};
+use crate::ledger::{
+    Account, BlockLine, GenesisFile, KeySet, Lease, LedgerHeight, Name, Network, OwnedAccount, PieceLine,
+};
 use crate::market::{Offer, Plan, Provider, ProviderSettings};
 use crate::node::{Invite, Peer, Status, Token};
 use crate::problem::Problem;
@@ -48,6 +51,8 @@ pub enum Reply {
     Lease(Lease),
     /// To [`crate::Call::LedgerName`].
     Name(Name),
+    /// To [`crate::Call::LedgerKey`].
+    Accounts(Vec<OwnedAccount>),
     /// To [`crate::Call::LedgerGenesis`].
     Genesis(GenesisFile),
     /// To [`crate::Call::Names`].
@@ -58,6 +63,12 @@ pub enum Reply {
     Keys(KeySet),
     /// To [`crate::Call::RotateToken`].
     Token(Token),
+    /// To [`crate::Call::ApiKeys`].
+    ApiKeys(Vec<ApiKey>),
+    /// To [`crate::Call::CreateKey`].
+    NewApiKey(NewApiKey),
+    /// To [`crate::Call::RevokeKey`] and [`crate::Call::RevokeKeys`].
+    RevokedKeys(Vec<RevokedKey>),
     /// To [`crate::Call::Network`].
     Network(Network),
     /// To [`crate::Call::Invite`].
@@ -96,6 +107,8 @@ pub enum Line {
     Block(BlockLine),
     /// A piece of a snapshot.
     Piece(PieceLine),
+    /// A line of the audit log.
+    Audit(AuditLine),
 }
 
 impl From<Result<Self, Problem>> for Line {

@@ -84,6 +84,7 @@ impl Call {
             Operation::LedgerAccount => Self::LedgerAccount { account: reader.path("id")? },
             Operation::LedgerLease => Self::LedgerLease { lease: reader.path("id")? },
             Operation::LedgerName => Self::LedgerName { name: reader.path("name")? },
+            Operation::LedgerKey => Self::LedgerKey { key: reader.path("id")? },
             Operation::LedgerGenesis => Self::LedgerGenesis,
             Operation::LedgerBlocks => Self::LedgerBlocks { from: reader.first_block()? },
             Operation::LedgerSnapshot => Self::LedgerSnapshot { at: reader.query("at")?.map(Height) },
@@ -94,6 +95,15 @@ impl Call {
             Operation::Pause => Self::Pause(reader.body()?),
             Operation::Keys => Self::Keys,
             Operation::RotateToken => Self::RotateToken,
+            Operation::ApiKeys => Self::ApiKeys,
+            Operation::CreateKey => Self::CreateKey(reader.body()?),
+            Operation::RevokeKey => Self::RevokeKey { name: reader.path("name")? },
+            Operation::RevokeKeys => Self::RevokeKeys,
+            Operation::Audit => Self::Audit {
+                follow: reader.query("follow")?.unwrap_or(false),
+                after: reader.query("after")?,
+                principal: reader.query("principal")?,
+            },
             Operation::Network => Self::Network,
             Operation::Invite => Self::Invite(reader.body()?),
         })
@@ -115,6 +125,8 @@ impl Call {
             | Self::Names
             | Self::Keys
             | Self::RotateToken
+            | Self::ApiKeys
+            | Self::RevokeKeys
             | Self::Network => writer,
             Self::Plan { manifest } | Self::Deploy { manifest } => {
                 writer.json(&ManifestRequest { manifest: ManifestBody::from((**manifest).clone()) })
@@ -123,6 +135,12 @@ impl Call {
             Self::Deployment { name } | Self::Down { name } | Self::Usage { name } | Self::ReleaseName { name } => {
                 writer.path("name", name)
             }
+            Self::RevokeKey { name } => writer.path("name", name),
+            Self::CreateKey(request) => writer.json(request),
+            Self::Audit { follow, after, principal } => writer
+                .query("follow", follow.then_some("true"))
+                .query("after", after.map(|after| after.to_string()).as_deref())
+                .query("principal", principal.as_deref()),
             Self::Logs { name, service, follow, after } => writer
                 .path("name", name)
                 .query("service", service.as_deref())
@@ -135,6 +153,7 @@ impl Call {
             Self::LedgerAccount { account } => writer.path("id", &account.to_string()),
             Self::LedgerLease { lease } => writer.path("id", &lease.to_string()),
             Self::LedgerName { name } => writer.path("name", name),
+            Self::LedgerKey { key } => writer.path("id", &key.to_string()),
             Self::LedgerBlocks { from } => writer.query("from", Some(&from.to_string())),
             Self::LedgerSnapshot { at } => writer.query("at", at.map(|at| at.to_string()).as_deref()),
             Self::ClaimName(request) => writer.json(request),

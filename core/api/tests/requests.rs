@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 
 use grange_api::{
-    Call, IncomingRequest, InviteRequest, NameRequest, Operation, PauseRequest, PriceSettings, Problem, ProblemCode,
-    TransferRequest,
+    Call, IncomingRequest, InviteRequest, KeyRequest, NameRequest, Operation, PauseRequest, PriceSettings, Problem,
+    ProblemCode, TransferRequest,
 };
 use grange_types::{
-    AccountId, Amount, BlobId, ByteCount, HealthCheck, Height, Isolation, Manifest, Millis, On, Placement, Resources,
-    Service, Workload,
+    AccountId, Amount, BlobId, ByteCount, HealthCheck, Height, Isolation, Manifest, Millis, On, Placement, PublicKey,
+    Resources, Service, Workload,
 };
 
 fn manifest() -> Box<Manifest> {
@@ -81,6 +81,7 @@ fn samples() -> Vec<Call> {
         Call::SubmitTransaction { bytes: vec![0, 255, 1] },
         Call::LedgerHeight,
         Call::LedgerAccount { account: AccountId([6; 32]) },
+        Call::LedgerKey { key: PublicKey([7; 32]) },
         Call::LedgerGenesis,
         Call::LedgerBlocks { from: Height(7) },
         Call::LedgerSnapshot { at: Some(Height(0)) },
@@ -92,6 +93,18 @@ fn samples() -> Vec<Call> {
         Call::Pause(PauseRequest { paused: true }),
         Call::Keys,
         Call::RotateToken,
+        Call::ApiKeys,
+        Call::CreateKey(KeyRequest {
+            name: "ci".into(),
+            scopes: vec!["deploy".into(), "read".into()],
+            prefix: "shop-".into(),
+            valid_for: Some(60),
+            max_spend: Some(Amount::CREDIT),
+        }),
+        Call::RevokeKey { name: name() },
+        Call::RevokeKeys,
+        Call::Audit { follow: true, after: Some(7), principal: Some("ci & co".into()) },
+        Call::Audit { follow: false, after: None, principal: None },
         Call::Network,
         Call::Invite(InviteRequest { valid_for: 3_600 }),
     ]

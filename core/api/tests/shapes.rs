@@ -81,7 +81,8 @@ fn offers_and_plan() {
         price_per_hour: Amount::CREDIT,
         max_cost: Amount::credits(2),
     };
-    let plan = Plan { services: vec![service], total_per_hour: Amount::credits(2), runs_until: None };
+    let plan =
+        Plan { services: vec![service], total_per_hour: Amount::credits(2), takes: Amount::CREDIT, runs_until: None };
     let service = json!({"name": "api", "replica": 0, "provider": hex(1), "display": "node-1", "price_per_hour": "1",
         "max_cost": "2"});
     check(&plan, &json!({"services": [service], "total_per_hour": "2"}));

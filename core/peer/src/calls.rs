@@ -83,6 +83,7 @@ impl Calls {
                 Some(found) => Reply::Name(describe::name(&name, found, Some(describe::url(ctx, &name)))),
                 None => return refuse(ctx, id, unknown_name(&name)),
             },
+            Call::LedgerKey { key } => Reply::Accounts(describe::owned(ledger, key)),
             Call::Plan { manifest } => return plan(ctx, &parts, id, account, &manifest),
             Call::Deploy { manifest } => {
                 let Parts { library, shelf, deploys, .. } = &mut parts;
@@ -301,7 +302,9 @@ fn plan(ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, ma
     let runs_until = runs_until.map(|millis| ctx.now.after(grange_types::Millis(millis)));
     // A date needs a year of four digits; what lasts longer needs no date.
     let runs_until = runs_until.filter(|time| *time <= LAST_DATE).map(Timestamp);
-    ctx.reply(id, Ok(Reply::Plan(Plan { services, total_per_hour, runs_until })));
+    let there = existing.map_or(Amount::ZERO, |found| describe::returnable(parts.ledger, found).saturating_add(spent));
+    let takes = manifest.budget.saturating_sub(there);
+    ctx.reply(id, Ok(Reply::Plan(Plan { services, total_per_hour, takes, runs_until })));
 }
 
 /// The bill of a deployment, also of one of ours that was removed: its name is free again, its manifest says which it was.

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use grange_api::{
-    Account, Key, KeySet, LeaseStanding, LedgerHeight, Name, Network, Offer, Provider, Replica, ReplicaState, Status, Timestamp,
-    Upgrade, Usage, UsageRow, Validator, Wallet,
+    Account, Key, KeySet, LeaseStanding, LedgerHeight, Name, Network, Offer, OwnedAccount, Provider, Replica,
+    ReplicaState, Status, Timestamp, Upgrade, Usage, UsageRow, Validator, Wallet,
 };
 use grange_ledger::{Deployment, Lease, LeaseState, Ledger, Slot};
-use grange_types::{AccountId, Amount, Counters, Height, KeyGrant, PeerId, Role, Time};
 use grange_objects::log::LogId;
+use grange_types::{AccountId, Amount, Counters, Height, KeyGrant, PeerId, PublicKey, Role, Time};
 
 use crate::config::Roles;
 use crate::context::Context;
@@ -50,7 +50,7 @@ pub(crate) fn status(ctx: &Context, ledger: &Ledger, roles: Roles, shown: String
     Status {
         peer: ctx.me,
         display: shown,
-        operator: ledger.view().operator_of(ctx.me).unwrap_or(ctx.account),
+        operator: ctx.account,
         network: ctx.network,
         version: env!("CARGO_PKG_VERSION").into(),
         roles: roles.list(),
@@ -94,6 +94,10 @@ pub(crate) fn key(grant: &KeyGrant) -> Key {
 
 pub(crate) fn key_set(ledger: &Ledger, account: AccountId) -> KeySet {
     KeySet { account, keys: keys(ledger, account) }
+}
+
+pub(crate) fn owned(ledger: &Ledger, key: PublicKey) -> Vec<OwnedAccount> {
+    ledger.view().accounts_owned_by(key).into_iter().map(|account| OwnedAccount { account }).collect()
 }
 
 pub(crate) fn account(ledger: &Ledger, account: AccountId) -> Option<Account> {

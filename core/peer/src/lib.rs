@@ -58,6 +58,7 @@ mod seller;
 mod shelf;
 mod slots;
 mod spine;
+mod start;
 mod sync;
 
 pub use action::{Action, Halt, RequestId};
@@ -72,6 +73,7 @@ pub use message::{
     Ask, AskReply, Batch, Channel, Counted, Head, MarketMessage, PROOFS, Piece, Probe, ProbeReply, Proofs, SnapshotOffer,
     SyncReply, SyncRequest, Turns,
 };
-pub use peer::{Peer, StartError};
+pub use peer::Peer;
 pub use retention::Kept;
 pub use routes::{Named, Replica, Route, RouteTable, Routed};
+pub use start::StartError;

@@ -97,13 +97,13 @@ fn components(manifest: &Manifest) -> Vec<BlobId> {
     manifest.services.values().map(|service| service.workload.blob()).collect()
 }
 
-/// Who holds a deployment's blobs: the owner's node, its stewards, its providers; not ourselves.
+/// Who holds a deployment's blobs: the owner's nodes, its stewards, its providers; not ourselves.
 pub(crate) fn holders(ctx: &Context, ledger: &Ledger, deployment: &Deployment) -> Vec<PeerId> {
     let stewards = deployment.delegates.iter().map(|delegate| delegate.account.peer());
     let leases = deployment.slots.iter().filter_map(|slot| ledger.view().lease(slot.lease?));
     let providers = leases.map(|lease| lease.terms.provider);
     let mut holders = Vec::new();
-    for peer in core::iter::once(deployment.owner.peer()).chain(stewards).chain(providers) {
+    for peer in ledger.view().nodes_of(deployment.owner).into_iter().chain(stewards).chain(providers) {
         if peer != ctx.me && !holders.contains(&peer) {
             holders.push(peer);
         }

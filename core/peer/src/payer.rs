@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use grange_ledger::{Action as Deed, Deployment, Lease, Ledger, Rejection, Verb};
+use grange_ledger::{Action as Deed, Deployment, Lease, Ledger, Rejection};
 use grange_market::{
     Held, Meter, Payer as Signatory, SlotNeed, Watch, place, signer,
     watch::{Action as Call, Event as Seen, Health},
@@ -166,7 +166,7 @@ impl Payer {
                 continue;
             }
             self.meter(ctx, lease, view.now().since(lease.start));
-            let rank = rank(ctx, deployment);
+            let rank = rank(ctx, ledger, deployment);
             self.watch.handle(ctx.now, Seen::Rank { lease: lease.id, rank });
             self.sign(ctx, ledger, deployment, lease);
             let Some(metered) = self.metered.get_mut(&lease.id) else { continue };
@@ -218,7 +218,7 @@ impl Payer {
     }
 
     fn sign(&mut self, ctx: &mut Context, ledger: &Ledger, deployment: &Deployment, lease: &Lease) {
-        let payers = payers(ctx, deployment);
+        let payers = payers(ctx, ledger, deployment);
         if signer(&payers, lease.terms.operator) != Some(ctx.me) {
             return;
         }
@@ -267,7 +267,7 @@ impl Payer {
             return self.judge(ctx.now, lease, Err(reply.reason.unwrap_or_else(|| "it does not serve".into())));
         }
         let Some(metered) = self.metered.get_mut(&lease) else { return };
-        let rank = ledger.view().deployment(metered.deployment).map_or(0, |found| rank(ctx, found));
+        let rank = ledger.view().deployment(metered.deployment).map_or(0, |found| rank(ctx, ledger, found));
         if rank > 0 && ctx.now.since(metered.visited) < VISIT_EVERY {
             // Somebody before us signs. Between our own looks we go by the last one.
             let verdict = metered.reason.clone().map_or(Ok(()), Err);
@@ -351,9 +351,9 @@ impl Payer {
     pub(crate) fn adopt(&mut self, ctx: &Context, ledger: &Ledger, receipt: Signed<Receipt>) {
         let Some(metered) = self.metered.get_mut(&receipt.body.lease) else { return };
         let Some(deployment) = ledger.view().deployment(metered.deployment).cloned() else { return };
-        let payer = receipt.signer.account();
-        let may = deployment.owner == payer || deployment.delegates_to(payer, Verb::Receipt);
-        if may && payer != metered.meter.terms().operator && receipt.open(ctx.network, ctx.now).is_ok() {
+        let payer = ledger.view().payer_of(&deployment, receipt.signer);
+        let may = payer.is_some_and(|payer| payer != metered.meter.terms().operator);
+        if may && receipt.open(ctx.network, ctx.now).is_ok() {
             // One that is not larger than what we know is no news.
             let _ = metered.meter.adopt(ctx.now, &receipt.body);
         }
@@ -391,7 +391,7 @@ impl Payer {
         let vacant = self.vacant(ledger, deployment, manifest);
         self.vacant_since.retain(|(id, slot), _| *id != deployment.id || vacant.contains(slot));
         // Another payer of a lower rank is given the time to act; a fresh deployment is still being opened by its owner.
-        let patience = PATIENCE.0 + RANK_PATIENCE.0 * u64::from(rank(ctx, deployment));
+        let patience = PATIENCE.0 + RANK_PATIENCE.0 * u64::from(rank(ctx, ledger, deployment));
         let mut due = false;
         for slot in vacant {
             let since = *self.vacant_since.entry((deployment.id, slot)).or_insert(ctx.now);
@@ -554,19 +554,19 @@ impl Metered {
     }
 }
 
-/// The payers of a deployment in the order of their turns.
-fn payers(ctx: &Context, deployment: &Deployment) -> Vec<Signatory> {
-    let owner = core::iter::once(deployment.owner);
-    let accounts = owner.chain(deployment.delegates.iter().map(|delegate| delegate.account));
-    let signatory = |account: grange_types::AccountId| {
-        let peer = account.peer();
-        Signatory { peer, operator: account, alive: ctx.reaches(peer) }
-    };
-    accounts.map(signatory).collect()
+/// The payers of a deployment in the order of their turns: those of the owner's nodes that may spend for him, then the
+/// stewards.
+fn payers(ctx: &Context, ledger: &Ledger, deployment: &Deployment) -> Vec<Signatory> {
+    let view = ledger.view();
+    let signatory = |peer: PeerId, operator| Signatory { peer, operator, alive: ctx.reaches(peer) };
+    let may = |peer: &PeerId| view.payer_of(deployment, (*peer).into()) == Some(deployment.owner);
+    let owners = view.nodes_of(deployment.owner).into_iter().filter(may);
+    let stewards = deployment.delegates.iter().map(|delegate| signatory(delegate.account.peer(), delegate.account));
+    owners.map(|peer| signatory(peer, deployment.owner)).chain(stewards).collect()
 }
 
 /// How many payers that live come before us.
-fn rank(ctx: &Context, deployment: &Deployment) -> u32 {
-    let payers = payers(ctx, deployment);
+fn rank(ctx: &Context, ledger: &Ledger, deployment: &Deployment) -> u32 {
+    let payers = payers(ctx, ledger, deployment);
     payers.iter().take_while(|payer| payer.peer != ctx.me).filter(|payer| payer.alive).count() as u32
 }

@@ -2,11 +2,9 @@
 
 use grange_api::{Call, Problem, ProblemCode, Reply};
 use grange_consensus::{Config as ConsensusConfig, Consensus, Event as Said, Timeouts};
-use grange_ledger::{
-    Action as Deed, Block, Change, KeyStatement, Ledger, NodeEntry, Purpose as Service, SnapshotError,
-};
+use grange_ledger::{Action as Deed, Change, KeyStatement, Ledger, NodeEntry, Purpose as Service};
 use grange_market::{Desk, DeskSetup};
-use grange_types::{AccountId, BlobId, DeploymentId, Millis, PeerId, Record, Signed, Time, Wire};
+use grange_types::{AccountId, BlobId, DeploymentId, Millis, PeerId, Signed, Time, Wire};
 
 use crate::action::{Action, RequestId};
 use crate::calls::{Calls, Parts, refuse, writes};
@@ -16,7 +14,6 @@ use crate::context::{Asked, Context, Outcome, Purpose};
 use crate::deploy::Deploys;
 use crate::describe;
 use crate::event::{CallId, Event};
-use crate::history::{History, memos};
 use crate::library::{Library, is_taken_on, names};
 use crate::message::{Ask, AskReply, Batch, Channel, Counted, Head, MarketMessage, SyncRequest};
 use crate::payer::Payer;
@@ -26,6 +23,7 @@ use crate::routes::RouteTable;
 use crate::seller::Seller;
 use crate::shelf::Shelf;
 use crate::spine::{Keeping, Spine};
+use crate::start::{StartError, recover};
 use crate::sync::Sync;
 
 /// The parts that look around by themselves do so this often.
@@ -38,44 +36,6 @@ const NEWS_WITHIN: Millis = Millis::seconds(3);
 const LAG: u64 = 10;
 /// Our registration is tried again after so long.
 const REGISTER_AGAIN: Millis = Millis::seconds(10);
-
-/// Why a peer cannot start from what is on its disk.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The genesis breaks its rules.
-    #[error("the genesis is refused")]
-    Genesis(#[source] grange_ledger::GenesisError),
-    /// The snapshot cannot be read.
-    #[error("the snapshot of the ledger cannot be read; remove it to start from the blocks")]
-    Snapshot(#[source] SnapshotError),
-    /// The history at the end of the snapshot cannot be read.
-    #[error("the history in the snapshot cannot be read; remove the snapshot to start from the blocks")]
-    History(#[source] grange_types::DecodeError),
-    /// A stored block cannot be read.
-    #[error("block {height} on the disk cannot be read")]
-    Unreadable {
-        /// Its height.
-        height: u64,
-        /// Why.
-        source: grange_types::DecodeError,
-    },
-    /// A stored block is not valid.
-    #[error("block {height} on the disk does not follow the one before it")]
-    Invalid {
-        /// Its height.
-        height: u64,
-        /// Why.
-        source: Box<grange_ledger::BlockError>,
-    },
-    /// A stored block does not apply.
-    #[error("block {height} on the disk does not apply")]
-    Commit {
-        /// Its height.
-        height: u64,
-        /// Why.
-        source: grange_ledger::CommitError,
-    },
-}
 
 /// One peer of one network.
 pub struct Peer {
@@ -110,7 +70,8 @@ impl Peer {
         let votes = config.roles.validator;
         let consensus = Consensus::new(ConsensusConfig { network, key: config.key.clone(), votes, timeouts, inline: config.inline });
         let mut ctx = Context::new(config.key.clone(), network, config.gateway_port, config.seed);
-        let mut desk = config.roles.provider.then(|| Desk::new(desk_setup(&mut ctx, &ledger, &config)));
+        ctx.account = ledger.view().account_of(ctx.me);
+        let mut desk = config.roles.provider.then(|| Desk::new(desk_setup(&mut ctx, &config)));
         if let Some(desk) = &mut desk {
             desk.pause(config.paused);
         }
@@ -148,6 +109,12 @@ impl Peer {
             resume_at: Some(Time(u64::MAX)),
             routes: 0,
         })
+    }
+
+    /// The account that the node acts for.
+    #[must_use]
+    pub const fn account(&self) -> AccountId {
+        self.ctx.account
     }
 
     /// Takes part from now on, with what the write-ahead log says of the height being decided.
@@ -483,7 +450,8 @@ impl Peer {
         let statement = KeyStatement { account: self.ctx.account, purpose: Service::Node };
         let expires = self.spine.ledger.time().max(self.ctx.now).after(Millis::minutes(10));
         let consent = Box::new(Signed::seal(self.ctx.network, &self.ctx.key, expires, statement));
-        let deed = Deed::RegisterNode { node: self.entry.clone(), consent };
+        let node = NodeEntry { operator: self.ctx.account, ..self.entry.clone() };
+        let deed = Deed::RegisterNode { node, consent };
         self.ctx.submit(&self.spine.ledger, deed, Purpose::Register);
     }
 
@@ -529,7 +497,15 @@ impl Peer {
                     self.routes += 1;
                 }
                 Change::Name(_) => self.routes += 1,
-                Change::Node(peer) if peer == ctx.me => shelf.changed_prices(),
+                Change::Node(peer) if peer == ctx.me => {
+                    if let Some(desk) = &mut seller.desk {
+                        desk.set_operator(ctx.account);
+                    }
+                    shelf.changed_prices();
+                    self.routes += 1;
+                }
+                // Who may read what of an account's deployments follows from its nodes.
+                Change::Node(_) => self.routes += 1,
                 _ => {}
             }
         }
@@ -558,10 +534,10 @@ impl Peer {
     }
 }
 
-fn desk_setup(ctx: &mut Context, ledger: &Ledger, config: &Config) -> DeskSetup {
+fn desk_setup(ctx: &mut Context, config: &Config) -> DeskSetup {
     DeskSetup {
         provider: ctx.me,
-        operator: ledger.view().operator_of(ctx.me).unwrap_or(ctx.account),
+        operator: ctx.account,
         display: config.display.clone(),
         region: config.region.clone(),
         kinds: config.kinds.clone(),
@@ -571,29 +547,4 @@ fn desk_setup(ctx: &mut Context, ledger: &Ledger, config: &Config) -> DeskSetup 
         sequence: config.sequence,
         first_nonce: ctx.number(),
     }
-}
-
-/// The state that snapshot and blocks lead to, and how our money came there. Blocks on our own disk were checked when they
-/// were stored.
-fn recover(config: &Config, recovery: &Recovery) -> Result<(Ledger, History), StartError> {
-    let me = config.key.public().account();
-    let (ledger, mut history) = match recovery.snapshot.split_last() {
-        None => (Ledger::new(&config.genesis).map_err(StartError::Genesis)?, History::begin(&config.genesis, me)),
-        Some((history, state)) => (
-            Ledger::restore(state).map_err(StartError::Snapshot)?,
-            History::from_record(history).map_err(StartError::History)?,
-        ),
-    };
-    let mut ledger = ledger.following(config.rules);
-    for bytes in &recovery.blocks {
-        let height = ledger.height().next().0;
-        let block = Block::decode(bytes).map_err(|source| StartError::Unreadable { height, source })?;
-        let prepared = ledger
-            .prepare(block, &|_, _| true)
-            .map_err(|source| StartError::Invalid { height, source: Box::new(source) })?;
-        let memos = memos(&prepared.block, me);
-        let committed = ledger.commit(prepared).map_err(|source| StartError::Commit { height, source })?;
-        history.take(&ledger, me, &committed, &memos);
-    }
-    Ok((ledger, history))
 }

@@ -37,7 +37,7 @@ pub struct Writer {
 pub struct Named {
     /// The deployment.
     pub deployment: DeploymentId,
-    /// The owner's node and the stewards: who may read logs and data.
+    /// The owner's nodes and the stewards: who may read logs and data.
     pub payers: BTreeSet<PeerId>,
     /// Every replica with an open lease.
     pub replicas: Vec<Replica>,
@@ -137,11 +137,11 @@ impl Named {
                 prefixes.entry(route).or_default().extend(at);
             }
         }
-        let payers = deployment.delegates.iter().map(|delegate| delegate.account).chain([deployment.owner]);
+        let stewards = deployment.delegates.iter().map(|delegate| delegate.account.peer());
         let routes = prefixes.into_iter().map(|(prefix, replicas)| Route { prefix: prefix.into(), replicas });
         Self {
             deployment: deployment.id,
-            payers: payers.map(grange_types::AccountId::peer).collect(),
+            payers: view.nodes_of(deployment.owner).into_iter().chain(stewards).collect(),
             replicas,
             routes: routes.collect(),
             holders: view.leases_of(deployment.id).map(|lease| lease.terms.provider).collect(),

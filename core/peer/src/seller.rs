@@ -92,14 +92,15 @@ impl Seller {
                 // Else anybody could have its turn taken by a generation that never comes. A slot that is not there yet is
                 // of an update under way.
                 let next = found.slot(request.slot).map_or(1, |slot| slot.generation + 1);
-                let may = found.owner == from.account() || found.delegates_to(from.account(), Verb::Place);
+                let asker = view.account_of(from);
+                let may = found.owner == asker || found.delegates_to(asker, Verb::Place);
                 if !may || request.generation != next {
                     return Err("only who may place the slot's next generation is quoted for it".into());
                 }
                 found.owner
             }
             // A deployment that is not on the ledger yet can only be its asker's own.
-            None if request.generation == 1 => from.account(),
+            None if request.generation == 1 => view.account_of(from),
             None => return Err("a deployment begins with generation 1".into()),
         };
         // The block that opens the lease is still to come; the last one may be hours old.
@@ -243,9 +244,9 @@ impl Seller {
         let view = ledger.view();
         let Some(lease) = view.lease(receipt.body.lease) else { return };
         let Some(deployment) = view.deployment(lease.deployment) else { return };
-        let payer = receipt.signer.account();
-        let may = deployment.owner == payer || deployment.delegates_to(payer, Verb::Receipt);
-        if !may || payer == lease.terms.operator || receipt.open(ctx.network, ctx.now).is_err() {
+        let payer = view.payer_of(deployment, receipt.signer);
+        let may = payer.is_some_and(|payer| payer != lease.terms.operator);
+        if !may || receipt.open(ctx.network, ctx.now).is_err() {
             return;
         }
         let until = lease.ended.map_or(view.now(), |ended| ended.min(view.now()));

@@ -493,6 +493,12 @@ impl Spine {
         self.moved = ctx.now;
         self.show_proofs(ctx);
         self.history.take(&self.ledger, ctx.account, &committed, &memos);
+        let account = self.ledger.view().account_of(ctx.me);
+        if account != ctx.account {
+            // Another account's history is not ours to show; how the new one's money came about was seen by others.
+            ctx.account = account;
+            self.history = History::default();
+        }
         self.settle_waiting(ctx, &committed);
         if height.0.is_multiple_of(self.snapshot_every) {
             let state = self.ledger.snapshot().chain([self.history.to_record()]).collect();

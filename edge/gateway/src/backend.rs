@@ -1,20 +1,24 @@
 //! What the API asks of the node behind it.
 
 use core::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
-use grange_api::{Call, Line, Problem, Reply};
-use grange_types::{AccountId, PeerId};
+use grange_api::{Call, Line, Operation, Problem, ProblemCode, Reply};
+use grange_types::{AccountId, PeerId, Rights};
 
 /// The node behind the API.
 pub trait Backend: Send + Sync + 'static {
-    /// Does what is asked, for the principal of the token.
+    /// Does what is asked, for the principal of the token, whose rights were looked at; what a key may spend was not.
     fn call(&self, principal: Principal, call: Call) -> BoxFuture<'_, Result<Answer, Problem>>;
 
     /// Whose token this is. Compare with [`SecretToken::matches`].
-    fn principal(&self, token: &SecretToken) -> Option<Principal>;
+    fn principal(&self, token: &SecretToken) -> Result<Principal, TokenRefusal>;
+
+    /// Writes down a call that is over, before its answer leaves.
+    fn record(&self, record: CallRecord);
 
     /// The node.
     fn peer(&self) -> PeerId;
@@ -27,10 +31,70 @@ pub trait Backend: Send + Sync + 'static {
 }
 
 /// For whom a call acts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     /// The account.
     pub account: AccountId,
+    /// How the audit log calls it: `owner`, or the key's name.
+    pub name: String,
+    /// What its key allows; nothing for the owner, who may do everything.
+    pub rights: Option<Arc<Rights>>,
+}
+
+impl Principal {
+    /// The node's owner.
+    #[must_use]
+    pub fn owner(account: AccountId) -> Self {
+        Self { account, name: OWNER.to_owned(), rights: None }
+    }
+}
+
+/// How the audit log calls who has the node's own token.
+pub const OWNER: &str = "owner";
+
+/// Why a token opens nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenRefusal {
+    /// Nobody has it, or it was rotated.
+    #[error("the token is wrong, or was rotated")]
+    Unknown,
+    /// It is a key that is damaged, altered, or another node's.
+    #[error("the key is damaged, or was not made by this node")]
+    Invalid,
+    /// It is a key whose time is over.
+    #[error("the key is expired")]
+    Expired,
+    /// It is a key that was revoked, itself or with all others.
+    #[error("the key is revoked")]
+    Revoked,
+}
+
+/// A call that is over, for the audit log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallRecord {
+    /// Who asked; nobody where no token was recognised.
+    pub principal: Option<Principal>,
+    /// What.
+    pub operation: Operation,
+    /// About what.
+    pub object: String,
+    /// The status of the answer.
+    pub status: u16,
+    /// What came of it.
+    pub result: CallResult,
+    /// The request's id.
+    pub request: String,
+}
+
+/// What came of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallResult {
+    /// It was done.
+    Done,
+    /// It was refused, or failed.
+    Failed(ProblemCode),
+    /// Whoever asked left before the end, or the node stopped.
+    Cut,
 }
 
 /// How a call is answered.

@@ -17,7 +17,8 @@
 //!   idempotent and has no body. What fails then is said, with the status that fits: nothing is pretended.
 //! - The payer's meter counts here: one request for each answer of a replica, and each byte of a body that is
 //!   passed on, when it is passed on ([`UsageSink`]).
-//! - Tokens are compared in constant time and never logged.
+//! - Tokens are compared in constant time and never logged. A key is asked for its rights before anything of a request is
+//!   read, and every call is written down when it is over: who, what, about what, and what came of it.
 //!
 //! # Limits
 //! All in [`limits`].
@@ -39,7 +40,9 @@ mod provider;
 mod visit;
 
 pub use api::serve_api;
-pub use backend::{Answer, Backend, BlobWriter, Lines, Principal, SecretToken};
+pub use backend::{
+    Answer, Backend, BlobWriter, CallRecord, CallResult, Lines, OWNER, Principal, SecretToken, TokenRefusal,
+};
 pub use frame::{FrameError, StreamAnswer, StreamHeader};
 pub use ingress::{
     BoxedStream, Connector, Deadlines, Ingress, PeerStream, Resolved, Resolver, RouteEntry, Target, UsageSink,

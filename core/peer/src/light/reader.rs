@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use grange_api::{Call, Reply, Submitted};
 use grange_consensus::Certificate;
 use grange_ledger::{Action as Deed, Block, BlockHeader, HeaderProof, StateKey, Transaction};
-use grange_types::{BlobId, BlockId, Height, Millis, PeerId, Signed, Time, TxId, Wire};
+use grange_types::{AccountId, BlobId, BlockId, Height, Millis, PeerId, Signed, Time, TxId, Wire};
 
 use super::answer::{self, Known};
 use super::{Sealed, Trust};
@@ -93,6 +93,12 @@ impl Reader {
             pending: BTreeMap::new(),
             next_look: Time(0),
         }
+    }
+
+    /// The account that the node acts for: its own key's.
+    #[must_use]
+    pub const fn account(&self) -> AccountId {
+        self.ctx.account
     }
 
     /// The world speaks.

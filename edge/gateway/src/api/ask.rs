@@ -6,22 +6,53 @@ use axum::extract::{Query, RawPathParams, Request};
 use axum::http::header::AUTHORIZATION;
 use axum::response::Response;
 use futures_util::TryFutureExt;
-use grange_api::{Call, IncomingRequest, Operation, Problem, ProblemCode, Reply, Sending};
+use grange_api::{Call, IncomingRequest, Operation, Problem, ProblemCode, REQUEST_HEADER, Reply, Sending};
 use grange_types::limits::TRANSACTION_BYTES;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 
-use super::{Api, respond, upload};
-use crate::backend::{Answer, Principal, SecretToken};
+use super::audit::Entry;
+use super::{Api, respond, rights, upload};
+use crate::backend::{Answer, Lines, Principal, SecretToken, TokenRefusal};
 use crate::limits;
 
 /// What an envelope adds to a transaction: network, signer, expiry, signature.
 const ENVELOPE_BYTES: usize = 256;
 
-/// Answers one request.
-pub(super) async fn ask(api: &Api, operation: Operation, mut request: Request) -> Result<Response, Problem> {
+/// Answers one request, and writes down what came of it.
+pub(super) async fn ask(api: &Api, operation: Operation, request: Request) -> Response {
+    let mut entry = Entry::begin(&api.backend, operation);
+    let id = entry.request();
+    let mut response = match answer(api, operation, request, &mut entry).await {
+        Ok(Answered::Whole(response)) => {
+            entry.end(Ok(()));
+            response
+        }
+        Ok(Answered::Lines(lines, followed)) => respond::lines(entry.watch(lines), followed, api.shutdown.clone()),
+        Err(problem) => {
+            let response = respond::problem(&problem);
+            entry.end(Err(&problem));
+            response
+        }
+    };
+    if let Ok(id) = HeaderValue::try_from(id) {
+        response.headers_mut().insert(REQUEST_HEADER, id);
+    }
+    response
+}
+
+/// What a call is answered with.
+enum Answered {
+    Whole(Response),
+    /// With lines, as events where the last says so.
+    Lines(Lines, bool),
+}
+
+async fn answer(api: &Api, operation: Operation, mut request: Request, entry: &mut Entry) -> Result<Answered, Problem> {
     let principal = authenticate(api, operation, request.headers())?;
+    entry.by(&principal);
+    rights::may_ask(&principal, operation)?;
     let path = path_parameters(operation, &mut request).await?;
     let query = query_parameters(operation, &request)?;
     let last_event = last_event(operation, request.headers())?;
@@ -32,15 +63,17 @@ pub(super) async fn ask(api: &Api, operation: Operation, mut request: Request) -
     };
     let incoming = IncomingRequest { path: &path, query: &query, body: &bytes };
     let mut call = Call::from_request(operation, incoming)?;
-    if let (Call::Logs { after, .. }, Some(id)) = (&mut call, last_event) {
+    if let (Call::Logs { after, .. } | Call::Audit { after, .. }, Some(id)) = (&mut call, last_event) {
         *after = Some(id);
     }
-    let followed = matches!(call, Call::Logs { follow: true, .. });
+    entry.about(call.object());
+    rights::may_call(&principal, &call)?;
+    let followed = matches!(call, Call::Logs { follow: true, .. } | Call::Audit { follow: true, .. });
     let blob = if let Call::PutBlob { blob } = &call { Some(*blob) } else { None };
     if let Some(body) = &stream {
         upload::refuse_too_large(operation, &head.headers, body)?;
     }
-    let called = timeout(limits::CALL_TIMEOUT, api.backend.call(principal, call)).await;
+    let called = timeout(limits::CALL_TIMEOUT, api.backend.call(principal.clone(), call)).await;
     let answer = match called.unwrap_or_else(|_| Err(late(operation, "the node did not finish it in time"))) {
         Ok(answer) => answer,
         Err(problem) => {
@@ -55,12 +88,12 @@ pub(super) async fn ask(api: &Api, operation: Operation, mut request: Request) -
             if let Some(body) = body {
                 upload::drain(body).await;
             }
-            Ok(respond::reply(operation, &reply))
+            Ok(Answered::Whole(respond::reply(operation, &rights::shown(&principal, reply))))
         }
-        (Answer::Lines(lines), _, _) => Ok(respond::lines(lines, followed, api.shutdown.clone())),
+        (Answer::Lines(lines), _, _) => Ok(Answered::Lines(lines, followed)),
         (Answer::Upload(writer), Some(body), Some(blob)) => {
             let stored = upload::receive(operation, body, writer, blob).await?;
-            Ok(respond::reply(operation, &Reply::Blob(stored)))
+            Ok(Answered::Whole(respond::reply(operation, &Reply::Blob(stored))))
         }
         (Answer::Upload(_), _, _) => {
             Err(Problem::new(ProblemCode::Internal, operation.id(), "", "the node wants bytes that nobody sends"))
@@ -77,7 +110,11 @@ fn authenticate(api: &Api, operation: Operation, fields: &HeaderMap) -> Result<P
         return Err(refuse("the request carries no bearer token"));
     }
     let token = SecretToken::new(token.trim());
-    api.backend.principal(&token).ok_or_else(|| refuse("the token is wrong, or was rotated"))
+    api.backend.principal(&token).map_err(|refusal| match refusal {
+        TokenRefusal::Unknown => refuse(&refusal.to_string()),
+        _ => refuse(&refusal.to_string())
+            .with_remedy("the node's owner lists keys with `grange key list`, and makes one with `grange key create`"),
+    })
 }
 
 async fn path_parameters(operation: Operation, request: &mut Request) -> Result<Vec<(String, String)>, Problem> {

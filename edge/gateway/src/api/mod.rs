@@ -3,11 +3,14 @@
 //! # Rules
 //! - Upon a Host that is not this machine's loopback: refused, whatever else it says (a page of the web cannot
 //!   reach the node under a name of its own).
-//! - Upon a path of the table of operations: the token first, then the arguments, then the backend.
+//! - Upon a path of the table of operations: the token first, then its rights, then the arguments, then the backend;
+//!   and a record of it when it is over.
 //! - Upon a failure anywhere: one problem, with its status.
 
 mod ask;
+mod audit;
 mod respond;
+mod rights;
 mod upload;
 
 use std::net::SocketAddr;
@@ -88,12 +91,7 @@ fn route(operation: Operation) -> MethodRouter<Api> {
         Method::Put => MethodFilter::PUT,
         Method::Delete => MethodFilter::DELETE,
     };
-    on(filter, move |State(api): State<Api>, request: Request| async move {
-        match ask::ask(&api, operation, request).await {
-            Ok(response) => response,
-            Err(problem) => respond::problem(&problem),
-        }
-    })
+    on(filter, move |State(api): State<Api>, request: Request| async move { ask::ask(&api, operation, request).await })
 }
 
 async fn unknown_path(request: Request) -> Response {

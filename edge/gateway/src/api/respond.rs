@@ -58,6 +58,7 @@ fn event(line: &Line) -> Event {
     let event = Event::default().data(json(line).trim_end());
     match line {
         Line::Log(log) => event.id(log.id.to_string()),
+        Line::Audit(line) => event.id(line.seq.to_string()),
         Line::Problem(_) => event.event("problem"),
         _ => event,
     }

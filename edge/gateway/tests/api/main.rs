@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod node;
+mod rights;
 
 use std::time::Duration;
 
@@ -54,6 +55,7 @@ async fn every_documented_path_leads_to_its_own_call() {
                 "pause" => "{\"paused\":true}".to_owned(),
                 "invite" => "{\"valid_for\":60}".to_owned(),
                 "put-blob" => "abc".to_owned(),
+                "create-key" => "{\"name\":\"ci\",\"scopes\":[\"read\"]}".to_owned(),
                 _ => String::new(),
             };
             let path = path.replace("{id}", &BlobId::of(b"abc").to_string()).replace("{name}", "a");

@@ -12,8 +12,13 @@ use grange_api::{
     Base64, Blob, Call, Down, GenesisFile, Invite, KeySet, LedgerHeight, Line, Network, Plan, Problem, ProblemCode,
     ProviderSettings, Reply, Status, Submitted, Timestamp, Token, Usage, Wallet,
 };
-use grange_gateway::{Answer, Backend, BlobWriter, BodyError, Principal, SecretToken, serve_api};
-use grange_types::{AccountId, Amount, BlobId, ByteCount, Height, NetworkId, PeerId, Prices, StateRoot, Time, TxId};
+use grange_gateway::{
+    Answer, Backend, BlobWriter, BodyError, CallRecord, Principal, SecretToken, TokenRefusal, serve_api,
+};
+use grange_types::{
+    AccountId, Amount, BlobId, ByteCount, Height, KeyId, NetworkId, PeerId, Prices, Right, Rights, Scope, StateRoot,
+    Time, TxId,
+};
 use http::{Request, Response};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -25,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) type Body = BoxBody<Bytes, BodyError>;
 pub(crate) const TOKEN: &str = "a-token-of-the-test";
+/// A key whose rights a test decides.
+pub(crate) const KEY: &str = "a-key-of-the-test";
 
 type LineSender = mpsc::Sender<Result<Line, Problem>>;
 
@@ -49,6 +56,8 @@ pub(crate) struct Recorder {
     blobs: Arc<Mutex<BTreeMap<BlobId, ByteCount>>>,
     lines: Mutex<Option<mpsc::Receiver<Result<Line, Problem>>>>,
     unready: Mutex<Option<String>>,
+    rights: Mutex<Option<Rights>>,
+    records: Mutex<Vec<CallRecord>>,
 }
 
 impl Recorder {
@@ -62,6 +71,18 @@ impl Recorder {
 
     pub(crate) fn rotate(&self, token: &str) {
         *self.token.lock().unwrap() = SecretToken::new(token);
+    }
+
+    /// What the key opens from now on.
+    pub(crate) fn allow(&self, rights: &[Right], prefix: &str) {
+        let scope = Scope { rights: rights.iter().copied().collect(), prefix: prefix.into(), max_spend: None };
+        let (id, issuer) = (KeyId([8; 32]), grange_types::PublicKey([9; 32]));
+        let until = Time(u64::MAX);
+        *self.rights.lock().unwrap() = Some(Rights { id, issuer, name: "ci".into(), generation: 0, scope, until });
+    }
+
+    pub(crate) fn take_records(&self) -> Vec<CallRecord> {
+        std::mem::take(&mut *self.records.lock().unwrap())
     }
 
     pub(crate) fn unready(&self, reason: &str) {
@@ -86,6 +107,7 @@ impl Recorder {
             Call::Deploy { .. }
             | Call::Logs { .. }
             | Call::ExportData { .. }
+            | Call::Audit { .. }
             | Call::LedgerBlocks { .. }
             | Call::LedgerSnapshot { .. } => {
                 let receiver = self.lines.lock().unwrap().take();
@@ -110,9 +132,12 @@ impl Recorder {
             Call::Peers => Reply::Peers(Vec::new()),
             Call::Offers => Reply::Offers(Vec::new()),
             Call::Providers => Reply::Providers(Vec::new()),
-            Call::Plan { .. } => {
-                Reply::Plan(Plan { services: Vec::new(), total_per_hour: Amount::ZERO, runs_until: None })
-            }
+            Call::Plan { .. } => Reply::Plan(Plan {
+                services: Vec::new(),
+                total_per_hour: Amount::ZERO,
+                takes: Amount::ZERO,
+                runs_until: None,
+            }),
             Call::Deployments | Call::Deployment { .. } => Reply::Replicas(Vec::new()),
             Call::Down { name } => {
                 let (returned, transaction, height) = (Amount::ZERO, submitted.transaction, submitted.height);
@@ -132,6 +157,7 @@ impl Recorder {
                 Reply::LedgerHeight(LedgerHeight { height, finalized_at: None, state_root })
             }
             Call::LedgerAccount { account } => Reply::Keys(KeySet { account, keys: Vec::new() }),
+            Call::LedgerKey { .. } => Reply::Accounts(Vec::new()),
             Call::LedgerGenesis => {
                 Reply::Genesis(GenesisFile { network: NetworkId([4; 32]), genesis: Base64(Vec::new()) })
             }
@@ -139,6 +165,8 @@ impl Recorder {
             Call::SetPrices(_) | Call::Pause(_) => Reply::Provider(settings),
             Call::Keys => Reply::Keys(KeySet { account: AccountId([2; 32]), keys: Vec::new() }),
             Call::RotateToken => Reply::Token(Token { token: "next".into() }),
+            Call::ApiKeys => Reply::ApiKeys(Vec::new()),
+            Call::CreateKey(_) | Call::RevokeKey { .. } | Call::RevokeKeys => Reply::RevokedKeys(Vec::new()),
             Call::Network => Reply::Network(Network {
                 network: NetworkId([4; 32]),
                 name: "test".into(),
@@ -173,8 +201,21 @@ impl Backend for Recorder {
         async move { self.answer(call) }.boxed()
     }
 
-    fn principal(&self, token: &SecretToken) -> Option<Principal> {
-        self.token.lock().unwrap().matches(token).then_some(Principal { account: AccountId([2; 32]) })
+    fn principal(&self, token: &SecretToken) -> Result<Principal, TokenRefusal> {
+        let account = AccountId([2; 32]);
+        if self.token.lock().unwrap().matches(token) {
+            return Ok(Principal::owner(account));
+        }
+        if token.expose() == "expired" {
+            return Err(TokenRefusal::Expired);
+        }
+        let rights = self.rights.lock().unwrap().clone().filter(|_| token.expose() == KEY);
+        let rights = rights.ok_or(TokenRefusal::Unknown)?;
+        Ok(Principal { account, name: "ci".into(), rights: Some(Arc::new(rights)) })
+    }
+
+    fn record(&self, record: CallRecord) {
+        self.records.lock().unwrap().push(record);
     }
 
     fn peer(&self) -> PeerId {
@@ -225,6 +266,8 @@ impl Node {
             blobs: Arc::default(),
             lines: Mutex::default(),
             unready: Mutex::default(),
+            rights: Mutex::default(),
+            records: Mutex::default(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

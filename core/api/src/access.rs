@@ -1,0 +1,244 @@
+//! Who may ask what: API keys, what each operation needs, and the audit log.
+//!
+//! # Rules
+//! - The token of a node's token file is its owner's: everything is allowed, and only it makes and revokes keys and
+//!   reads the audit log.
+//! - An API key has scopes ([`Right`]). An operation needs one of them ([`Operation::right`]), or the owner.
+//! - A key that has a prefix is for things whose name begins so. A call that is about no thing in particular but about
+//!   the whole account ([`About::Account`]) is refused to it; a list shows it those things alone.
+
+use grange_types::{Amount, KeyId, Right};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::call::Call;
+use crate::operation::Operation;
+use crate::timestamp::Timestamp;
+
+/// A wish for an API key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyRequest {
+    /// Its name, by which it is listed and revoked: 1 to 63 bytes.
+    #[schema(min_length = 1, max_length = 63, example = "ci")]
+    pub name: String,
+    /// What it may do: `read`, `data`, `deploy`, `name`, `pay`, `sell`, `invite`.
+    #[schema(example = json!(["deploy", "read"]))]
+    pub scopes: Vec<String>,
+    /// Only with things whose name begins so.
+    #[serde(default)]
+    #[schema(max_length = 63)]
+    pub prefix: String,
+    /// For how many seconds it is taken; for ever where it is not given.
+    #[serde(default)]
+    #[schema(minimum = 1, example = 2_592_000)]
+    pub valid_for: Option<u64>,
+    /// The most that it may spend in all its life, in credits; no limit where it is not given.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "10")]
+    pub max_spend: Option<Amount>,
+}
+
+/// An API key, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ApiKey {
+    /// Its id: a hash, from which nobody makes the key.
+    #[schema(value_type = String)]
+    pub id: KeyId,
+    /// Its name.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Vec<String>,
+    /// Only with things whose name begins so; empty for all.
+    pub prefix: String,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created: Timestamp,
+    /// Until when it is taken; `null` for ever.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub until: Option<Timestamp>,
+    /// The most that it may spend; `null` for no limit.
+    #[schema(value_type = Option<String>)]
+    pub max_spend: Option<Amount>,
+    /// What it and the keys narrowed from it have spent.
+    #[schema(value_type = String)]
+    pub spent: Amount,
+    /// `active`, `expired` or `revoked`.
+    pub state: String,
+}
+
+/// A key that was just made. Its secret is shown this once and kept nowhere.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NewApiKey {
+    /// The key.
+    #[serde(flatten)]
+    pub key: ApiKey,
+    /// What stands behind `Bearer`.
+    pub token: String,
+}
+
+impl core::fmt::Debug for NewApiKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("NewApiKey").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+/// A key that was revoked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RevokedKey {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: KeyId,
+    /// Its name.
+    pub name: String,
+}
+
+/// One line of the audit log: who asked what, and what came of it. It never holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AuditLine {
+    /// Its number; greater than that of every line before.
+    pub seq: u64,
+    /// When the answer was known.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// `owner` for the node's own token, else the key's name; empty where nobody was recognised.
+    pub principal: String,
+    /// The key's id; `null` for the owner's token and for nobody.
+    #[schema(value_type = Option<String>)]
+    pub key: Option<KeyId>,
+    /// The operation, as the OpenAPI names it.
+    pub call: String,
+    /// What it was about: a name, an id, an account; empty where it was about nothing in particular.
+    pub object: String,
+    /// The HTTP status of the answer.
+    pub status: u16,
+    /// `ok`, the code of the problem that ended it, or `cut` where the asker left before the end.
+    pub result: String,
+    /// The request's id, which its answer carries in the header `grange-request-id`.
+    pub request: String,
+}
+
+/// The header in which every answer of the API names its request.
+pub const REQUEST_HEADER: &str = "grange-request-id";
+
+/// What a call is about, for keys that are for some things only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About<'a> {
+    /// Nothing of the account's: the node, the market, the ledger, bytes that are named by their hash.
+    Nothing,
+    /// A thing with a name.
+    Thing(&'a str),
+    /// All things of the account that the asker may see.
+    List,
+    /// The account as a whole.
+    Account,
+}
+
+impl Operation {
+    /// The right that it needs; none where it is the owner's alone.
+    #[must_use]
+    pub const fn right(self) -> Option<Right> {
+        Some(match self {
+            Self::Status
+            | Self::Peers
+            | Self::Offers
+            | Self::Providers
+            | Self::Plan
+            | Self::HasBlob
+            | Self::Deployments
+            | Self::Deployment
+            | Self::Usage
+            | Self::Logs
+            | Self::Wallet
+            | Self::WalletHistory
+            | Self::LedgerHeight
+            | Self::LedgerAccount
+            | Self::LedgerKey
+            | Self::LedgerLease
+            | Self::LedgerName
+            | Self::LedgerGenesis
+            | Self::LedgerBlocks
+            | Self::LedgerSnapshot
+            | Self::Names
+            | Self::Keys
+            | Self::Network => Right::Read,
+            Self::ExportData => Right::Data,
+            Self::PutBlob | Self::Deploy | Self::Down => Right::Deploy,
+            Self::ClaimName | Self::ReleaseName => Right::Name,
+            Self::Transfer | Self::SubmitTransaction => Right::Pay,
+            Self::SetPrices | Self::Pause => Right::Sell,
+            Self::Invite => Right::Invite,
+            Self::RotateToken | Self::ApiKeys | Self::CreateKey | Self::RevokeKey | Self::RevokeKeys | Self::Audit => {
+                return None;
+            }
+        })
+    }
+}
+
+impl Call {
+    /// What it is about.
+    #[must_use]
+    pub fn about(&self) -> About<'_> {
+        match self {
+            Self::Plan { manifest } | Self::Deploy { manifest } => About::Thing(&manifest.name),
+            Self::Deployment { name }
+            | Self::Down { name }
+            | Self::Usage { name }
+            | Self::Logs { name, .. }
+            | Self::ExportData { name, .. }
+            | Self::ReleaseName { name } => About::Thing(name),
+            // Both must be within; a name that leads to a deployment of others is refused by its own rule.
+            Self::ClaimName(request) => About::Thing(&request.name),
+            Self::Deployments | Self::Names => About::List,
+            Self::Status
+            | Self::Peers
+            | Self::Offers
+            | Self::Providers
+            | Self::PutBlob { .. }
+            | Self::HasBlob { .. }
+            | Self::LedgerHeight
+            | Self::LedgerAccount { .. }
+            | Self::LedgerKey { .. }
+            | Self::LedgerLease { .. }
+            | Self::LedgerName { .. }
+            | Self::LedgerGenesis
+            | Self::LedgerBlocks { .. }
+            | Self::LedgerSnapshot { .. }
+            | Self::Network => About::Nothing,
+            Self::Wallet
+            | Self::Transfer(_)
+            | Self::WalletHistory { .. }
+            | Self::SubmitTransaction { .. }
+            | Self::SetPrices(_)
+            | Self::Pause(_)
+            | Self::Keys
+            | Self::RotateToken
+            | Self::Invite(_)
+            | Self::ApiKeys
+            | Self::CreateKey(_)
+            | Self::RevokeKey { .. }
+            | Self::RevokeKeys
+            | Self::Audit { .. } => About::Account,
+        }
+    }
+
+    /// What an audit log calls its object: never a secret.
+    #[must_use]
+    pub fn object(&self) -> String {
+        match self {
+            Self::PutBlob { blob } | Self::HasBlob { blob } => blob.to_string(),
+            Self::Transfer(request) => request.to.to_string(),
+            Self::LedgerAccount { account } => account.to_string(),
+            Self::LedgerKey { key } => key.to_string(),
+            Self::LedgerLease { lease } => lease.to_string(),
+            Self::LedgerName { name } => name.clone(),
+            Self::LedgerBlocks { from } => from.to_string(),
+            Self::CreateKey(request) => request.name.clone(),
+            Self::RevokeKey { name } => name.clone(),
+            call => match call.about() {
+                About::Thing(name) => name.to_owned(),
+                _ => String::new(),
+            },
+        }
+    }
+}

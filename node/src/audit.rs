@@ -1,0 +1,279 @@
+//! The audit log: one line for each call of the API, appended, in files of a bounded size.
+//!
+//! # Rules
+//! - A line is written before its answer leaves, and flushed to the disk when the call was one that changes something:
+//!   after a power cut only lines about mere reading can be missing.
+//! - A file that has grown to [`FILE_BYTES`] becomes `audit.1.ndjson`, that one `audit.2.ndjson`, and so on; the
+//!   oldest of [`FILES`] is removed. Numbers go on.
+//! - No line holds a token, a key's secret or a body.
+
+use std::collections::VecDeque;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use grange_api::AuditLine;
+use grange_gateway::{CallRecord, CallResult};
+use grange_types::{Right, Time};
+use tokio::sync::watch;
+
+/// A file is full at this size: about 30,000 calls.
+const FILE_BYTES: u64 = 8 << 20;
+/// So many files are kept, the growing one included.
+const FILES: usize = 5;
+/// Lines kept in memory for whoever follows.
+const RECENT: usize = 512;
+/// An object's name in a line; what is longer was no name.
+const OBJECT_BYTES: usize = 128;
+
+/// The log of one node.
+pub(crate) struct AuditLog {
+    folder: PathBuf,
+    open: Mutex<Open>,
+    last: watch::Sender<u64>,
+    full: u64,
+}
+
+struct Open {
+    file: File,
+    bytes: u64,
+    seq: u64,
+    /// The newest lines.
+    recent: VecDeque<AuditLine>,
+    counts: Counts,
+}
+
+/// What the metrics page says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Calls written down.
+    pub(crate) calls: u64,
+    /// Those that were denied, or that nobody with a token made.
+    pub(crate) denied: u64,
+    /// Lines that could not be written.
+    pub(crate) lost: u64,
+}
+
+impl AuditLog {
+    /// Opens the log in a node's folder and goes on where it ended.
+    pub(crate) fn open(folder: PathBuf) -> io::Result<Self> {
+        Self::with_size(folder, FILE_BYTES)
+    }
+
+    fn with_size(folder: PathBuf, full: u64) -> io::Result<Self> {
+        let path = folder.join(name(0));
+        let file = append(&path)?;
+        let mut bytes = file.metadata()?.len();
+        // A line that a crash tore has no end: it is ended, so that the next one is whole.
+        if bytes > 0 && !ends_with_line(&path)? {
+            (&file).write_all(b"\n")?;
+            bytes += 1;
+        }
+        let open = Open { file, bytes, seq: 0, recent: VecDeque::new(), counts: Counts::default() };
+        let log = Self { folder, open: Mutex::new(open), last: watch::Sender::new(0), full };
+        let last = log.files()?.into_iter().flat_map(lines).map(|line| line.seq).max().unwrap_or(0);
+        log.lock().seq = last;
+        Ok(log)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.lock().counts
+    }
+
+    /// Is told of the number of every new line.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.last.subscribe()
+    }
+
+    /// Writes a call down.
+    pub(crate) fn record(&self, record: CallRecord, now: Time) {
+        let mut open = self.lock();
+        let durable = !matches!(record.operation.right(), Some(Right::Read)) && !is_blob(&record);
+        let line = line(record, open.seq.saturating_add(1), now);
+        open.counts.calls += 1;
+        open.counts.denied += u64::from(matches!(line.status, 401 | 403));
+        match self.append(&mut open, &line, durable) {
+            Ok(()) => {
+                open.seq = line.seq;
+                self.last.send_replace(line.seq);
+                if open.recent.len() >= RECENT {
+                    open.recent.pop_front();
+                }
+                open.recent.push_back(line);
+            }
+            Err(error) => {
+                open.counts.lost += 1;
+                tracing::error!(%error, call = %line.call, request = %line.request, "audit.lost");
+            }
+        }
+    }
+
+    fn append(&self, open: &mut Open, line: &AuditLine, durable: bool) -> io::Result<()> {
+        let mut text = serde_json::to_vec(line).map_err(io::Error::other)?;
+        text.push(b'\n');
+        if open.bytes + text.len() as u64 > self.full && open.bytes > 0 {
+            open.file.sync_data()?;
+            for index in (1..FILES).rev() {
+                match fs::rename(self.folder.join(name(index - 1)), self.folder.join(name(index))) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+            open.file = append(&self.folder.join(name(0)))?;
+            open.bytes = 0;
+        }
+        open.file.write_all(&text)?;
+        open.bytes += text.len() as u64;
+        if durable { open.file.sync_data() } else { Ok(()) }
+    }
+
+    /// Lines with greater numbers, oldest first, at most so many; the number up to which was looked.
+    pub(crate) fn page(&self, after: u64, principal: Option<&str>, most: usize) -> io::Result<(Vec<AuditLine>, u64)> {
+        let open = self.lock();
+        let near = open.recent.front().is_some_and(|first| first.seq <= after.saturating_add(1));
+        // Whoever follows needs no disk. Others read files that are open already: what is renamed meanwhile stays the same.
+        let kept: Vec<AuditLine> = if near { open.recent.iter().cloned().collect() } else { Vec::new() };
+        let files = if near { Vec::new() } else { self.files()? };
+        drop(open);
+        let (mut page, mut seen) = (Vec::new(), after);
+        for line in files.into_iter().flat_map(lines).chain(kept).filter(|line| line.seq > after) {
+            if page.len() >= most {
+                break;
+            }
+            seen = seen.max(line.seq);
+            if principal.is_none_or(|wanted| is_of(&line, wanted)) {
+                page.push(line);
+            }
+        }
+        Ok((page, seen))
+    }
+
+    /// The files there are, the oldest first.
+    fn files(&self) -> io::Result<Vec<File>> {
+        let mut files = Vec::new();
+        for index in (0..FILES).rev() {
+            match File::open(self.folder.join(name(index))) {
+                Ok(file) => files.push(file),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(files)
+    }
+}
+
+fn is_of(line: &AuditLine, wanted: &str) -> bool {
+    line.principal == wanted || line.key.is_some_and(|key| key.to_string() == wanted)
+}
+
+fn is_blob(record: &CallRecord) -> bool {
+    record.operation == grange_api::Operation::PutBlob
+}
+
+fn line(record: CallRecord, seq: u64, now: Time) -> AuditLine {
+    let CallRecord { principal, operation, mut object, status, result, request } = record;
+    if object.len() > OBJECT_BYTES {
+        let end = (0..=OBJECT_BYTES).rev().find(|end| object.is_char_boundary(*end)).unwrap_or(0);
+        object.truncate(end);
+    }
+    AuditLine {
+        seq,
+        at: grange_api::Timestamp(now),
+        key: principal.as_ref().and_then(|principal| principal.rights.as_ref()).map(|rights| rights.id),
+        principal: principal.map(|principal| principal.name).unwrap_or_default(),
+        call: operation.id().to_owned(),
+        object,
+        status,
+        result: match result {
+            CallResult::Done => "ok".to_owned(),
+            CallResult::Failed(code) => code.word().to_owned(),
+            CallResult::Cut => "cut".to_owned(),
+        },
+        request,
+    }
+}
+
+fn name(index: usize) -> String {
+    if index == 0 { "audit.ndjson".to_owned() } else { format!("audit.{index}.ndjson") }
+}
+
+fn append(path: &std::path::Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+}
+
+fn ends_with_line(path: &std::path::Path) -> io::Result<bool> {
+    use std::io::{Read, Seek, SeekFrom};
+    let mut file = File::open(path)?;
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
+}
+
+/// The lines of a file that can be read.
+fn lines(file: File) -> impl Iterator<Item = AuditLine> {
+    let lines = BufReader::new(file).split(b'\n').map_while(Result::ok);
+    lines.filter_map(|line| serde_json::from_slice(&line).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use grange_api::{Operation, ProblemCode};
+    use grange_gateway::Principal;
+    use grange_types::AccountId;
+
+    fn record(operation: Operation, result: CallResult) -> CallRecord {
+        let status = if let CallResult::Failed(code) = result { code.status() } else { 200 };
+        let principal = Some(Principal::owner(AccountId([1; 32])));
+        CallRecord { principal, operation, object: "shop".into(), status, result, request: "r".into() }
+    }
+
+    #[test]
+    fn every_call_is_a_line_and_numbers_go_on_across_files_and_starts() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = AuditLog::with_size(folder.path().to_path_buf(), 1_000).unwrap();
+        for _ in 0..10 {
+            log.record(record(Operation::Deploy, CallResult::Done), Time(5));
+        }
+        log.record(record(Operation::Down, CallResult::Failed(ProblemCode::Denied)), Time(6));
+        assert!(folder.path().join("audit.1.ndjson").exists());
+        assert_eq!(log.counts(), Counts { calls: 11, denied: 1, lost: 0 });
+        drop(log);
+        // A crash tore the last line.
+        let mut file = append(&folder.path().join("audit.ndjson")).unwrap();
+        file.write_all(b"{\"seq\":99,\"at").unwrap();
+        let log = AuditLog::with_size(folder.path().to_path_buf(), 1_000).unwrap();
+        log.record(record(Operation::Status, CallResult::Cut), Time(7));
+        let (lines, seen) = log.page(0, None, 100).unwrap();
+        assert_eq!(lines.iter().map(|line| line.seq).collect::<Vec<_>>(), (1..=12).collect::<Vec<_>>());
+        assert_eq!((seen, lines[10].result.as_str(), lines[11].result.as_str()), (12, "denied", "cut"));
+        let (few, seen) = log.page(3, Some("owner"), 2).unwrap();
+        assert_eq!((few.len(), few[0].seq, seen), (2, 4, 5));
+        assert_eq!(log.page(0, Some("ci"), 100).unwrap(), (Vec::new(), 12));
+    }
+
+    #[test]
+    fn the_oldest_lines_go_first_and_the_log_stays_small() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = AuditLog::with_size(folder.path().to_path_buf(), 500).unwrap();
+        for _ in 0..40 {
+            log.record(record(Operation::Status, CallResult::Done), Time(5));
+        }
+        let files = std::fs::read_dir(folder.path()).unwrap().count();
+        let bytes: u64 =
+            std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
+        assert!(files == FILES && bytes <= 500 * FILES as u64, "{files} files of {bytes} bytes");
+        drop(log);
+        let log = AuditLog::with_size(folder.path().to_path_buf(), 500).unwrap();
+        let (lines, _) = log.page(0, None, 100).unwrap();
+        assert_eq!(lines.last().unwrap().seq, 40);
+        assert!(lines[0].seq > 1);
+    }
+}
