@@ -1,8 +1,8 @@
 //! Which node a command asks, and with which token.
 //!
 //! # Rules
-//! - `--node` or `GRANGE_NODE` names it; its token is in the file that `--token-file` names, else in the one that
-//!   `nodes.json` has for that node.
+//! - `--node` or `GRANGE_NODE` names it; its token is in the file that `--token-file` names, else in `GRANGE_TOKEN`, else in
+//!   the file that `nodes.json` has for that node.
 //! - Without: the node of `grange up` that answers, else the first of a dev cloud. Only who says to be the node that
 //!   `nodes.json` has at that address counts: a dead node's port may be another's by now, who is not shown a token.
 //! - Where the first of a dev cloud is dead, a command that only reads what is the same everywhere asks the next one and
@@ -10,7 +10,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use grange_api::{PEER_HEADER, Problem, ProblemCode};
@@ -71,6 +71,12 @@ pub(crate) fn next_client(
             (entry.api.clone(), Some(entry.token_file.clone()))
         }
     };
+    if let Some(token) = token_of_environment(global) {
+        let token = fit(&token).ok_or_else(|| {
+            Problem::new(ProblemCode::Unauthorized, operation, TOKEN_VARIABLE, "the variable holds no token")
+        })?;
+        return Ok(Client::new(operation, api, token, PathBuf::new()));
+    }
     let token_file = global.token_file.clone().or(token_file).filter(|file| file.is_file());
     if token_file.is_none() && !answers(&api) {
         // Whoever asks a node that is not there needs no token first.
@@ -97,16 +103,53 @@ fn address(node: &str, operation: &str) -> Result<String, Problem> {
     Ok(format!("http://{rest}"))
 }
 
+/// The folder of the node with this API, where it is one of this machine.
+pub(crate) fn folder_of(api: &str, operation: &str) -> Result<PathBuf, Problem> {
+    let known = registry::read(&folders::registry()?).map_err(|error| internal(operation, "nodes.json", &error))?;
+    let found = known.into_iter().find(|entry| entry.api == api && entry.data.is_dir());
+    found.map(|entry| entry.data).ok_or_else(|| {
+        Problem::new(ProblemCode::NotFound, operation, api, "nodes.json does not say which folder this node has")
+            .with_remedy("type the command on the node's own machine, and name its folder with --data")
+    })
+}
+
+/// The variable that holds a token or an API key where no file is named.
+const TOKEN_VARIABLE: &str = "GRANGE_TOKEN";
+
+fn token_of_environment(global: &Global) -> Option<String> {
+    if global.token_file.is_some() {
+        return None;
+    }
+    std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty())
+}
+
+/// The token that the user himself names, and where it is from.
+pub(crate) fn own_token(global: &Global, operation: &str) -> Result<(String, String), Problem> {
+    if let Some(token) = token_of_environment(global) {
+        return Ok((token, TOKEN_VARIABLE.to_owned()));
+    }
+    match &global.token_file {
+        Some(file) => Ok((token(file, operation)?, file.display().to_string())),
+        None => {
+            let message = "no key is named";
+            Err(Problem::new(ProblemCode::Usage, operation, "--token-file", message)
+                .with_remedy("name the file that holds it with --token-file, or put it into GRANGE_TOKEN"))
+        }
+    }
+}
+
+/// A token without the white space around it, if it is one.
+fn fit(text: &str) -> Option<String> {
+    let token = text.trim();
+    (!token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic())).then(|| token.to_owned())
+}
+
 fn token(file: &Path, operation: &str) -> Result<String, Problem> {
     let name = || file.display().to_string();
     let text = fs::read_to_string(file).map_err(|error| {
         Problem::new(ProblemCode::Unauthorized, operation, name(), format!("cannot read the token: {error}"))
     })?;
-    let token = text.trim();
-    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Problem::new(ProblemCode::Unauthorized, operation, name(), "the file holds no token"));
-    }
-    Ok(token.to_owned())
+    fit(&text).ok_or_else(|| Problem::new(ProblemCode::Unauthorized, operation, name(), "the file holds no token"))
 }
 
 fn first_that_answers<'a>(

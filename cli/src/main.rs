@@ -24,6 +24,7 @@ mod ports;
 mod process;
 mod project;
 mod registry;
+mod secret;
 mod stop_signal;
 mod table;
 mod tour;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::failure::{chain, internal};
 use crate::machine;
 
+pub(crate) use grange_node::identity::{Cost, Keystore, KeystoreError, Owner, Passphrase, Phrase};
 pub(crate) use grange_node::{
     Audit, AuditError, Checkpoint, Contact, Folder, Genesis, InvoiceError, RULES, Ready, Settings, SettingsError, dev_genesis,
 };

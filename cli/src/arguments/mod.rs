@@ -1,6 +1,8 @@
 //! What can be typed after `grange`: the grammar, and nothing of what it does.
 
 mod dev;
+mod identity;
+mod key;
 mod node;
 mod value;
 
@@ -12,6 +14,8 @@ use grange_types::{AccountId, Amount, LeaseId};
 use crate::project::Wanted;
 
 pub(crate) use dev::{Dev, DevAction, Tour};
+pub(crate) use identity::{DeviceAction, DeviceRole, Identity, IdentityAction};
+pub(crate) use key::{KeyAction, Limits};
 pub(crate) use node::{Prices, Up};
 use value::{account, lease};
 pub(crate) use value::duration;
@@ -32,8 +36,8 @@ pub(crate) struct Global {
     /// The node to ask, such as http://127.0.0.1:8081; else the local one, else the first of the dev cloud
     #[arg(long, global = true, value_name = "URL", env = "GRANGE_NODE", hide_env_values = true)]
     pub(crate) node: Option<String>,
-    /// The file that holds the node's token; else the one that nodes.json names
-    #[arg(long, global = true, value_name = "FILE")]
+    /// The file that holds the node's token or an API key; else GRANGE_TOKEN, else the file that nodes.json names
+    #[arg(long, global = true, value_name = "FILE", env = "GRANGE_TOKEN_FILE", hide_env_values = true)]
     pub(crate) token_file: Option<PathBuf>,
     /// Print JSON for scripts; a failure is one JSON object on stderr
     #[arg(long, global = true)]
@@ -129,10 +133,24 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: LedgerAction,
     },
-    /// Look after keys and the API token
+    /// Look after API keys and the node's token
     Key {
         #[command(subcommand)]
         action: KeyAction,
+    },
+    /// Look after the owner's key: its recovery phrase, its passphrase, and the devices that act for the account
+    Identity(Identity),
+    /// Show who asked what of the node, and what came of it
+    Audit {
+        /// Wait for more at the end
+        #[arg(short, long)]
+        follow: bool,
+        /// Only calls of this key's name or id, or of `owner`
+        #[arg(long, value_name = "NAME")]
+        principal: Option<String>,
+        /// Only lines whose number is greater
+        #[arg(long, value_name = "NUMBER")]
+        after: Option<u64>,
     },
     /// Make a network, or show which one this is
     Network {
@@ -343,15 +361,6 @@ pub(crate) enum LedgerAction {
     Checkpoint,
     /// Print the genesis of the node's network
     Genesis,
-}
-
-/// What can be done with keys.
-#[derive(Debug, Subcommand)]
-pub(crate) enum KeyAction {
-    /// Show what may sign for the account
-    Show,
-    /// Replace the API token; the old one is refused at once
-    RotateToken,
 }
 
 /// What can be done with networks.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use grange_types::{AccountId, LeaseId, Region};
+use grange_types::{AccountId, LeaseId, PublicKey, Region, Right};
 
 use crate::node_process::RULES;
 
@@ -11,8 +11,8 @@ use crate::node_process::RULES;
 pub(crate) enum ValueError {
     #[error("a time is a whole number and a unit, such as 45s, 30m, 1h or 2d")]
     Duration,
-    #[error("a time is at least a second and at most {days} days", days = MOST_SECONDS / 86_400)]
-    DurationRange,
+    #[error("a time is at least a second and at most {days} days")]
+    DurationRange { days: u64 },
     #[error("an address is an IP address and a port, such as 127.0.0.1:8081")]
     Address,
     #[error("the API is for this machine alone: a loopback address such as 127.0.0.1:8081")]
@@ -21,9 +21,12 @@ pub(crate) enum ValueError {
     Account,
     #[error("a lease is 64 hexadecimal digits; `grange ps --json` shows those of your deployments")]
     Lease,
+    #[error("a public key is 64 hexadecimal digits; a node's is its id, which `grange status` shows")]
+    PublicKey,
 }
 
 const MOST_SECONDS: u64 = 30 * 86_400;
+const LONG_SECONDS: u64 = 3_650 * 86_400;
 
 /// A version of the ledger's rules that this program knows.
 pub(crate) fn rules() -> clap::builder::RangedI64ValueParser<u16> {
@@ -32,6 +35,20 @@ pub(crate) fn rules() -> clap::builder::RangedI64ValueParser<u16> {
 
 /// A length of time in seconds, from a text such as `1h`.
 pub(crate) fn duration(text: &str) -> Result<u64, ValueError> {
+    within(text, MOST_SECONDS)
+}
+
+/// The same, of up to ten years.
+pub(crate) fn long_duration(text: &str) -> Result<u64, ValueError> {
+    within(text, LONG_SECONDS)
+}
+
+/// A word for what a key may do.
+pub(crate) fn right(text: &str) -> Result<Right, grange_types::rights::UnknownRight> {
+    text.parse()
+}
+
+fn within(text: &str, most: u64) -> Result<u64, ValueError> {
     let unit = text.chars().last().ok_or(ValueError::Duration)?;
     let scale = match unit {
         's' => 1,
@@ -44,10 +61,10 @@ pub(crate) fn duration(text: &str) -> Result<u64, ValueError> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(ValueError::Duration);
     }
-    let number: u64 = digits.parse().map_err(|_| ValueError::DurationRange)?;
+    let number: u64 = digits.parse().map_err(|_| ValueError::DurationRange { days: most / 86_400 })?;
     match number.checked_mul(scale) {
-        Some(seconds) if (1..=MOST_SECONDS).contains(&seconds) => Ok(seconds),
-        _ => Err(ValueError::DurationRange),
+        Some(seconds) if (1..=most).contains(&seconds) => Ok(seconds),
+        _ => Err(ValueError::DurationRange { days: most / 86_400 }),
     }
 }
 
@@ -64,6 +81,11 @@ pub(crate) fn account(text: &str) -> Result<AccountId, ValueError> {
 /// A lease.
 pub(crate) fn lease(text: &str) -> Result<LeaseId, ValueError> {
     text.parse().map_err(|_| ValueError::Lease)
+}
+
+/// A public key.
+pub(crate) fn public_key(text: &str) -> Result<PublicKey, ValueError> {
+    text.parse().map_err(|_| ValueError::PublicKey)
 }
 
 /// An address that only this machine reaches.
@@ -83,9 +105,10 @@ mod tests {
         check("30m", Ok(1_800));
         check("1h", Ok(3_600));
         check("2d", Ok(172_800));
-        check("0s", Err(ValueError::DurationRange));
-        check("31d", Err(ValueError::DurationRange));
-        check("99999999999999999999h", Err(ValueError::DurationRange));
+        check("0s", Err(ValueError::DurationRange { days: 30 }));
+        assert_eq!(long_duration("31d"), Ok(2_678_400));
+        check("31d", Err(ValueError::DurationRange { days: 30 }));
+        check("99999999999999999999h", Err(ValueError::DurationRange { days: 30 }));
         for bad in ["", "h", "1", "1.5h", "-1h", "1h30m", " 1h", "1é"] {
             check(bad, Err(ValueError::Duration));
         }

@@ -85,7 +85,7 @@ impl Client {
 
     /// The lines that answer a call.
     pub(crate) fn lines(&self, call: &Call) -> Result<Lines, Problem> {
-        let followed = matches!(call, Call::Logs { follow: true, .. });
+        let followed = matches!(call, Call::Logs { follow: true, .. } | Call::Audit { follow: true, .. });
         let silence = if followed { FOLLOWED_SILENCE } else { SILENCE };
         let request = call.to_request();
         let response = self.send(call, &request, &request.body, Some(silence))?;

@@ -1,9 +1,11 @@
 //! What the commands do that ask a node: one file a family, each a call of the API and how its answer is shown.
 
 pub(crate) mod answer;
+mod audit;
 mod bill;
 pub(crate) mod deploy;
 pub(crate) mod doctor;
+mod identity;
 pub(crate) mod init;
 mod keys;
 mod ledger;
@@ -81,6 +83,8 @@ pub(crate) fn run(context: Context<'_>, command: &Command) -> Outcome {
         Command::Provider { action } => market::provider(context, action),
         Command::Ledger { action } => ledger::run(context, action),
         Command::Key { action } => keys::run(context, action),
+        Command::Identity(identity) => identity::run(context, identity),
+        Command::Audit { follow, principal, after } => audit::run(context, *follow, principal.as_deref(), *after),
         Command::Network { action: NetworkAction::Create(arguments) } => up::create(arguments, output),
         Command::Network { action: NetworkAction::Show } => ledger::network(context),
         Command::Invite { valid_for } => invite(context, *valid_for),

@@ -5,6 +5,8 @@
 mod bad_input;
 mod errors;
 mod faults;
+mod identity;
+mod keys;
 mod light;
 mod load;
 mod main_job;
