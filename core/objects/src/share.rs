@@ -166,7 +166,8 @@ mod tests {
         assert_eq!(times(1 << 64, 1 << 64), 0x87);
         // H and the first block of test case 2 of the specification of GCM, their bits in our order, and GHASH's product.
         let gcm = |text: u128| text.reverse_bits();
-        let product = times(gcm(0x0388_dace_60b6_a392_f328_c2b9_71b2_fe78), gcm(0x66e9_4bd4_ef8a_2c3b_884c_fa59_ca34_2b2e));
+        let product =
+            times(gcm(0x0388_dace_60b6_a392_f328_c2b9_71b2_fe78), gcm(0x66e9_4bd4_ef8a_2c3b_884c_fa59_ca34_2b2e));
         assert_eq!(product, gcm(0x5e2e_c746_9170_6288_2c85_b068_5353_deb7));
         // Every value but zero has one inverse, and products are spread over sums.
         let mut value = 0x66e9_4bd4_ef8a_2c3b_884c_fa59_ca34_2b2e_u128;

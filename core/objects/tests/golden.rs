@@ -44,8 +44,7 @@ fn requests() {
     let write = KeepRequest::Write { log: log(), generation: 3, after: mark(3, 298), entries };
     check_golden(&write, include_str!("../golden/keep-request.hex"));
     let (page, contents, whole) = (1, vec![(7, vec![1, 2])], Some([9; 32]));
-    let copy =
-        KeepRequest::Copy { log: log(), generation: 3, to: mark(3, 301), view: view(), page, contents, whole };
+    let copy = KeepRequest::Copy { log: log(), generation: 3, to: mark(3, 301), view: view(), page, contents, whole };
     check_golden(&copy, include_str!("../golden/keep-request-copy.hex"));
     let read = KeepRequest::Read { log: log(), generation: 4, mark: mark(3, 301), after: 7 };
     check_golden(&read, include_str!("../golden/keep-request-read.hex"));

@@ -42,9 +42,18 @@ enum Part {
 }
 
 enum Delivery {
-    Request { process: u64, to: u8, request: KeepRequest },
+    Request {
+        process: u64,
+        to: u8,
+        request: KeepRequest,
+    },
     /// No reply is silence.
-    Reply { process: u64, from: u8, request: KeepRequest, reply: Option<KeepReply> },
+    Reply {
+        process: u64,
+        from: u8,
+        request: KeepRequest,
+        reply: Option<KeepReply>,
+    },
     Tick(u64),
     Revive(u8),
 }

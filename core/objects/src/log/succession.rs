@@ -188,7 +188,8 @@ impl Succession {
         let slow = |peer: &PeerId| self.asking.get(peer).is_none_or(Option::is_none) && !self.heard.contains_key(peer);
         let waits = self.promise.keepers.iter().any(slow);
         let required = self.required(waits);
-        let missing: BTreeSet<PeerId> = required.iter().filter(|peer| !self.heard.contains_key(peer)).copied().collect();
+        let missing: BTreeSet<PeerId> =
+            required.iter().filter(|peer| !self.heard.contains_key(peer)).copied().collect();
         let late = self.until.is_none_or(|until| now >= until);
         if late {
             self.until = None;
@@ -207,7 +208,8 @@ impl Succession {
                 self.actions.push_back(Action::Seal { keeper: *keeper, promise: self.promise.clone() });
             }
         }
-        let silent: BTreeSet<PeerId> = missing.into_iter().filter(|peer| self.asking.get(peer) != Some(&None)).collect();
+        let silent: BTreeSet<PeerId> =
+            missing.into_iter().filter(|peer| self.asking.get(peer) != Some(&None)).collect();
         if !waits && !silent.is_empty() && silent != self.waited_for {
             self.waited_for.clone_from(&silent);
             self.actions.push_back(Action::Wait { keepers: silent });

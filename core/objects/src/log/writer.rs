@@ -324,9 +324,8 @@ impl Writer {
             self.held(follower) >= self.acknowledged && now.since(follower.heard) < ANSWERING && self.held(follower) > 0
         };
         let fresh = self.view.iter().filter(|peer| self.followers.get(peer).is_some_and(caught_up)).count();
-        let silent = |peer: &&PeerId| {
-            self.followers.get(peer).is_none_or(|follower| now.since(follower.heard) >= SILENT)
-        };
+        let silent =
+            |peer: &&PeerId| self.followers.get(peer).is_none_or(|follower| now.since(follower.heard) >= SILENT);
         let joins = |(peer, follower): &(&PeerId, &Follower)| !self.view.contains(peer) && caught_up(follower);
         let mut keepers = self.view.clone();
         if let Some(gone) = self.view.iter().find(silent).filter(|_| fresh > 0) {
