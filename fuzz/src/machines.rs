@@ -7,8 +7,8 @@ use grange_ledger::{Block, Genesis, GenesisAccount, Ledger, NodeEntry, Parameter
 use grange_objects::log::{KeepRequest, Keeper, Standing, Task};
 use grange_peer::{Channel, Config, Event, Peer, Recovery, RequestId, Roles};
 use grange_types::{
-    Amount, ByteCount, Height, Isolation, Kind, Millis, PeerId, Prices, PublicKey, Record, Region, Resources, SecretKey,
-    Signed, Time, Wire,
+    Amount, ByteCount, Height, Isolation, Kind, Millis, PeerId, Prices, PublicKey, Record, Region, Resources,
+    SecretKey, Signed, Time, Wire,
 };
 
 /// When every machine stands.

@@ -10,8 +10,8 @@ use grange_gateway::{
     BoxedStream, Connector, ReplicaLookup, Resolved, Resolver, RouteEntry, Target, UsageSink, serve_peer_stream,
 };
 use grange_net::{Net, Protocol};
-use grange_peer::{Route, RouteTable, Routed};
 use grange_objects::log::LogId;
+use grange_peer::{Route, RouteTable, Routed};
 use grange_types::{BlobId, ByteCount, LeaseId, PeerId};
 use tokio::sync::Notify;
 

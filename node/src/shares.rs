@@ -45,7 +45,12 @@ impl Shares {
     }
 
     /// The key that a workload of ours is sealed under at its keepers; asks whoever holds shares until it is known.
-    pub(crate) async fn key(&self, work: &Work, ingress: &Ingress, progress: &(dyn Fn(String) + Send + Sync)) -> SealKey {
+    pub(crate) async fn key(
+        &self,
+        work: &Work,
+        ingress: &Ingress,
+        progress: &(dyn Fn(String) + Send + Sync),
+    ) -> SealKey {
         let log = LogId { deployment: work.deployment, service: work.service.clone(), replica: work.replica };
         let mut told = false;
         loop {
@@ -56,7 +61,8 @@ impl Shares {
             while let Some(given) = asked.next().await {
                 shares.extend(given);
                 // A false share makes no key with any other, so every pair is tried.
-                let pairs = shares.iter().enumerate().flat_map(|(at, one)| shares[..at].iter().map(move |two| (one, two)));
+                let pairs =
+                    shares.iter().enumerate().flat_map(|(at, one)| shares[..at].iter().map(move |two| (one, two)));
                 if let Some(key) = pairs.filter_map(|(one, two)| one.join(two)).next() {
                     return key;
                 }

@@ -27,7 +27,8 @@ pub(super) fn ps(context: Context<'_>, name: Option<&str>) -> Outcome {
 }
 
 fn table(replicas: &[Replica]) -> Table {
-    let columns = ["deployment", "service", ">replica", "provider", ">generation", "state", "since", "url", ">copies", "note"];
+    let columns =
+        ["deployment", "service", ">replica", "provider", ">generation", "state", "since", "url", ">copies", "note"];
     let mut table = Table::new(&columns);
     for replica in replicas {
         table.row([

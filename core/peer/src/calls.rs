@@ -9,8 +9,8 @@ use grange_ledger::{Action as Deed, Deployment, Ledger, Transaction};
 use grange_market::watch::Health;
 use grange_types::{AccountId, Amount, DeploymentId, LeaseId, Manifest, Signed, Time, Wire};
 
-use crate::copies::Known;
 use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose, Submission};
+use crate::copies::Known;
 use crate::deploy::Deploys;
 use crate::describe;
 use crate::event::CallId;

@@ -252,7 +252,8 @@ fn data_note(ledger: &Ledger, lease: &Lease, copies: Option<&Copies>) -> Option<
     let copies = copies?;
     if !copies.without.is_empty() {
         let names: Vec<String> = copies.without.iter().map(|peer| display(ledger, *peer)).collect();
-        let text = format!("it went on without the copies of {}: writes that only they had are missing", names.join(", "));
+        let text =
+            format!("it went on without the copies of {}: writes that only they had are missing", names.join(", "));
         return Some(text);
     }
     let only = copies.keepers.is_empty() && lost_data(ledger, lease);

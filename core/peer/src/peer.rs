@@ -9,8 +9,8 @@ use grange_types::{AccountId, BlobId, DeploymentId, Millis, PeerId, Signed, Time
 use crate::action::{Action, RequestId};
 use crate::calls::{Calls, Parts, refuse, writes};
 use crate::config::{Config, Recovery, Roles};
-use crate::copies::{Copies, Known};
 use crate::context::{Asked, Context, Outcome, Purpose};
+use crate::copies::{Copies, Known};
 use crate::deploy::Deploys;
 use crate::describe;
 use crate::event::{CallId, Event};
@@ -206,7 +206,11 @@ impl Peer {
     /// Where gateways send requests now; read it again when [`Peer::routes_version`] has changed.
     #[must_use]
     pub fn routes(&self) -> RouteTable {
-        if self.resume_at.is_some() { RouteTable::default() } else { RouteTable::read(&self.spine.ledger, self.ctx.account) }
+        if self.resume_at.is_some() {
+            RouteTable::default()
+        } else {
+            RouteTable::read(&self.spine.ledger, self.ctx.account)
+        }
     }
 
     /// Grows whenever the routes may have changed.

@@ -22,8 +22,8 @@ use std::time::{Duration, SystemTime};
 use grange_objects::log::{LogId, View};
 use grange_types::{ByteCount, DecodeError, DeploymentId, PeerId};
 
-pub use export::Export;
 pub(crate) use content::Sealer;
+pub use export::Export;
 pub(crate) use lane::Write;
 pub(crate) use replicate::{Replicated, Replication};
 pub(crate) use store::Store;

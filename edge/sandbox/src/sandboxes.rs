@@ -121,10 +121,10 @@ impl Sandboxes {
     /// Removes the key-value data of deployments that are not `known` and whose data nobody wrote since `since`. Gives
     /// how many there were. Reads and removes files.
     pub fn retain(&self, known: impl Fn(DeploymentId) -> bool, since: SystemTime) -> Result<usize, KeyValueError> {
-        let copies = self.copies.retain(&known, since).map_err(|source| KeyValueError::Files {
-            path: self.copies.root().to_owned(),
-            source: Arc::new(source),
-        })?;
+        let copies = self
+            .copies
+            .retain(&known, since)
+            .map_err(|source| KeyValueError::Files { path: self.copies.root().to_owned(), source: Arc::new(source) })?;
         Ok(self.stores.retain(known, since)? + copies)
     }
 }

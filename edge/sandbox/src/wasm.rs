@@ -241,13 +241,18 @@ impl WasmSandbox {
             metrics: Arc::clone(&self.metrics),
         };
         let keyvalues = &replica.surroundings.keyvalues;
-        let (stores, limit, before) = (Arc::clone(&self.stores), keyvalues.limit(), spec.before.iter().copied().collect());
+        let (stores, limit, before) =
+            (Arc::clone(&self.stores), keyvalues.limit(), spec.before.iter().copied().collect());
         let successor = Successor { stores, name, limit, before, replication };
         keyvalues.keep(successor.run(progress).await.map_err(failed)?);
         Ok(())
     }
 
-    pub(crate) async fn start_telling(&self, spec: Work, progress: &Progress<'_>) -> Result<Arc<dyn Replica>, SandboxError> {
+    pub(crate) async fn start_telling(
+        &self,
+        spec: Work,
+        progress: &Progress<'_>,
+    ) -> Result<Arc<dyn Replica>, SandboxError> {
         let replica = self.build(&spec).await?;
         self.begin(&spec, &replica, progress).await?;
         Ok(Arc::new(replica))

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use grange_objects::log::{Content, Entry, KeepReply, KeepRequest, Keeper, PAYLOAD_BYTES, Refusal, Standing, Task, View};
+use grange_objects::log::{
+    Content, Entry, KeepReply, KeepRequest, Keeper, PAYLOAD_BYTES, Refusal, Standing, Task, View,
+};
 use grange_types::{ByteCount, Record as _};
 use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition, WriteTransaction};
 

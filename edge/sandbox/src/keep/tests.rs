@@ -17,10 +17,8 @@ fn seal(generation: u64) -> KeepRequest {
 }
 
 fn write(generation: u64, after: Mark, entries: Vec<Vec<(u64, Option<&[u8]>)>>) -> KeepRequest {
-    let change = |(number, content): &(u64, Option<&[u8]>)| Change {
-        number: *number,
-        content: content.map(<[u8]>::to_vec),
-    };
+    let change =
+        |(number, content): &(u64, Option<&[u8]>)| Change { number: *number, content: content.map(<[u8]>::to_vec) };
     let entry = |changes: &Vec<_>| Entry { changes: changes.iter().map(change).collect(), view: None };
     KeepRequest::Write { log: log(), generation, after, entries: entries.iter().map(entry).collect() }
 }

@@ -5,16 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-
 use grange_objects::log::{Content, Entry, Mark, Standing, View};
 use grange_types::{ByteCount, Record as _};
 use redb::{Database, Durability, ReadTransaction, ReadableDatabase as _, WriteTransaction};
 
+use super::KeyValueError;
 use super::content::{Sealer, Way};
 use super::lane::{Lane, Write};
 use super::outbox::{Outbox, Waiter};
-use super::table::{BYTES, FACTS, GENERATION, KEYS, NUMBERS, RECORDS, SEALED, SEQUENCE, Tables, VALUES, VIEW, check_key};
-use super::KeyValueError;
+use super::table::{
+    BYTES, FACTS, GENERATION, KEYS, NUMBERS, RECORDS, SEALED, SEQUENCE, Tables, VALUES, VIEW, check_key,
+};
 
 /// Memory that a store may use to keep pages; a node may have a hundred stores open.
 const CACHE: usize = 4 << 20;
@@ -66,7 +67,14 @@ impl Store {
     /// Opens or makes the database, to hold nothing more until it gets a limit. Blocks.
     pub(super) fn open(path: &Path, generation: u64) -> Result<Self, KeyValueError> {
         let database = open_database(path)?;
-        let store = Self { database, generation, limit: AtomicU64::new(0), lane: Lane::default(), bytes: AtomicU64::new(0), outbox: Mutex::default() };
+        let store = Self {
+            database,
+            generation,
+            limit: AtomicU64::new(0),
+            lane: Lane::default(),
+            bytes: AtomicU64::new(0),
+            outbox: Mutex::default(),
+        };
         // Makes the tables, so that every reader finds them.
         let transaction = store.begin()?;
         let bytes = Tables::open(&transaction)?.fact(BYTES)?.unwrap_or(0);
@@ -292,9 +300,7 @@ pub(super) fn standing(moment: &ReadTransaction) -> Result<Standing, KeyValueErr
     let fact = |name| Ok::<_, KeyValueError>(facts.get(name)?.map_or(0, |value| value.value()));
     let mark = Mark { generation: fact(GENERATION)?, sequence: fact(SEQUENCE)? };
     let view = match moment.open_table(RECORDS)?.get(VIEW)? {
-        Some(bytes) => {
-            Some(View::from_record(bytes.value()).map_err(|source| KeyValueError::Record { source })?)
-        }
+        Some(bytes) => Some(View::from_record(bytes.value()).map_err(|source| KeyValueError::Record { source })?),
         None => None,
     };
     Ok(Standing { mark, view, ..Standing::default() })

@@ -182,12 +182,7 @@ impl Successor {
     }
 
     /// Whether the copy of this keeper is here, whole.
-    async fn fetch_from(
-        self: &Arc<Self>,
-        keeper: PeerId,
-        mark: Mark,
-        partial: PathBuf,
-    ) -> Result<bool, KeyValueError> {
+    async fn fetch_from(self: &Arc<Self>, keeper: PeerId, mark: Mark, partial: PathBuf) -> Result<bool, KeyValueError> {
         let store = self
             .blocking(move |this| {
                 let _ = std::fs::remove_file(&partial);
