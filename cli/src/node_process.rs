@@ -14,7 +14,8 @@ use crate::machine;
 
 pub(crate) use grange_node::identity::{Cost, Keystore, KeystoreError, Owner, Passphrase, Phrase};
 pub(crate) use grange_node::{
-    Audit, AuditError, Checkpoint, Contact, Folder, Genesis, InvoiceError, RULES, Ready, Settings, SettingsError, dev_genesis,
+    Audit, AuditError, Checkpoint, Contact, Folder, Genesis, InvoiceError, RULES, Ready, Settings, SettingsError,
+    dev_genesis,
 };
 
 /// What a founder begins with.

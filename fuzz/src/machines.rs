@@ -47,9 +47,7 @@ fn genesis() -> Option<Genesis> {
         accounts: (0..4)
             .map(|index| GenesisAccount { id: id(index).account(), keys: Vec::new(), balance: Amount::credits(1_000) })
             .collect(),
-        validators: (0..4)
-            .map(|index| Validator::new(id(index).account(), PublicKey::from(id(index)), 1))
-            .collect(),
+        validators: (0..4).map(|index| Validator::new(id(index).account(), PublicKey::from(id(index)), 1)).collect(),
         nodes: (0..4).filter_map(node).collect(),
         bootstrap: Vec::new(),
     })
@@ -102,7 +100,13 @@ thread_local! {
 
 fn machine() -> Option<Consensus> {
     let network = genesis()?.network_id();
-    Some(Consensus::new(grange_consensus::Config { network, key: key(0), votes: true, timeouts: Timeouts::default(), inline: 64 }))
+    Some(Consensus::new(grange_consensus::Config {
+        network,
+        key: key(0),
+        votes: true,
+        timeouts: Timeouts::default(),
+        inline: 64,
+    }))
 }
 
 fn validators() -> ValidatorSet {

@@ -28,8 +28,7 @@ pub struct Founder {
 pub fn dev_genesis(name: &str, created: Time, founders: &[Founder]) -> Genesis {
     let account =
         |founder: &Founder| GenesisAccount { id: founder.peer.account(), keys: Vec::new(), balance: founder.balance };
-    let validator =
-        |founder: &Founder| Validator::new(founder.peer.account(), PublicKey::from(founder.peer), 1);
+    let validator = |founder: &Founder| Validator::new(founder.peer.account(), PublicKey::from(founder.peer), 1);
     let node = |founder: &Founder| NodeEntry {
         peer: founder.peer,
         operator: founder.peer.account(),

@@ -1,6 +1,6 @@
 //! Whoever thinks for a node: a peer that keeps the ledger, or a reader that has everything proven to it.
 
-use grange_peer::{Action, Event, Peer, Reader, Recovery, RouteTable};
+use grange_peer::{Action, Config, Event, Peer, Reader, Recovery, RouteTable, StartError};
 use grange_types::{AccountId, PeerId, Time};
 
 /// One of the two.
@@ -10,6 +10,15 @@ pub(crate) enum Mind {
 }
 
 impl Mind {
+    /// A peer that continues where its disk left off, or a reader that knows the genesis.
+    pub(crate) fn open(light: bool, config: Config, recovery: &Recovery) -> Result<Self, StartError> {
+        Ok(if light {
+            Self::Light(Box::new(Reader::new(config)))
+        } else {
+            Self::Full(Box::new(Peer::new(config, recovery)?))
+        })
+    }
+
     pub(crate) fn start(&mut self, now: Time, recovery: Recovery) {
         if let Self::Full(peer) = self {
             peer.start(now, recovery);

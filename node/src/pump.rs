@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::exchange;
 use crate::ingress::Ingress;
+use crate::keeping::Keeping;
 use crate::mind::Mind;
 use crate::papers::Papers;
-use crate::storage::Storage;
-use crate::keeping::Keeping;
 use crate::shares::Shares;
+use crate::storage::Storage;
 
 use crate::workloads::{Workloads, chain};
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use grange_disk::{Blobs, DiskError};
 use grange_gateway::{SecretToken, serve_api, serve_ingress};
 use grange_net::{Net, NetError, PeerAddress, RelayOffer};
-use grange_peer::{Config, Event, Peer, Reader, Roles, StartError};
+use grange_peer::{Config, Event, Roles, StartError};
 use grange_sandbox::{SandboxError, Sandboxes};
 use grange_types::{BlobId, Isolation, PeerId};
 use tokio::net::TcpListener;
@@ -109,11 +109,7 @@ pub async fn run(options: Options, ready: impl FnOnce(Ready) + Send) -> Result<(
     let (storage, recovery) = Storage::open(&folder)?;
     let clock = Clock::start();
     let config = config(&settings, genesis.clone(), key.clone(), &clock)?;
-    let peer = if settings.light {
-        Mind::Light(Box::new(Reader::new(config)))
-    } else {
-        Mind::Full(Box::new(Peer::new(config, &recovery)?))
-    };
+    let peer = Mind::open(settings.light, config, &recovery)?;
     let network = genesis.network_id();
 
     let (net, net_events) = Net::start(net_config(&settings, network, key.clone())).await?;
@@ -125,8 +121,7 @@ pub async fn run(options: Options, ready: impl FnOnce(Ready) + Send) -> Result<(
     let (calls, state) = (Arc::new(Calls::default()), Arc::new(Mutex::new(PumpState::starting())));
 
     let keys = ApiKeys::open(folder.at("keys.json"), network, folder.read_key()?)?;
-    let audit = AuditLog::open(folder.0.clone())
-        .map_err(|source| SettingsError::Read { path: folder.at("audit.ndjson"), source })?;
+    let audit = open_audit(&folder)?;
 
     let api = Arc::new(Api {
         folder: folder.clone(),
@@ -170,13 +165,23 @@ pub async fn run(options: Options, ready: impl FnOnce(Ready) + Send) -> Result<(
     let ended = pump.run(net_events, inbox, options.shutdown.clone()).await;
     options.shutdown.cancel();
     handing.abort();
+    close(workloads, doors, &net).await;
+    Ok(ended?)
+}
+
+/// Ends what runs, and gives the ports back.
+async fn close(workloads: Arc<Workloads>, doors: impl Future<Output = ()>, net: &Arc<Net>) {
     workloads.stop_all();
     // Requests under way may end; whoever is slower than that is cut off.
     let _ = tokio::time::timeout(LINGER, doors).await;
     drop(workloads);
     // Tasks that still hold the transport see it closed; its port is free when this returns.
-    Net::clone(&net).shutdown().await;
-    Ok(ended?)
+    Net::clone(net).shutdown().await;
+}
+
+fn open_audit(folder: &Folder) -> Result<AuditLog, NodeError> {
+    let failed = |source| SettingsError::Read { path: folder.at("audit.ndjson"), source };
+    Ok(AuditLog::open(folder.0.clone()).map_err(failed)?)
 }
 
 /// What does the work: runs replicas, finds them, keeps copies and shares.

@@ -102,6 +102,10 @@ fn found(root: &Path, count: u8) -> Vec<Folder> {
                 egress_gib: price("0.01"),
             },
             paused: false,
+            light: false,
+            prune: false,
+            snapshot_every: None,
+            rules: None,
         };
         let folder = Folder(root.join(format!("node-{index}")));
         folder.create(&settings, &genesis, key).unwrap();

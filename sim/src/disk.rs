@@ -97,9 +97,10 @@ impl Disk {
         self.chain = self.chain.split_off(&first.0);
     }
 
-    /// Everything on it is gone: another disk is in its place.
+    /// Everything that it kept of the ledger is gone; the files of deployments lie on another disk.
     pub(crate) fn replaced(&mut self) {
-        *self = Self { lies: self.lies, ..Self::default() };
+        let blobs = core::mem::take(&mut self.blobs);
+        *self = Self { lies: self.lies, blobs, ..Self::default() };
     }
 
     /// What a peer starts from, and what had to be cut for it.
@@ -222,7 +223,9 @@ impl Archive for Disk {
         let stored = self.snapshots.get(&height.0)?;
         let mut piece = stored.content.get(index as usize)?.clone();
         // A real disk does not look at the checksum of the whole for one piece.
-        if !stored.intact && let Some(byte) = piece.last_mut() {
+        if !stored.intact
+            && let Some(byte) = piece.last_mut()
+        {
             *byte ^= 1;
         }
         Some(piece)

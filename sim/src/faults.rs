@@ -18,6 +18,7 @@ pub(crate) const KINDS: &[&str] = &[
     "disorder",
     "disk-full",
     "bit-flip",
+    "new-disk",
     "freeze",
     "night",
     "clock-skew",
@@ -43,6 +44,8 @@ pub(crate) enum Fault {
     DiskFull { host: usize, lasts: Millis },
     /// Bits on a disk flip while its machine is off.
     BitFlip { host: usize, back: Millis },
+    /// The disk with the ledger is gone, and an empty one is in its place: what is known is the key and the genesis.
+    NewDisk { host: usize, back: Millis },
     /// A process is stopped for a while, and nobody tells it.
     Freeze { host: usize, lasts: Millis },
     /// All machines sleep for hours; one is gone for good before they do.
@@ -75,6 +78,7 @@ impl Fault {
             Self::Weather { .. } => "weather",
             Self::DiskFull { .. } => "disk-full",
             Self::BitFlip { .. } => "bit-flip",
+            Self::NewDisk { .. } => "new-disk",
             Self::Freeze { .. } => "freeze",
             Self::Night { .. } => "night",
             Self::Skew { .. } => "clock-skew",
@@ -96,9 +100,15 @@ pub(crate) fn plan(dice: &mut Dice, hosts: usize, validators: usize, storm: (Tim
         let (at, host) = draw(dice);
         faults.push((at, fault(dice, host, hosts, validators)));
     }
+    // One who votes must not forget what it said; others begin anew, once in a few worlds.
+    let staying = validators + CANDIDATES;
+    if dice.chance(350) {
+        let host = staying + dice.index(hosts - staying);
+        let at = Time(dice.between(storm.0.0, storm.1.0));
+        faults.push((at, Fault::NewDisk { host, back: dice.span(Millis(300), Millis::seconds(20)) }));
+    }
     // Once in a few worlds everything sleeps for a night, at the end of the storm.
     if dice.chance(350) {
-        let staying = validators + CANDIDATES;
         let gone = staying + dice.index(hosts - staying);
         let lasts = Millis(Millis::HOUR.0 * dice.between(2, 30));
         faults.push((storm.1, Fault::Night { lasts, gone }));
@@ -180,6 +190,11 @@ impl World<'_> {
                 let log = self.can_spare(host);
                 let flipped = self.hosts[host].disk.flip(&mut self.dice.faults, log);
                 self.note(Some(host), format_args!("bits flip in {}", flipped.as_deref().unwrap_or("nothing")));
+                self.mend_after(back, Repair::Start { host });
+            }
+            Fault::NewDisk { host, back } => {
+                self.kill(host, false, "killed, and its ledger is lost");
+                self.hosts[host].disk.replaced();
                 self.mend_after(back, Repair::Start { host });
             }
             Fault::Freeze { host, lasts } => {

@@ -2,7 +2,9 @@
 
 use grange_api::Line;
 use grange_consensus::Message;
-use grange_peer::{Action, Ask, AskReply, Channel, Event, Kept, MarketMessage, RequestId, SyncRequest, Visit, WorkEvent};
+use grange_peer::{
+    Action, Ask, AskReply, Channel, Event, Kept, MarketMessage, RequestId, SyncRequest, Visit, WorkEvent,
+};
 use grange_types::{BlobId, DeploymentId, LeaseId, Manifest, Millis, PeerId, Wire, Work};
 
 use crate::host::Running;

@@ -79,6 +79,10 @@ fn settings(keys: &[SecretKey]) -> Result<Vec<Settings>, Fault> {
             capacity: CAPACITY,
             prices,
             paused: false,
+            light: false,
+            prune: false,
+            snapshot_every: None,
+            rules: None,
         }
     };
     Ok((0..keys.len()).map(node).collect())

@@ -17,8 +17,8 @@ pub(crate) use dev::{Dev, DevAction, Tour};
 pub(crate) use identity::{DeviceAction, DeviceRole, Identity, IdentityAction};
 pub(crate) use key::{KeyAction, Limits};
 pub(crate) use node::{Prices, Up};
-use value::{account, lease};
 pub(crate) use value::duration;
+use value::{account, lease};
 
 /// The people's cloud: rent computers from each other, deploy to them, pay by the second.
 #[derive(Debug, Parser)]

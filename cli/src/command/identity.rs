@@ -303,7 +303,7 @@ struct Restored {
     owner: PublicKey,
     node: PeerId,
     available: Amount,
-    pending: Amount,
+    pending: Option<Amount>,
     deployments: Vec<String>,
 }
 
@@ -354,7 +354,10 @@ fn restore(context: Context<'_>, identity: &Identity, wanted: Option<AccountId>,
         let names = if restored.deployments.is_empty() { "none".to_owned() } else { restored.deployments.join(", ") };
         format!(
             "account      {}\nnode         {}, new\navailable    {}\npending      {}\ndeployments  {names}",
-            restored.account, restored.node, restored.available, restored.pending
+            restored.account,
+            restored.node,
+            restored.available,
+            super::ledger::aside(restored.pending)
         )
     })
 }

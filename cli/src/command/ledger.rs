@@ -284,13 +284,14 @@ pub(super) fn network(context: Context<'_>) -> Outcome {
             let name = called(&validator.display, Some(validator.account.peer()));
             table.row([name, validator.key.to_string(), validator.power.to_string()]);
         }
-        let Network { network, name, protocol, follows, height, ref upgrade, .. } = *network;
-        let comes = upgrade.map_or_else(String::new, |upgrade| format!(", {} from block {}", upgrade.version, upgrade.height));
+        let Network { network, name, protocol, follows, height, upgrade, .. } = network;
+        let (protocol, follows) = (*protocol, *follows);
+        let comes =
+            upgrade.map_or_else(String::new, |upgrade| format!(", {} from block {}", upgrade.version, upgrade.height));
         let behind = upgrade.map_or(protocol, |upgrade| upgrade.version) > follows;
         let behind = if behind { format!("; this node follows {follows} only: upgrade grange") } else { String::new() };
-        let head = format!(
-            "network   {network}\nname      {name}\nprotocol  {protocol}{comes}{behind}\nheight    {height}"
-        );
+        let head =
+            format!("network   {network}\nname      {name}\nprotocol  {protocol}{comes}{behind}\nheight    {height}");
         [vec![head], table.lines()].concat().join("\n")
     })
 }

@@ -242,14 +242,23 @@ fn reader(nodes: &[Node], number: u32) -> Result<Settings, Problem> {
         addresses: vec![SocketAddr::new(here, node.settings.listen.port())],
         relays: Vec::new(),
     };
+    // The others' ports are theirs also while they do not run.
+    let told = nodes.iter().map(|node| &node.settings);
+    let taken: Vec<u16> = told.flat_map(|told| [told.api.port(), told.gateway.port(), told.listen.port()]).collect();
     let mut ports = Ports::new(std::process::id());
+    let mut choose = |transport| loop {
+        let port = ports.free(here, transport).map_err(failed)?;
+        if !taken.contains(&port.port()) {
+            return Ok::<SocketAddr, Problem>(port);
+        }
+    };
     Ok(Settings {
         display: format!("light-{number}"),
         roles: Vec::new(),
         light: true,
-        api: ports.free(here, Transport::Tcp).map_err(failed)?,
-        gateway: ports.free(here, Transport::Tcp).map_err(failed)?,
-        listen: ports.free(here, Transport::Udp).map_err(failed)?,
+        api: choose(Transport::Tcp)?,
+        gateway: choose(Transport::Tcp)?,
+        listen: choose(Transport::Udp)?,
         relay: None,
         relays: Vec::new(),
         mdns: false,
@@ -339,7 +348,7 @@ mod tests {
         // A making that was cut short.
         fs::create_dir_all(folder.join("node-0")).unwrap();
         fs::write(folder.join("node-0/node.json"), "half").unwrap();
-        let made = Cloud::create(&folder, 4, false).unwrap();
+        let made = Cloud::create(&folder, 4, Wanted::default()).unwrap();
         let found = Cloud::open(&folder).unwrap().unwrap();
         assert_eq!(made.nodes.len(), 4);
         let peers: BTreeSet<PeerId> = found.nodes.iter().map(|node| node.peer).collect();

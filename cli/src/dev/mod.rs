@@ -39,9 +39,7 @@ pub(crate) fn run(arguments: &Dev, output: Output) -> Outcome {
     let folder = folder(arguments.data.as_deref())?;
     match &arguments.action {
         None if arguments.detach => detach(arguments, &folder, output),
-        None => {
-            supervise(&folder, Wanted::of(arguments), output, report::foreground)
-        }
+        None => supervise(&folder, Wanted::of(arguments), output, report::foreground),
         Some(DevAction::Stop) => stop(&folder, output),
         Some(DevAction::Start { index, rules }) => start_one(&folder, *index, *rules, output),
         Some(DevAction::Status) => report::status(&folder, output),

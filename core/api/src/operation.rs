@@ -228,12 +228,8 @@ impl Operation {
             Self::Deployment => route(Get, "/v1/deployments/{name}", "Every replica of a deployment."),
             Self::Down => route(Delete, "/v1/deployments/{name}", "End a deployment; the rest of its budget returns."),
             Self::Usage => route(Get, "/v1/deployments/{name}/usage", "The bill of a deployment, line by line."),
-            Self::Logs => route(Get, "/v1/deployments/{name}/logs", "What the services of a deployment wrote.")
-                .answering(Answering::Lines)
-                .query(LOG_QUERY),
-            Self::ExportData => route(Get, "/v1/deployments/{name}/data", "All key-value data of a deployment.")
-                .answering(Answering::Lines)
-                .query(DATA_QUERY),
+            Self::Logs => lines("/v1/deployments/{name}/logs", "What the services of a deployment wrote.", LOG_QUERY),
+            Self::ExportData => lines("/v1/deployments/{name}/data", "All key-value data of a deployment.", DATA_QUERY),
             Self::Wallet => route(Get, "/v1/wallet", "The balance of the account."),
             Self::Transfer => {
                 route(Post, "/v1/wallet/transfers", "Send money; answered once it is final.").sending(Sending::Json)
@@ -250,12 +246,8 @@ impl Operation {
             Self::LedgerName => route(Get, "/v1/ledger/names/{name}", "Where a name leads, whoever holds it."),
             Self::LedgerKey => route(Get, "/v1/ledger/keys/{id}", "The accounts in whose key set a key is an owner."),
             Self::LedgerGenesis => route(Get, "/v1/ledger/genesis", "What every node of the network starts from."),
-            Self::LedgerBlocks => route(Get, "/v1/ledger/blocks", "Final blocks with their certificates.")
-                .answering(Answering::Lines)
-                .query(BLOCKS_QUERY),
-            Self::LedgerSnapshot => route(Get, "/v1/ledger/snapshot", "The state at a height, in pieces.")
-                .answering(Answering::Lines)
-                .query(SNAPSHOT_QUERY),
+            Self::LedgerBlocks => lines("/v1/ledger/blocks", "Final blocks with their certificates.", BLOCKS_QUERY),
+            Self::LedgerSnapshot => lines("/v1/ledger/snapshot", "The state at a height, in pieces.", SNAPSHOT_QUERY),
             Self::Names => route(Get, "/v1/names", "The names that the account holds."),
             Self::ClaimName => route(Post, "/v1/names", "Take a name for a deployment.").sending(Sending::Json),
             Self::ReleaseName => route(Delete, "/v1/names/{name}", "Give a name back."),
@@ -275,15 +267,18 @@ impl Operation {
             }
             Self::RevokeKey => route(Delete, "/v1/api-keys/{name}", "Revoke an API key; it is refused at once."),
             Self::RevokeKeys => route(Delete, "/v1/api-keys", "Revoke every API key; all are refused at once."),
-            Self::Audit => route(Get, "/v1/audit", "Who asked what of this node, and what came of it.")
-                .answering(Answering::Lines)
-                .query(AUDIT_QUERY),
+            Self::Audit => lines("/v1/audit", "Who asked what of this node, and what came of it.", AUDIT_QUERY),
             Self::Network => route(Get, "/v1/network", "Which network this is, and who orders its ledger."),
             Self::Invite => {
                 route(Post, "/v1/invites", "A string by which another machine joins.").sending(Sending::Json)
             }
         }
     }
+}
+
+/// What is answered line by line.
+const fn lines(path: &'static str, summary: &'static str, query: &'static [(&'static str, &'static str)]) -> Endpoint {
+    Endpoint::new(Method::Get, path, summary).answering(Answering::Lines).query(query)
 }
 
 const LOG_QUERY: &[(&str, &str)] = &[

@@ -9,8 +9,8 @@ use grange_api::{
     ProblemCode, TransferRequest,
 };
 use grange_types::{
-    AccountId, Amount, BlobId, ByteCount, HealthCheck, Height, Isolation, Manifest, Millis, On, Placement, PublicKey,
-    Resources, Service, Workload,
+    AccountId, Amount, BlobId, ByteCount, HealthCheck, Height, Isolation, LeaseId, Manifest, Millis, On, Placement,
+    PublicKey, Resources, Service, Workload,
 };
 
 fn manifest() -> Box<Manifest> {
@@ -82,6 +82,8 @@ fn samples() -> Vec<Call> {
         Call::LedgerHeight,
         Call::LedgerAccount { account: AccountId([6; 32]) },
         Call::LedgerKey { key: PublicKey([7; 32]) },
+        Call::LedgerLease { lease: LeaseId([8; 32]) },
+        Call::LedgerName { name: name() },
         Call::LedgerGenesis,
         Call::LedgerBlocks { from: Height(7) },
         Call::LedgerSnapshot { at: Some(Height(0)) },

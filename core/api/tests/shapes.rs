@@ -39,6 +39,7 @@ fn status() {
         network: NetworkId([3; 32]),
         version: "0.1.0".into(),
         roles: vec![NodeRole::Validator, NodeRole::Gateway],
+        light: false,
         height: Height(7),
         finalized_at: Some(AT),
         peers: 3,
@@ -171,7 +172,7 @@ fn a_bill_can_be_recomputed_from_its_lines() {
 
 #[test]
 fn wallet_and_ledger() {
-    let wallet = Wallet { account: AccountId([2; 32]), available: Amount(1), pending: Amount::ZERO };
+    let wallet = Wallet { account: AccountId([2; 32]), available: Amount(1), pending: Some(Amount::ZERO) };
     check(&wallet, &json!({"account": hex(2), "available": "0.000000000001", "pending": "0"}));
     let height = LedgerHeight { height: Height(7), finalized_at: None, state_root: StateRoot([6; 32]) };
     check(&height, &json!({"height": 7, "finalized_at": null, "state_root": hex(6)}));

@@ -39,8 +39,10 @@ pub enum DotenvErrorKind {
     #[error("a line is NAME=value; a quoted value ends with its quote on the same line")]
     Shape,
     /// A variable in its value cannot be replaced.
-    #[error("{reason}")]
+    #[error("the value of {name}: {reason}")]
     Variable {
+        /// The variable whose value it is.
+        name: String,
         /// Why, as a compose file would say it.
         reason: String,
     },
@@ -72,7 +74,7 @@ pub(crate) fn read(text: &str, raw: bool, known: &BTreeMap<String, String>) -> R
             Written::Template(value) => {
                 let lookup = lookup.get_or_insert_with(|| with(known, &variables));
                 let replaced = interpolate::replaced(&value, lookup);
-                replaced.map_err(|reason| fault(DotenvErrorKind::Variable { reason }))?
+                replaced.map_err(|reason| fault(DotenvErrorKind::Variable { name: name.clone(), reason }))?
             }
         };
         if let Some(lookup) = lookup.as_mut()

@@ -40,12 +40,8 @@ impl Bodies {
         if self.wanted.len() >= WANTED && !self.wanted.contains_key(&block) {
             return;
         }
-        let fresh = || Wanted {
-            proposals: BTreeMap::new(),
-            holders: BTreeSet::new(),
-            asked: BTreeSet::new(),
-            next: now,
-        };
+        let fresh =
+            || Wanted { proposals: BTreeMap::new(), holders: BTreeSet::new(), asked: BTreeSet::new(), next: now };
         let wanted = self.wanted.entry(block).or_insert_with(fresh);
         wanted.holders.insert(from);
         if wanted.proposals.len() < WANTED {

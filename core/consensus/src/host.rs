@@ -487,7 +487,13 @@ mod tests {
 
     fn host() -> Host {
         let key = SecretKey::from_bytes(&[1; 32]);
-        Host::new(Config { network: NetworkId([2; 32]), key, votes: true, timeouts: Timeouts::default(), inline: Config::INLINE })
+        Host::new(Config {
+            network: NetworkId([2; 32]),
+            key,
+            votes: true,
+            timeouts: Timeouts::default(),
+            inline: Config::INLINE,
+        })
     }
 
     #[test]

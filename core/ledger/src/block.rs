@@ -74,7 +74,9 @@ pub enum BlockError {
         expected: u16,
     },
     /// The network has gone on to rules that this node does not follow.
-    #[error("version {needed} of the rules holds from height {height} on, this node follows {followed}; upgrade grange")]
+    #[error(
+        "version {needed} of the rules holds from height {height} on, this node follows {followed}; upgrade grange"
+    )]
     Outdated {
         /// The next height.
         height: Height,

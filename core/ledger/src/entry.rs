@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use grange_types::{
-    AccountId, Amount, BlobId, Counters, DeploymentId, Height, KeyGrant, LeaseId, LeaseTerms, Millis, PeerId, PublicKey, Role,
-    SlotSpec, Time, Wire, limits,
+    AccountId, Amount, BlobId, Counters, DeploymentId, Height, KeyGrant, LeaseId, LeaseTerms, Millis, PeerId,
+    PublicKey, Role, SlotSpec, Time, Wire, limits,
 };
 use serde::{Deserialize, Serialize};
 

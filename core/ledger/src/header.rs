@@ -67,7 +67,9 @@ impl HeaderProof {
         if !legal || self.beside.len() > DEPTH {
             return Err(HeaderProofError { first: first.len(), beside: self.beside.len() });
         }
-        let Some((last, lower)) = self.beside.split_last() else { return Ok(BlockId(*blake3::hash(&first).as_bytes())) };
+        let Some((last, lower)) = self.beside.split_last() else {
+            return Ok(BlockId(*blake3::hash(&first).as_bytes()));
+        };
         let way = subtree(0, &first);
         let way = lower.iter().fold(way, |way, beside| merge_subtrees_non_root(&way, beside, Mode::Hash));
         Ok(BlockId(*merge_subtrees_root(&way, last, Mode::Hash).as_bytes()))

@@ -91,7 +91,7 @@ pub use mempool::{Mempool, MempoolError};
 pub use money::{Book, Posting};
 pub use rejection::{Authority, Rejection, RejectionKind};
 pub use snapshot::{SnapshotChunk, SnapshotError, SnapshotHead};
+pub use state::validators_digest;
 pub use transaction::{Action, Delegate, KeyStatement, Purpose, Transaction, Verb};
 pub use tree::{ProofError, StateProof, Step, verify_proof};
-pub use state::validators_digest;
 pub use view::{Account, LedgerView};

@@ -491,11 +491,7 @@ impl Rejection {
     #[must_use]
     pub const fn kind(&self) -> RejectionKind {
         match self {
-            Self::Envelope(source) | Self::Inner { source, .. } => match source {
-                EnvelopeError::Expired { .. } => RejectionKind::Expired,
-                EnvelopeError::BadSignature { .. } | EnvelopeError::ForeignNetwork { .. } => RejectionKind::Denied,
-                EnvelopeError::Undecodable(_) => RejectionKind::Invalid,
-            },
+            Self::Envelope(source) | Self::Inner { source, .. } => envelope_kind(*source),
             Self::KeyNotAllowed { .. }
             | Self::NoConsent { .. }
             | Self::ValidatorsClosed
@@ -559,5 +555,13 @@ impl Rejection {
             | Self::ReceiptBackwards
             | Self::ReceiptTooHigh { .. } => RejectionKind::Invalid,
         }
+    }
+}
+
+const fn envelope_kind(error: EnvelopeError) -> RejectionKind {
+    match error {
+        EnvelopeError::Expired { .. } => RejectionKind::Expired,
+        EnvelopeError::BadSignature { .. } | EnvelopeError::ForeignNetwork { .. } => RejectionKind::Denied,
+        EnvelopeError::Undecodable(_) => RejectionKind::Invalid,
     }
 }

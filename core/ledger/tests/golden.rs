@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use grange_ledger::{
     AccountEntry, Action, Block, BlockHeader, Bootstrap, Chain, Delegate, Deployment, DeploymentState, Entry,
     FormerKey, Genesis, GenesisAccount, HeaderProof, KeySet, KeyStatement, Lease, LeaseState, Mark, NameEntry,
-    NodeEntry, Operator, Parameters, Purpose, SeenDigest, Slot, SnapshotChunk, SnapshotHead, Spent, StateKey, StateProof,
-    Step, Transaction, Upgrade, Validator, Verb,
+    NodeEntry, Operator, Parameters, Purpose, SeenDigest, Slot, SnapshotChunk, SnapshotHead, Spent, StateKey,
+    StateProof, Step, Transaction, Upgrade, Validator, Verb,
 };
 use grange_types::codec::check_golden;
 use grange_types::{

@@ -73,7 +73,8 @@ struct World {
     before: BTreeSet<PeerId>,
     current: BTreeSet<PeerId>,
     next_id: u64,
-    acknowledged: BTreeSet<u64>,
+    /// By which generation each write was acknowledged.
+    acknowledged: BTreeMap<u64, u64>,
     /// What each generation began with.
     begun: BTreeMap<u64, BTreeSet<u64>>,
     /// What each mark holds.
@@ -107,7 +108,7 @@ impl World {
             before: BTreeSet::new(),
             current: BTreeSet::new(),
             next_id: 1,
-            acknowledged: BTreeSet::new(),
+            acknowledged: BTreeMap::new(),
             begun: BTreeMap::new(),
             truth: BTreeMap::from([(Mark::default(), Contents::new())]),
         };
@@ -152,6 +153,12 @@ impl World {
         for process in self.processes.values_mut().filter(|process| process.peer == index) {
             process.part = Part::Over;
         }
+        // And its own keeper promises, or there is nothing to begin.
+        let promise = Promise { generation, keepers: keepers.clone() };
+        let KeepReply::Sealed(told) = self.ask(index, &KeepRequest::Seal { log: log(), promise: promise.clone() })
+        else {
+            return;
+        };
         let disk = &self.disks[index as usize];
         self.number += 1;
         let id = self.number;
@@ -162,14 +169,12 @@ impl World {
                 Part::Writing { writer, window: BTreeMap::new(), ids: BTreeMap::new() }
             }
             None => {
-                let own = disk.own.iter().next_back().map(|(_, (mark, view, _))| Standing {
-                    promises: BTreeMap::new(),
-                    mark: *mark,
-                    view: view.clone(),
-                });
-                let promise = Promise { generation, keepers: keepers.clone() };
+                let newest = disk.own.values().next_back();
+                let (mark, view) = newest.map(|(mark, view, _)| (*mark, view.clone())).unwrap_or_default();
+                let mut own = Standing { promises: told.promises, mark, view };
+                own.mention(told.view);
                 let before = self.before.iter().filter(|before| **before != peer(index)).copied().collect();
-                Part::Succeeding(Succession::new(Time(self.now), promise, before, own))
+                Part::Succeeding(Succession::new(Time(self.now), promise, before, Some(own)))
             }
         };
         self.processes.insert(id, Process { peer: index, generation, keepers, part });
@@ -324,12 +329,14 @@ impl World {
     fn begin(&mut self, id: u64, plan: &Plan, contents: Contents) {
         assert_eq!(self.truth[&plan.mark], contents, "a copy is what its mark says");
         let has: BTreeSet<u64> = contents.keys().copied().collect();
-        if plan.without.is_empty() {
-            let lost: Vec<&u64> = self.acknowledged.difference(&has).collect();
-            assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
-        }
         let process = self.processes.get_mut(&id).unwrap();
         let generation = process.generation;
+        if plan.without.is_empty() {
+            // One that begins when a later one has begun already owes nothing of that one, and acknowledges nothing more.
+            let earlier = self.acknowledged.iter().filter(|(_, by)| **by < generation);
+            let lost: Vec<&u64> = earlier.map(|(number, _)| number).filter(|number| !has.contains(number)).collect();
+            assert!(lost.is_empty(), "acknowledged and lost by {generation}: {lost:?}");
+        }
         let followers = process.keepers.iter().map(|keeper| (*keeper, plan.marks.get(keeper).copied())).collect();
         let writer = Writer::new(Time(self.now), generation, plan.mark, None, followers);
         process.part = Part::Writing { writer, window: BTreeMap::new(), ids: BTreeMap::new() };
@@ -441,7 +448,7 @@ impl World {
                     for (later, has) in self.begun.range(generation + 1..) {
                         assert!(has.contains(&number), "{number} of {generation} after {later} began without it");
                     }
-                    self.acknowledged.insert(number);
+                    self.acknowledged.insert(number, generation);
                 }
             }
             Action::Forget { through } => {
@@ -579,5 +586,5 @@ fn a_write_without_any_keeper_is_never_acknowledged() {
     assert_eq!(world.acknowledged, before);
     world.up.fill(true);
     world.run(5_000, false, true);
-    assert!(world.acknowledged.contains(&77_777), "once one is back, it is");
+    assert!(world.acknowledged.contains_key(&77_777), "once one is back, it is");
 }

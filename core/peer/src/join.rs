@@ -30,6 +30,8 @@ pub(crate) struct Join {
 #[derive(Debug)]
 struct UnderWay {
     from: PeerId,
+    /// Before any turn.
+    begin: Trust,
     trust: Trust,
     turns: Vec<Turn>,
     offer: Option<Offer>,
@@ -65,7 +67,7 @@ impl Join {
     pub(crate) fn begin(&mut self, ctx: &mut Context, spine: &Spine, from: PeerId) {
         let trust = Trust::at(&spine.ledger);
         let turns = SyncRequest::Turns { above: trust.height() };
-        self.under_way = Some(UnderWay { from, trust, turns: Vec::new(), offer: None });
+        self.under_way = Some(UnderWay { from, begin: trust.clone(), trust, turns: Vec::new(), offer: None });
         ctx.ask(from, Channel::Sync, &turns, WITHIN, Asked::Turns);
     }
 
@@ -76,7 +78,9 @@ impl Join {
 
     /// A page of turns came, or nothing.
     pub(crate) fn turns(&mut self, ctx: &mut Context, from: PeerId, answer: Option<Vec<u8>>) -> Step {
-        let Some(under_way) = self.under_way.as_mut().filter(|under_way| under_way.from == from) else { return Step::On };
+        let Some(under_way) = self.under_way.as_mut().filter(|under_way| under_way.from == from) else {
+            return Step::On;
+        };
         let Some(Ok(Turns { turns })) = answer.map(|bytes| Turns::decode(&bytes)) else { return self.give_up() };
         if turns.is_empty() {
             ctx.ask(from, Channel::Sync, &SyncRequest::Snapshot, WITHIN, Asked::Offer);
@@ -95,11 +99,18 @@ impl Join {
 
     /// An offer came, or nothing.
     pub(crate) fn offer(&mut self, ctx: &mut Context, spine: &Spine, from: PeerId, answer: Option<Vec<u8>>) -> Step {
-        let Some(under_way) = self.under_way.as_mut().filter(|under_way| under_way.from == from) else { return Step::On };
+        let Some(under_way) = self.under_way.as_mut().filter(|under_way| under_way.from == from) else {
+            return Step::On;
+        };
         let offer = answer.and_then(|bytes| SnapshotOffer::decode(&bytes).ok()).and_then(|reply| reply.offer);
         let Some((last, next, count)) = offer.map(|offer| *offer) else { return self.give_up() };
         let (before, after) = (&last.header, &next.header.header);
-        let follows = under_way.trust.check(&next).is_ok()
+        // The snapshot may be older than the last turns: its header is under the validators of its own time.
+        let mut trust = under_way.begin.clone();
+        let then = under_way.turns.iter().take_while(|turn| turn.height() < after.height);
+        let followed = then.into_iter().all(|turn| trust.follow(turn).is_ok());
+        let follows = followed
+            && trust.check(&next).is_ok()
             && after.height == before.height.next()
             && last.id().is_ok_and(|id| id == after.parent);
         if !follows || before.height <= spine.ledger.height() || count == 0 || count > PIECES {
@@ -129,7 +140,9 @@ impl Join {
         (from, index): (PeerId, u32),
         answer: Option<Vec<u8>>,
     ) -> Step {
-        let Some(under_way) = self.under_way.as_mut().filter(|under_way| under_way.from == from) else { return Step::On };
+        let Some(under_way) = self.under_way.as_mut().filter(|under_way| under_way.from == from) else {
+            return Step::On;
+        };
         let Some(place) = under_way.offer.as_mut().and_then(|offer| offer.pieces.get_mut(index as usize)) else {
             return Step::On;
         };

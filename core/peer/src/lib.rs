@@ -70,8 +70,8 @@ pub use history::{Entry, History, Movement};
 pub use invoice::{Invoice, InvoiceError};
 pub use light::{Reader, Sealed, Shown, Trust, TrustError, Turn};
 pub use message::{
-    Ask, AskReply, Batch, Channel, Counted, Head, MarketMessage, PROOFS, Piece, Probe, ProbeReply, Proofs, SnapshotOffer,
-    SyncReply, SyncRequest, Turns,
+    Ask, AskReply, Batch, Channel, Counted, Head, MarketMessage, PROOFS, Piece, Probe, ProbeReply, Proofs,
+    SnapshotOffer, SyncReply, SyncRequest, Turns,
 };
 pub use peer::Peer;
 pub use retention::Kept;

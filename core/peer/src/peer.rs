@@ -68,7 +68,13 @@ impl Peer {
         let (ledger, history) = recover(&config, recovery)?;
         let timeouts = Timeouts::default();
         let votes = config.roles.validator;
-        let consensus = Consensus::new(ConsensusConfig { network, key: config.key.clone(), votes, timeouts, inline: config.inline });
+        let consensus = Consensus::new(ConsensusConfig {
+            network,
+            key: config.key.clone(),
+            votes,
+            timeouts,
+            inline: config.inline,
+        });
         let mut ctx = Context::new(config.key.clone(), network, config.gateway_port, config.seed);
         ctx.account = ledger.view().account_of(ctx.me);
         let mut desk = config.roles.provider.then(|| Desk::new(desk_setup(&mut ctx, &config)));

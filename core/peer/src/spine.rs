@@ -5,14 +5,16 @@
 //! durable, then the state moves, then whoever waits is told. A transaction that was passed over and no longer applies is
 //! answered with the reason.
 
+mod newcomers;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use grange_consensus::{
     Action as Order, Certificate, Consensus, Event as Said, Quorum, Validator, ValidatorSet, verify_certificate,
 };
 use grange_ledger::{
-    Action as Deed, Block, BlockError, Change, Committed, HeaderProof, Ledger, Mempool, Prepared, Rejection,
-    RejectionKind, StateKey, Transaction, clock_rule,
+    Action as Deed, Block, BlockError, Change, Committed, Ledger, Mempool, Prepared, Rejection, RejectionKind,
+    Transaction, clock_rule,
 };
 use grange_types::{
     AccountId, BlockId, Equivocation, Height, Millis, PeerId, Plant, Record, Signed, Time, TxId, Wire, is_sown,
@@ -21,9 +23,9 @@ use grange_types::{
 use crate::action::{Action, Halt, RequestId};
 use crate::context::{Context, Outcome, Purpose, Submission};
 use crate::history::{History, memos};
+use crate::light::Shown;
 use crate::light::trust::voters;
-use crate::light::{Sealed, Shown, Turn};
-use crate::message::{Batch, Channel, Head, PROOFS, Proofs};
+use crate::message::{Batch, Channel};
 use crate::problem::sentence;
 
 /// Between empty blocks while leases are being paid.
@@ -32,8 +34,6 @@ const PACE_RUNNING: Millis = Millis(1_000);
 const PACE_IDLE: Millis = Millis(5_000);
 /// Between two attempts to show the ledger that a validator lies.
 const SHOWN_EVERY: Millis = Millis::seconds(30);
-/// Peers whose proofs may wait for the next block.
-const ASKERS: usize = 256;
 /// Validated blocks kept until one is decided: the rounds of one height.
 const PREPARED: usize = 8;
 /// Between two batches of transactions to the other validators: much less than a block takes.
@@ -146,63 +146,6 @@ impl Spine {
 
     pub(crate) fn validators(&self) -> ValidatorSet {
         voters(self.ledger.view().validators())
-    }
-
-    /// Which blocks we have.
-    pub(crate) fn head(&self) -> Head {
-        Head { height: self.ledger.height(), first: self.first }
-    }
-
-    /// So many blocks are more than a newcomer should go through one by one.
-    pub(crate) const fn far(&self) -> u64 {
-        self.snapshot_every.saturating_mul(2)
-    }
-
-    /// Begins anew behind a snapshot that came from a peer, and whose state has been held against a decided header.
-    pub(crate) fn install(
-        &mut self,
-        ctx: &mut Context,
-        ledger: Ledger,
-        mut state: Vec<Vec<u8>>,
-        turns: Vec<(Height, Vec<u8>)>,
-    ) {
-        for (height, turn) in turns {
-            ctx.push(Action::Turn { height, turn });
-        }
-        let height = ledger.height();
-        self.history = History::carried(&ledger, ctx.account);
-        state.push(self.history.to_record());
-        ctx.push(Action::Install { height, state });
-        self.ledger = ledger.following(self.ledger.follows());
-        self.first = height.next();
-        self.snapshots = (Height::GENESIS, height);
-        self.prepared.clear();
-        self.moved = ctx.now;
-        let view = self.ledger.view();
-        let deployments = view.deployments().map(|found| Change::Deployment(found.id));
-        let leases = view.leases().map(|lease| Change::Lease(lease.id));
-        self.committed.push_back(deployments.chain(leases).collect());
-        self.mempool.remove_expired(self.ledger.time());
-        self.keep_pace(ctx.now);
-        let validators = self.validators();
-        self.tell(ctx, Said::Caught { height, validators });
-    }
-
-    /// Entries of the present state with their proofs, for a peer that keeps none; it is answered with the next block, whose
-    /// header carries the state's root.
-    pub(crate) fn prove(&mut self, ctx: &mut Context, id: RequestId, keys: &[StateKey]) {
-        if keys.len() > PROOFS || self.asked.len() >= ASKERS {
-            return;
-        }
-        let show = |key| {
-            let (entry, proof) = self.ledger.prove(key);
-            Shown { entry, proof }
-        };
-        self.asked.push((id, keys.iter().map(show).collect()));
-        // Who reads waits for a block, on an idle network too; but nobody makes us decide faster than we do for money.
-        if ctx.now.since(self.moved) >= PACE_RUNNING {
-            self.tell(ctx, Said::Work);
-        }
     }
 
     pub(crate) fn quorum(&self) -> Quorum {
@@ -506,35 +449,6 @@ impl Spine {
             self.prune(ctx, height);
         }
         self.committed.push_back(committed.changes);
-    }
-
-    /// What a decided block shows to those who keep no state: the validators after it, where it changes them, and the proofs
-    /// that waited for its header.
-    fn show(&mut self, ctx: &mut Context, prepared: &Prepared, certificate: &Certificate) {
-        let turn = prepared.next_validators();
-        if turn.is_none() && self.asked.is_empty() {
-            return;
-        }
-        let sealed = Sealed { header: HeaderProof::of(&prepared.block), certificate: certificate.clone() };
-        for (id, shown) in self.asked.drain(..) {
-            let bytes = Proofs { sealed: sealed.clone(), shown }.encode();
-            ctx.push(Action::Respond { id, bytes });
-        }
-        if let Some(validators) = turn {
-            let turn = Turn { sealed, validators: validators.to_vec() }.encode();
-            ctx.push(Action::Turn { height: certificate.height, turn });
-        }
-    }
-
-    /// A snapshot was taken: what is before the one before it may go.
-    fn prune(&mut self, ctx: &mut Context, height: Height) {
-        let (_, before) = self.snapshots;
-        self.snapshots = (before, height);
-        // The block of the snapshot itself shows it to newcomers.
-        if self.prune && before > self.first {
-            self.first = before;
-            ctx.push(Action::Prune { first: before });
-        }
     }
 
     fn settle_waiting(&mut self, ctx: &Context, committed: &Committed) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use grange_consensus::ValidatorSet;
 use grange_types::{Height, Millis, PeerId, Time, Wire};
 
+use crate::action::Action;
 use crate::context::{Asked, Context};
 use crate::join::{Join, Step};
 use crate::message::{Channel, Head, SyncReply, SyncRequest};
@@ -146,6 +147,8 @@ impl Sync {
             _ => self.join.turns(ctx, from, answer),
         };
         if step == Step::Broken {
+            let reason = format!("{asked:?} of peer {} came to nothing", from.short());
+            ctx.push(Action::Note { event: "sync.snapshot_refused", purpose: "begin from a snapshot".into(), reason });
             self.tired.insert(from, ctx.now.after(TIRED));
         }
     }

@@ -27,8 +27,7 @@ fn key(index: u8) -> SecretKey {
 fn genesis() -> Genesis {
     let account = |index| key(index).public().peer().account();
     let balance = Amount::credits(1_000);
-    let validator =
-        |index| Validator::new(account(index), PublicKey::from(key(index).public().peer()), 1);
+    let validator = |index| Validator::new(account(index), PublicKey::from(key(index).public().peer()), 1);
     Genesis {
         name: "audited".into(),
         created: Time(BEGUN.0 - 1_000),

@@ -155,7 +155,7 @@ mod tests {
             assert!(!error.to_string().contains("abandon"));
         };
         check("", PhraseError::Count { count: 0 });
-        check(&vec!["abandon"; 12].join(" "), PhraseError::Count { count: 12 });
+        check(&["abandon"; 12].join(" "), PhraseError::Count { count: 12 });
         check(&zero().replacen("abandon", "abandan", 1), PhraseError::UnknownWord { place: 1 });
         check(&zero().replace("art", "zoo"), PhraseError::Checksum);
         check(&"x".repeat(2_000), PhraseError::TooLong);

@@ -110,6 +110,9 @@ pub enum KeyValueError {
         /// The generation.
         generation: u64,
     },
+    /// This node's own keeper could not make its promise durable.
+    #[error("the keeper on this node cannot write its promise")]
+    NoPromise,
     /// A record of the store cannot be read.
     #[error("a record of the store cannot be read")]
     Record {

@@ -24,7 +24,7 @@ pub struct Sandboxes {
     site: SiteSandbox,
     logs: Arc<Logs>,
     stores: Arc<Stores>,
-    copies: Copies,
+    copies: Arc<Copies>,
     metrics: Arc<KeepMetrics>,
     /// The room of a slot whose lease names none.
     disk: ByteCount,
@@ -40,11 +40,13 @@ impl Sandboxes {
             Stores::open(stores.clone()).map_err(|source| SandboxError::KeyValueFolder { path: stores, source })?,
         );
         let (copies, disk) = (config.data.join("keep"), config.limits.disk);
-        let copies =
-            Copies::open(copies.clone()).map_err(|source| SandboxError::KeyValueFolder { path: copies, source })?;
+        let copies = Arc::new(
+            Copies::open(copies.clone()).map_err(|source| SandboxError::KeyValueFolder { path: copies, source })?,
+        );
         let metrics = Arc::new(KeepMetrics::default());
         let site = SiteSandbox::new(config.limits.clone(), Arc::clone(&blobs), Arc::clone(&logs));
-        let wasm = WasmSandbox::open(config, blobs, Arc::clone(&logs), Arc::clone(&stores), Arc::clone(&metrics))?;
+        let kept = (Arc::clone(&stores), Arc::clone(&copies));
+        let wasm = WasmSandbox::open(config, blobs, Arc::clone(&logs), kept, Arc::clone(&metrics))?;
         Ok(Self { wasm, site, logs, stores, copies, metrics, disk })
     }
 

@@ -43,7 +43,7 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use crate::blobs::BlobSource;
 use crate::config::Config;
 use crate::error::SandboxError;
-use crate::keep::KeepMetrics;
+use crate::keep::{Copies, KeepMetrics};
 use crate::keyvalue::{Progress, Replication, Sealer, StoreName, Stores, Successor};
 use crate::logs::Logs;
 use crate::work::{Capability, LimitsEnforced, Replica, Sandbox};
@@ -74,6 +74,7 @@ pub struct WasmSandbox {
     blobs: Arc<dyn BlobSource>,
     logs: Arc<Logs>,
     stores: Arc<Stores>,
+    copies: Arc<Copies>,
     metrics: Arc<KeepMetrics>,
     loaded: Mutex<VecDeque<Loaded>>,
 }
@@ -91,7 +92,7 @@ impl WasmSandbox {
         config: Config,
         blobs: Arc<dyn BlobSource>,
         logs: Arc<Logs>,
-        stores: Arc<Stores>,
+        (stores, copies): (Arc<Stores>, Arc<Copies>),
         metrics: Arc<KeepMetrics>,
     ) -> Result<Self, SandboxError> {
         let engine = engine::engine(config.limits.instances)?;
@@ -106,6 +107,7 @@ impl WasmSandbox {
             blobs,
             logs,
             stores,
+            copies,
             metrics,
             loaded: Mutex::default(),
         })
@@ -243,7 +245,8 @@ impl WasmSandbox {
         let keyvalues = &replica.surroundings.keyvalues;
         let (stores, limit, before) =
             (Arc::clone(&self.stores), keyvalues.limit(), spec.before.iter().copied().collect());
-        let successor = Successor { stores, name, limit, before, replication };
+        let copies = Arc::clone(&self.copies);
+        let successor = Successor { stores, copies, name, limit, before, replication };
         keyvalues.keep(successor.run(progress).await.map_err(failed)?);
         Ok(())
     }

@@ -21,7 +21,8 @@ impl Villain for Withholder {
         match action {
             Action::Send { to, channel: Channel::Consensus, ref bytes } => {
                 let favourite = me.others.first() == Some(&to);
-                let withheld = !favourite && matches!(Message::decode(bytes), Ok(Message::Proposal { .. } | Message::Offer(_)));
+                let withheld =
+                    !favourite && matches!(Message::decode(bytes), Ok(Message::Proposal { .. } | Message::Offer(_)));
                 if withheld { Vec::new() } else { vec![action] }
             }
             Action::Serve { .. } => Vec::new(),

@@ -72,9 +72,10 @@ fn a_block_whose_proposer_dies_comes_from_who_voted_for_it() {
         world.run_to(3, 20_000);
         // Wherever the proposer is in the middle of giving its block away.
         let height = world.nodes.iter().map(|node| node.disk.height().0).max().unwrap();
-        let proposer = world.nodes.iter().position(|node| {
-            node.machine.as_ref().is_some_and(|machine| machine.proposer() == Some(node.peer))
-        });
+        let proposer = world
+            .nodes
+            .iter()
+            .position(|node| node.machine.as_ref().is_some_and(|machine| machine.proposer() == Some(node.peer)));
         world.run(seed * 3);
         world.kill(proposer.unwrap_or(0));
         world.run_to(height + 4, 40_000);

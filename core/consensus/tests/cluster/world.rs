@@ -271,7 +271,13 @@ impl World {
     /// Starts a node from its disk and connects it with those that are up.
     pub(crate) fn start(&mut self, index: usize) {
         let node = &self.nodes[index];
-        let config = Config { network: NETWORK, key: node.key.clone(), votes: !node.abstains, timeouts: self.timeouts, inline: self.inline };
+        let config = Config {
+            network: NETWORK,
+            key: node.key.clone(),
+            votes: !node.abstains,
+            timeouts: self.timeouts,
+            inline: self.inline,
+        };
         let height = self.nodes[index].disk.height().next();
         let (validators, now) = (self.set(height), self.now);
         let node = &mut self.nodes[index];

@@ -20,8 +20,8 @@ mod validator;
 use std::collections::BTreeSet;
 
 use grange_types::{
-    AccountId, Amount, BlobId, DeploymentId, EnvelopeError, Height, LeaseId, Millis, NetworkId, PeerId, Signed, Time, TxId, Wire,
-    limits,
+    AccountId, Amount, BlobId, DeploymentId, EnvelopeError, Height, LeaseId, Millis, NetworkId, PeerId, Signed, Time,
+    TxId, Wire, limits,
 };
 
 use crate::entry::{AccountEntry, Chain, Deployment, Lease, NameEntry, Operator, Validator};

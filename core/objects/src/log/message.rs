@@ -76,10 +76,14 @@ impl Standing {
 }
 
 impl Standing {
-    /// Tells of a view as well, if it is newer.
+    /// Tells of a view of another generation as well, if it is newer. The view that belongs to the mark stays: beside it the
+    /// other one is told like a promise, which asks for the same keepers.
     pub fn mention(&mut self, view: Option<View>) {
-        if view.as_ref().map(|view| view.at) > self.view.as_ref().map(|view| view.at) {
-            self.view = view;
+        let Some(view) = view.filter(|view| self.view.as_ref().is_none_or(|ours| ours.at < view.at)) else { return };
+        if self.mark == Mark::default() {
+            self.view = Some(view);
+        } else if view.at.generation > self.mark.generation {
+            self.promises.insert(view.at.generation, view.keepers);
         }
     }
 }

@@ -81,7 +81,7 @@ pub struct Succession {
     promise: Promise,
     /// Who wrote earlier generations, by the ledger.
     before: BTreeSet<PeerId>,
-    /// The copy of an earlier generation on our own disk.
+    /// How this node itself stands.
     own: Option<Standing>,
     heard: BTreeMap<PeerId, Standing>,
     /// When each one is asked next; none while an answer is waited for.
@@ -94,8 +94,12 @@ pub struct Succession {
 }
 
 impl Succession {
-    /// A succession to what is promised, with what our own disk has of an earlier generation. `before` are the
-    /// other nodes that wrote earlier generations, by the ledger.
+    /// A succession to what is promised. `before` are the other nodes that wrote earlier generations, by the ledger.
+    ///
+    /// Before this is made, **this node's own keeper has to make the promise**, and if it refuses, there is nothing to begin. So
+    /// whoever asks this node as an earlier writer hears of the promise, or was promised more, and then we stop. `own` is the
+    /// mark and view of the newest store that this node wrote in an earlier generation, none if it wrote none, with the
+    /// promises and, by [`Standing::mention`], the view that its keeper answered.
     #[must_use]
     pub fn new(now: Time, promise: Promise, before: BTreeSet<PeerId>, own: Option<Standing>) -> Self {
         let mut this = Self {
@@ -175,9 +179,11 @@ impl Succession {
             known.insert(*generation);
             required.extend(keepers);
         }
-        if from == 0 && !early && known.len() as u64 != mine.saturating_sub(1) {
+        let accounted =
+            if from == 0 { known.len() as u64 == mine.saturating_sub(1) } else { views.contains_key(&from) };
+        if !early && !accounted {
             // Nobody holds an entry, and not every generation is accounted for. Who keeps now, or wrote before, knows where
-            // there are some, if there are any.
+            // there are some, if there are any; and who wrote before and knows of nothing promises us to begin nothing.
             required.extend(self.promise.keepers.iter().chain(&self.before));
         }
         required

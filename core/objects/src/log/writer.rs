@@ -125,8 +125,11 @@ pub struct Writer {
     followers: BTreeMap<PeerId, Follower>,
     view: BTreeSet<PeerId>,
     pending: Option<(u64, BTreeSet<PeerId>)>,
-    changing: bool,
+    /// The view that was asked for and is not committed yet.
+    changing: Option<BTreeSet<PeerId>>,
     acknowledged: u64,
+    /// Up to here entries may have been acknowledged before this machine was made.
+    earlier: u64,
     stopped: bool,
     actions: VecDeque<Action>,
 }
@@ -151,8 +154,9 @@ impl Writer {
             followers: keepers.into_iter().map(|(peer, mark)| (peer, follower(mark))).collect(),
             view: ours.map(|view| view.before.clone()).unwrap_or_default(),
             pending: ours.map(|view| (view.at.sequence, view.keepers.clone())),
-            changing: false,
+            changing: None,
             acknowledged: 0,
+            earlier: if ours.is_some() { mark.sequence } else { 0 },
             stopped: false,
             actions: VecDeque::new(),
         };
@@ -194,13 +198,12 @@ impl Writer {
         if self.stopped { None } else { idle.map(due).min() }
     }
 
-    /// The keepers that count now: those of the view, and of the one that is being brought about.
+    /// The keepers that count now: those of the view, and of the one that is being brought about, from when it is asked for.
     #[must_use]
     pub fn counting(&self) -> BTreeSet<PeerId> {
-        match &self.pending {
-            Some((_, next)) => self.view.intersection(next).copied().collect(),
-            None => self.view.clone(),
-        }
+        let next = self.pending.as_ref().map(|(_, keepers)| keepers);
+        let counts = |peer: &&PeerId| next.into_iter().chain(&self.changing).all(|keepers| keepers.contains(*peer));
+        self.view.iter().filter(counts).copied().collect()
     }
 
     /// Counting keepers that have not answered of late.
@@ -232,7 +235,7 @@ impl Writer {
     fn committed(&mut self, view: Option<View>) {
         self.last += 1;
         let Some(view) = view else { return };
-        self.changing = false;
+        self.changing = None;
         // The first view of a generation was promised to this generation: it counts at once.
         self.view = view.before;
         self.pending = Some((self.last, view.keepers));
@@ -317,11 +320,13 @@ impl Writer {
 
     /// Leaves out who is silent, takes in who has caught up.
     fn change_view(&mut self, now: Time) {
-        if self.pending.is_some() || self.changing || self.view.is_empty() {
+        if self.pending.is_some() || self.changing.is_some() || self.view.is_empty() {
             return;
         }
+        // Whoever is left out may be the only one with what was acknowledged, so another one has to have all of that.
+        let needed = self.acknowledged.max(self.earlier);
         let caught_up = |follower: &Follower| {
-            self.held(follower) >= self.acknowledged && now.since(follower.heard) < ANSWERING && self.held(follower) > 0
+            self.held(follower) >= needed && now.since(follower.heard) < ANSWERING && self.held(follower) > 0
         };
         let fresh = self.view.iter().filter(|peer| self.followers.get(peer).is_some_and(caught_up)).count();
         let silent =
@@ -335,7 +340,7 @@ impl Writer {
         } else {
             return;
         }
-        self.changing = true;
+        self.changing = Some(keepers.clone());
         self.actions.push_back(Action::ChangeView { keepers, before: self.view.clone() });
     }
 }

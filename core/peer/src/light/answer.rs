@@ -168,7 +168,8 @@ impl Facts<'_> {
 
 /// Not without a ledger.
 pub(super) fn light(call: &Call) -> Problem {
-    let text = "this node keeps no ledger: it answers for accounts, keys, leases, names and the network, and sends money";
+    let text =
+        "this node keeps no ledger: it answers for accounts, keys, leases, names and the network, and sends money";
     Problem::new(ProblemCode::Unsupported, call.operation().id(), "node", text)
         .with_remedy("name a node that keeps the ledger with --node")
 }

@@ -189,7 +189,9 @@ impl Reader {
         let best = self.heads.iter().filter(|(peer, _)| fresh(peer)).max_by_key(|(_, height)| **height);
         let Some(peer) = best.map(|(peer, _)| *peer) else { return false };
         let known = Known::default();
-        let keys = call.and_then(|id| self.pending.get(&id)).map_or_else(Vec::new, |wait| answer::keys(&wait.call, self.ctx.account, &known));
+        let keys = call
+            .and_then(|id| self.pending.get(&id))
+            .map_or_else(Vec::new, |wait| answer::keys(&wait.call, self.ctx.account, &known));
         self.ask_of(peer, call, keys);
         true
     }

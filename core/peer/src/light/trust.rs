@@ -10,9 +10,7 @@
 //! What this does not show: that those who validated long ago have not signed a second chain since they got their bonds
 //! back. Who begins at a genesis older than the unbonding period trusts whom he asks as much as that.
 
-use grange_consensus::{
-    Certificate, CertificateError, Validator as Voter, ValidatorSet, verify_certificate,
-};
+use grange_consensus::{Certificate, CertificateError, Validator as Voter, ValidatorSet, verify_certificate};
 use grange_ledger::{
     BlockHeader, Entry, Genesis, HeaderProof, HeaderProofError, Ledger, ProofError, StateKey, StateProof, Validator,
     validators_digest, verify_proof,
@@ -122,6 +120,8 @@ pub struct Trust {
     height: Height,
     digest: BlobId,
     voters: ValidatorSet,
+    /// Who decided up to the last turn: a header of before it may come late.
+    before: ValidatorSet,
 }
 
 impl Trust {
@@ -131,7 +131,8 @@ impl Trust {
         let mut validators = genesis.validators.clone();
         validators.sort();
         let (digest, voters) = (validators_digest(&validators), voters(&validators));
-        Self { network: genesis.network_id(), height: Height::GENESIS, digest, voters }
+        let before = ValidatorSet::default();
+        Self { network: genesis.network_id(), height: Height::GENESIS, digest, voters, before }
     }
 
     /// Trusts a state that one keeps.
@@ -139,7 +140,8 @@ impl Trust {
     pub fn at(ledger: &Ledger) -> Self {
         let validators = ledger.view().validators();
         let (digest, voters) = (validators_digest(validators), voters(validators));
-        Self { network: ledger.network(), height: ledger.height(), digest, voters }
+        let before = ValidatorSet::default();
+        Self { network: ledger.network(), height: ledger.height(), digest, voters, before }
     }
 
     /// The height of the last turn followed.
@@ -164,7 +166,8 @@ impl Trust {
         if header.next_validators != validators_digest(&turn.validators) {
             return Err(TrustError::Validators { height });
         }
-        (self.height, self.digest, self.voters) = (height, header.next_validators, voters(&turn.validators));
+        (self.height, self.digest) = (height, header.next_validators);
+        self.before = core::mem::replace(&mut self.voters, voters(&turn.validators));
         Ok(())
     }
 
@@ -176,7 +179,8 @@ impl Trust {
         if certificate.block != id || certificate.height != height {
             return Err(TrustError::OtherBlock { height });
         }
-        verify_certificate(self.network, certificate, &self.voters)
+        let voters = if height > self.height { &self.voters } else { &self.before };
+        verify_certificate(self.network, certificate, voters)
             .map_err(|source| TrustError::Certificate { height, source })?;
         Ok(&proof.header)
     }

@@ -57,7 +57,9 @@ fn a_newcomer_begins_from_a_snapshot_when_nobody_keeps_the_first_blocks() {
     world.run_for(Millis::seconds(20));
     assert_eq!((world.hosts[4].disk.installed, world.peer(4).ledger().height()), (1, world.peer(0).ledger().height()));
     // And it shows the way to others.
-    assert!(serve(&world.hosts[4].disk, &SyncRequest::Turns { above: Height(0) }).is_some_and(|turns| turns.len() > 100));
+    assert!(
+        serve(&world.hosts[4].disk, &SyncRequest::Turns { above: Height(0) }).is_some_and(|turns| turns.len() > 100)
+    );
 }
 
 #[test]

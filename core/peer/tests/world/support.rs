@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use grange_api::{Call, Line, Problem, Reply};
 use grange_ledger::{Genesis, GenesisAccount, NodeEntry, Parameters, Validator};
 use grange_peer::{
-    Action, AskReply, CallId, Channel, Config, Counted, Event, MarketMessage, Peer, RequestId, Roles, Visit,
-    WorkEvent,
+    Action, AskReply, CallId, Channel, Config, Counted, Event, MarketMessage, Peer, RequestId, Roles, Visit, WorkEvent,
 };
 use grange_types::manifest::Placement;
 use grange_types::{
-    Amount, BlobId, ByteCount, Counters, Isolation, Kind, LeaseId, Manifest, Millis, PeerId, Prices, PublicKey,
-    Region, Resources, SecretKey, Service, Signed, Time, Wire, Workload,
+    Amount, BlobId, ByteCount, Counters, Isolation, Kind, LeaseId, Manifest, Millis, PeerId, Prices, PublicKey, Region,
+    Resources, SecretKey, Service, Signed, Time, Wire, Workload,
 };
 
 use crate::disk::Disk;

@@ -146,7 +146,7 @@ impl Recorder {
             Call::Usage { .. } => Reply::Usage(Usage { lines: Vec::new(), total: Amount::ZERO, settled: Amount::ZERO }),
             Call::Wallet => {
                 let (available, pending) = (Amount::CREDIT, Amount::ZERO);
-                Reply::Wallet(Wallet { account: AccountId([2; 32]), available, pending })
+                Reply::Wallet(Wallet { account: AccountId([2; 32]), available, pending: Some(pending) })
             }
             Call::Transfer(_) | Call::SubmitTransaction { .. } | Call::ClaimName(_) | Call::ReleaseName { .. } => {
                 Reply::Submitted(submitted)
@@ -158,6 +158,23 @@ impl Recorder {
             }
             Call::LedgerAccount { account } => Reply::Keys(KeySet { account, keys: Vec::new() }),
             Call::LedgerKey { .. } => Reply::Accounts(Vec::new()),
+            Call::LedgerLease { lease } => Reply::Lease(grange_api::Lease {
+                lease,
+                deployment: grange_types::DeploymentId([3; 32]),
+                slot: 0,
+                generation: 1,
+                provider: PeerId([4; 32]),
+                operator: AccountId([4; 32]),
+                state: grange_api::LeaseStanding::Open,
+                settled: Amount(1),
+                escrow: Amount(2),
+                max_rate: Amount(3),
+                height: Height(7),
+            }),
+            Call::LedgerName { name } => {
+                let owner = AccountId([2; 32]);
+                Reply::Name(grange_api::Name { name, deployment: None, owner, url: None })
+            }
             Call::LedgerGenesis => {
                 Reply::Genesis(GenesisFile { network: NetworkId([4; 32]), genesis: Base64(Vec::new()) })
             }
@@ -171,6 +188,8 @@ impl Recorder {
                 network: NetworkId([4; 32]),
                 name: "test".into(),
                 protocol: 1,
+                follows: 1,
+                upgrade: None,
                 height: Height(7),
                 validators: Vec::new(),
             }),
@@ -187,6 +206,7 @@ fn status() -> Status {
         network: NetworkId([4; 32]),
         version: "0".into(),
         roles: Vec::new(),
+        light: false,
         height: Height(7),
         finalized_at: None,
         peers: 0,

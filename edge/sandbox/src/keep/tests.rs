@@ -16,7 +16,10 @@ fn seal(generation: u64) -> KeepRequest {
     KeepRequest::Seal { log: log(), promise: Promise { generation, keepers } }
 }
 
-fn write(generation: u64, after: Mark, entries: Vec<Vec<(u64, Option<&[u8]>)>>) -> KeepRequest {
+/// What one entry changes: contents by their numbers, none where one goes.
+type Changes<'a> = Vec<(u64, Option<&'a [u8]>)>;
+
+fn write(generation: u64, after: Mark, entries: Vec<Changes<'_>>) -> KeepRequest {
     let change =
         |(number, content): &(u64, Option<&[u8]>)| Change { number: *number, content: content.map(<[u8]>::to_vec) };
     let entry = |changes: &Vec<_>| Entry { changes: changes.iter().map(change).collect(), view: None };

@@ -2,7 +2,7 @@
 //! [`Succession`].
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::replicate::{Replicated, Replication};
 use super::store::Store;
 use super::{KeyValueError, StoreName, Stores};
-use crate::keep::Digest;
+use crate::keep::{Copies, Digest};
 
 /// A keeper that did not give its copy is asked again after so long.
 const AGAIN: Duration = Duration::from_millis(300);
@@ -25,6 +25,8 @@ pub(crate) type Progress<'a> = dyn Fn(String) + Send + Sync + 'a;
 /// Who begins a generation.
 pub(crate) struct Successor {
     pub(crate) stores: Arc<Stores>,
+    /// This node's own keeper.
+    pub(crate) copies: Arc<Copies>,
     pub(crate) name: StoreName,
     pub(crate) limit: ByteCount,
     /// Other nodes that wrote earlier generations.
@@ -44,11 +46,14 @@ impl Successor {
     /// Begins, or goes on after a restart. Waits for keepers as long as it has to.
     pub(crate) async fn run(self, progress: &Progress<'_>) -> Result<Replicated, KeyValueError> {
         let this = Arc::new(self);
+        let told = this.blocking(Self::promise).await?;
         let found = this.blocking(Self::look).await?;
         let (store, first) = match found {
             Found::Own(store) => (store, None),
             Found::Earlier(earlier) => {
-                let own = earlier.as_ref().map(|(_, standing)| standing.clone());
+                let mut own = earlier.as_ref().map(|(_, standing)| standing.clone()).unwrap_or_default();
+                own.promises = told.promises;
+                own.mention(told.view);
                 let plan = this.plan(own, progress).await?;
                 let earlier = earlier.map(|(name, _)| name);
                 (this.make(&plan, earlier, progress).await?, Some(plan))
@@ -64,6 +69,18 @@ impl Successor {
     ) -> Result<T, KeyValueError> {
         let this = Arc::clone(self);
         tokio::task::spawn_blocking(move || work(&this)).await.unwrap_or(Err(KeyValueError::Interrupted))
+    }
+
+    /// Has this node's own keeper promise this generation, before anybody else does: whoever continues the log later and asks
+    /// here hears of it, or was here first, and then nothing begins. Gives how that keeper stands.
+    fn promise(&self) -> Result<Standing, KeyValueError> {
+        let Replication { log, generation, keepers, .. } = &self.replication;
+        let promise = Promise { generation: *generation, keepers: keepers.clone() };
+        match self.copies.answer(&KeepRequest::Seal { log: log.clone(), promise }, self.limit).reply {
+            KeepReply::Sealed(standing) => Ok(standing),
+            KeepReply::Refused(Refusal::Fenced { generation }) => Err(KeyValueError::Sealed { generation }),
+            _ => Err(KeyValueError::NoPromise),
+        }
     }
 
     fn look(&self) -> Result<Found, KeyValueError> {
@@ -85,12 +102,12 @@ impl Successor {
     }
 
     /// Seals keepers until it is known where to go on.
-    async fn plan(&self, own: Option<Standing>, progress: &Progress<'_>) -> Result<Plan, KeyValueError> {
+    async fn plan(&self, own: Standing, progress: &Progress<'_>) -> Result<Plan, KeyValueError> {
         let started = Instant::now();
         let now = || Time(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
         let Replication { generation, keepers, link, log, .. } = &self.replication;
         let promise = Promise { generation: *generation, keepers: keepers.clone() };
-        let mut succession = Succession::new(now(), promise, self.before.clone(), own);
+        let mut succession = Succession::new(now(), promise, self.before.clone(), Some(own));
         let mut asks = JoinSet::new();
         loop {
             while let Some(action) = succession.poll_action() {
@@ -151,7 +168,7 @@ impl Successor {
     }
 
     /// Goes on from the copy of an earlier generation on this disk, or from nothing.
-    fn take_own(&self, partial: &PathBuf, mark: Mark, earlier: Option<StoreName>) -> Result<(), KeyValueError> {
+    fn take_own(&self, partial: &Path, mark: Mark, earlier: Option<StoreName>) -> Result<(), KeyValueError> {
         match earlier.filter(|_| mark != Mark::default()) {
             Some(earlier) => self.stores.reading(&earlier)?.copy_to(partial),
             None => Store::open(partial, self.name.generation)?.reach(mark),
@@ -162,12 +179,12 @@ impl Successor {
     async fn fetch(
         self: &Arc<Self>,
         plan: &Plan,
-        partial: &PathBuf,
+        partial: &Path,
         progress: &Progress<'_>,
     ) -> Result<(), KeyValueError> {
         loop {
             for keeper in &plan.from {
-                match self.fetch_from(*keeper, plan.mark, partial.clone()).await {
+                match self.fetch_from(*keeper, plan.mark, partial.to_path_buf()).await {
                     Ok(true) => return Ok(()),
                     Ok(false) => progress(format!("its key-values are fetched from {}", keeper.short())),
                     Err(error @ (KeyValueError::Sealed { .. } | KeyValueError::Database { .. })) => return Err(error),
