@@ -47,7 +47,7 @@ fn key(index: usize) -> SecretKey {
 /// Draws the cast of a seed.
 pub(crate) fn draw(seed: u64, dice: &mut Dice) -> Cast {
     let validators = dice.index(4) + 4;
-    let genesis = genesis(validators);
+    let genesis = genesis(seed, validators);
     let mut villains = villains(seed, validators, dice);
     let hosts = (0..NODES).map(|index| {
         let villain = villains.remove(&index);
@@ -84,7 +84,16 @@ fn villains(seed: u64, validators: usize, dice: &mut Dice) -> BTreeMap<usize, Bo
     villains
 }
 
-fn genesis(validators: usize) -> Genesis {
+/// In every third world everything costs something: transactions, settlements, room on the ledger.
+fn charged(seed: u64, parameters: Parameters) -> Parameters {
+    if seed.is_multiple_of(3) {
+        let (fee, byte_deposit) = (Amount(1_000_003), Amount(1_009));
+        return Parameters { fee, settlement_fee: 333, byte_deposit, ..parameters };
+    }
+    parameters
+}
+
+fn genesis(seed: u64, validators: usize) -> Genesis {
     let peer = |index| key(index).public().peer();
     let parameters = Parameters {
         claim_window: Millis::seconds(30),
@@ -99,7 +108,7 @@ fn genesis(validators: usize) -> Genesis {
     Genesis {
         name: "world".into(),
         created: Time(BEGINNING.0 - 1_000),
-        parameters,
+        parameters: charged(seed, parameters),
         accounts: (0..NODES)
             .map(|index| GenesisAccount { id: peer(index).account(), keys: Vec::new(), balance: FORTUNE })
             .collect(),

@@ -18,7 +18,7 @@ pub(crate) use identity::{DeviceAction, DeviceRole, Identity, IdentityAction};
 pub(crate) use key::{KeyAction, Limits};
 pub(crate) use node::{Prices, Up};
 pub(crate) use value::duration;
-use value::{account, lease};
+use value::{account, cap, lease};
 
 /// The people's cloud: rent computers from each other, deploy to them, pay by the second.
 #[derive(Debug, Parser)]
@@ -253,6 +253,12 @@ pub(crate) enum WalletAction {
         #[arg(long, default_value = "", hide_default_value = true)]
         memo: String,
     },
+    /// Show or change what keys may put into deployments a day, and how the budgets of deployments stand
+    Caps {
+        /// Each key may put in so many credits a day from now on; `none` lifts the cap. Only the owner's key may say so
+        #[arg(long, value_name = "CREDITS|none", value_parser = cap)]
+        per_day: Option<Option<Amount>>,
+    },
     /// Show what came and went, newest first
     History {
         /// At most so many entries
@@ -288,6 +294,16 @@ pub(crate) struct Bill {
     /// The deployment
     #[arg(required = true)]
     pub(crate) name: Option<String>,
+    /// Print it as a table for billing tools instead
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<BillFormat>,
+}
+
+/// A form in which billing tools read a bill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BillFormat {
+    /// The FinOps Open Cost and Usage Specification 1.2, as comma-separated values
+    Focus,
 }
 
 /// What can be done with a bill.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use grange_types::{AccountId, LeaseId, PublicKey, Region, Right};
+use grange_types::{AccountId, Amount, LeaseId, PublicKey, Region, Right};
 
 use crate::node_process::RULES;
 
@@ -41,6 +41,11 @@ pub(crate) fn duration(text: &str) -> Result<u64, ValueError> {
 /// The same, of up to ten years.
 pub(crate) fn long_duration(text: &str) -> Result<u64, ValueError> {
     within(text, LONG_SECONDS)
+}
+
+/// A cap in credits, or its absence.
+pub(crate) fn cap(text: &str) -> Result<Option<Amount>, grange_types::ParseAmountError> {
+    if text == "none" { Ok(None) } else { text.parse().map(Some) }
 }
 
 /// A word for what a key may do.

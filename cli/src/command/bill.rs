@@ -1,11 +1,11 @@
 //! `usage`: the bill of a deployment, and whether the receipts in the blocks come to the same.
 
-use grange_api::{Call, Problem, ProblemCode, Usage};
+use grange_api::{Budget, Call, Problem, ProblemCode, Usage};
 use grange_types::{Amount, Height};
 use serde::Serialize;
 
-use super::{Context, ledger};
-use crate::arguments::{Bill, BillAction, Trusted};
+use super::{Context, focus, ledger};
+use crate::arguments::{Bill, BillAction, BillFormat, Trusted};
 use crate::failure::{Failure, Outcome};
 use crate::node_process::{Audit, InvoiceError};
 use crate::output::counted;
@@ -34,7 +34,10 @@ struct Verified<'a> {
 pub(super) fn run(context: Context<'_>, bill: &Bill) -> Outcome {
     match (&bill.action, &bill.name) {
         (Some(BillAction::Verify { name, trusted }), _) => verify(context, name, trusted),
-        (None, Some(name)) => show(context, name),
+        (None, Some(name)) => match bill.format {
+            Some(BillFormat::Focus) => focus::print(context, name),
+            None => show(context, name),
+        },
         // The arguments demand one of them.
         (None, None) => Ok(()),
     }
@@ -49,7 +52,16 @@ fn show(context: Context<'_>, name: &str) -> Outcome {
     if !table.is_empty() {
         context.output.table(&table)?;
     }
-    context.output.line(&format!("total {} credits, of which {} are paid out", usage.total, usage.settled))
+    context.output.line(&format!("total {} credits, of which {} are paid out", usage.total, usage.settled))?;
+    if !usage.disputed.is_zero() {
+        let text =
+            format!("{} credits more are asked for and disputed; they are held until that is settled", usage.disputed);
+        context.output.line(&text)?;
+    }
+    let Some(Budget { budget, left, alert, runs_until }) = usage.budget else { return Ok(()) };
+    let until = runs_until.map_or_else(String::new, |until| format!("; it runs until {until}"));
+    let used = alert.map_or_else(String::new, |level| format!(" ({level} % are used)"));
+    context.output.line(&format!("{left} of the budget of {budget} are left{used}{until}"))
 }
 
 fn table(usage: &Usage) -> Table {

@@ -60,10 +60,12 @@ pub(super) fn run(context: Context<'_>, action: &LedgerAction) -> Outcome {
         LedgerAction::Lease { id } => {
             let lease: Lease = context.reader("ledger lease")?.ask(&Call::LedgerLease { lease: *id })?;
             context.output.show(&lease, |lease| {
-                let Lease { lease, deployment, slot, generation, provider, state, settled, escrow, height, .. } = lease;
+                let Lease { settled, escrow, held, height, .. } = lease;
+                let Lease { lease, deployment, slot, generation, provider, state, .. } = lease;
                 format!(
                     "lease       {lease}\ndeployment  {deployment}\nslot        {slot}, generation {generation}\n\
                      provider    {provider}\nstate       {state}\nsettled     {settled}\nescrow      {escrow}\n\
+                     disputed    {held}\n\
                      height      {height}"
                 )
             })

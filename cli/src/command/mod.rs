@@ -5,6 +5,7 @@ mod audit;
 mod bill;
 pub(crate) mod deploy;
 pub(crate) mod doctor;
+mod focus;
 mod identity;
 pub(crate) mod init;
 mod keys;

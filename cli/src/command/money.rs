@@ -1,6 +1,7 @@
 //! `wallet` and `usage`: what there is, what came and went, what was used.
 
-use grange_api::{Call, Direction, HistoryEntry, Submitted, TransferRequest, Wallet};
+use grange_api::{Budget, Call, CapRequest, Caps, Direction, HistoryEntry, Submitted, TransferRequest, Wallet};
+use grange_types::Amount;
 
 use super::Context;
 use crate::arguments::WalletAction;
@@ -13,9 +14,10 @@ pub(super) fn wallet(context: Context<'_>, action: &WalletAction) -> Outcome {
         WalletAction::Balance => {
             let wallet: Wallet = context.actor("wallet balance")?.ask(&Call::Wallet)?;
             context.output.show(&wallet, |wallet| {
-                let Wallet { account, available, pending } = wallet;
+                let Wallet { account, available, pending, deposit } = wallet;
                 let pending = super::ledger::aside(*pending);
-                format!("account    {account}\navailable  {available}\npending    {pending}")
+                let text = format!("account    {account}\navailable  {available}\npending    {pending}");
+                if deposit.is_zero() { text } else { format!("{text}\ndeposit    {deposit}") }
             })
         }
         WalletAction::Send { to, amount, memo } => {
@@ -25,12 +27,61 @@ pub(super) fn wallet(context: Context<'_>, action: &WalletAction) -> Outcome {
                 format!("{amount} credits are sent; transaction {} is final in block {}", sent.transaction, sent.height)
             })
         }
+        WalletAction::Caps { per_day: None } => {
+            let caps: Caps = context.actor("wallet caps")?.ask(&Call::Caps)?;
+            show_caps(context, &caps)
+        }
+        WalletAction::Caps { per_day: Some(per_day) } => {
+            let request = CapRequest { per_day: *per_day };
+            let set: Submitted = context.actor("wallet caps")?.ask(&Call::SetCap(request))?;
+            context.output.show(&set, |set| {
+                let (transaction, height) = (set.transaction, set.height);
+                let now = daily(*per_day);
+                format!("{now}; transaction {transaction} is final in block {height}")
+            })
+        }
         WalletAction::History { limit } => {
             let call = Call::WalletHistory { limit: *limit };
             let entries: Vec<HistoryEntry> = context.actor("wallet history")?.ask(&call)?;
             context.output.tabulate(&entries, |entries| history(entries), "nothing came or went")
         }
     }
+}
+
+/// What a cap means, in a sentence.
+fn daily(per_day: Option<Amount>) -> String {
+    match per_day {
+        Some(per_day) => format!("each key may put {per_day} credits into deployments a day"),
+        None => "nothing caps what a key may put into deployments a day".to_owned(),
+    }
+}
+
+fn show_caps(context: Context<'_>, caps: &Caps) -> Outcome {
+    if context.output.is_json() {
+        return context.output.data(caps);
+    }
+    let first = "; the first deployment sets ten times its budget";
+    context.output.line(&format!("{}{}", daily(caps.per_day), if caps.set { "" } else { first }))?;
+    let mut keys = Table::new(&["key", ">put in today", ">of the cap"]);
+    for used in &caps.keys {
+        let part = used.used.map_or_else(|| "-".to_owned(), |used| format!("{used} %"));
+        keys.row([used.key.to_string(), used.put.to_string(), part]);
+    }
+    if !keys.is_empty() {
+        context.output.table(&keys)?;
+    }
+    let mut budgets = Table::new(&["deployment", ">budget", ">left", "runs until", "alert"]);
+    for found in &caps.deployments {
+        let Budget { budget, left, alert, runs_until } = &found.budget;
+        budgets.row([
+            found.deployment.clone(),
+            budget.to_string(),
+            left.to_string(),
+            runs_until.map_or_else(|| "-".to_owned(), |until| until.to_string()),
+            alert.map_or_else(|| "-".to_owned(), |level| format!("{level} % used")),
+        ]);
+    }
+    if budgets.is_empty() { Ok(()) } else { context.output.table(&budgets) }
 }
 
 fn history(entries: &[HistoryEntry]) -> Table {

@@ -10,6 +10,7 @@ mod keys;
 mod light;
 mod load;
 mod main_job;
+mod money;
 mod support;
 mod upgrade;
 mod verify;

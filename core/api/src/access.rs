@@ -150,6 +150,7 @@ impl Operation {
             | Self::Usage
             | Self::Logs
             | Self::Wallet
+            | Self::Caps
             | Self::WalletHistory
             | Self::LedgerHeight
             | Self::LedgerAccount
@@ -168,7 +169,13 @@ impl Operation {
             Self::Transfer | Self::SubmitTransaction => Right::Pay,
             Self::SetPrices | Self::Pause => Right::Sell,
             Self::Invite => Right::Invite,
-            Self::RotateToken | Self::ApiKeys | Self::CreateKey | Self::RevokeKey | Self::RevokeKeys | Self::Audit => {
+            Self::SetCap
+            | Self::RotateToken
+            | Self::ApiKeys
+            | Self::CreateKey
+            | Self::RevokeKey
+            | Self::RevokeKeys
+            | Self::Audit => {
                 return None;
             }
         })
@@ -206,6 +213,8 @@ impl Call {
             | Self::LedgerSnapshot { .. }
             | Self::Network => About::Nothing,
             Self::Wallet
+            | Self::Caps
+            | Self::SetCap(_)
             | Self::Transfer(_)
             | Self::WalletHistory { .. }
             | Self::SubmitTransaction { .. }

@@ -7,7 +7,7 @@ use crate::ledger::NameRequest;
 use crate::market::{PauseRequest, PriceSettings};
 use crate::node::InviteRequest;
 use crate::operation::Operation;
-use crate::wallet::TransferRequest;
+use crate::wallet::{CapRequest, TransferRequest};
 
 /// One request, read or to be sent. Bytes that are streamed (a blob's) travel beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +77,10 @@ pub enum Call {
     },
     /// The balance.
     Wallet,
+    /// What keys may put into deployments.
+    Caps,
+    /// Change that.
+    SetCap(CapRequest),
     /// Send money.
     Transfer(TransferRequest),
     /// What came and went.
@@ -189,6 +193,8 @@ impl Call {
             Self::Logs { .. } => Operation::Logs,
             Self::ExportData { .. } => Operation::ExportData,
             Self::Wallet => Operation::Wallet,
+            Self::Caps => Operation::Caps,
+            Self::SetCap(_) => Operation::SetCap,
             Self::Transfer(_) => Operation::Transfer,
             Self::WalletHistory { .. } => Operation::WalletHistory,
             Self::SubmitTransaction { .. } => Operation::SubmitTransaction,

@@ -2,11 +2,12 @@
 
 use core::fmt;
 
-use grange_types::{Amount, DeploymentId, Height, LeaseId, PeerId, Sku, TxId, UsageLine};
+use grange_types::{AccountId, Amount, DeploymentId, Height, LeaseId, PeerId, Sku, TxId, UsageLine};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::timestamp::Timestamp;
+use crate::wallet::Budget;
 
 /// A phase of a deployment that is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -141,6 +142,9 @@ pub struct Down {
 /// The bill of a deployment since it began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Usage {
+    /// The account that pays.
+    #[schema(value_type = String)]
+    pub account: AccountId,
     /// One line for each thing counted of each lease.
     pub lines: Vec<UsageRow>,
     /// The sum of the lines.
@@ -149,6 +153,12 @@ pub struct Usage {
     /// What of it was paid out to providers.
     #[schema(value_type = String)]
     pub settled: Amount,
+    /// What providers ask beyond it and is disputed: held until they agree with the payer, or their time to claim is over.
+    #[schema(value_type = String)]
+    pub disputed: Amount,
+    /// Its budget; `null` on a bill that was made from receipts alone.
+    #[schema(value_type = Option<Budget>)]
+    pub budget: Option<Budget>,
 }
 
 /// One line of a bill: `amount = floor(counted × price ÷ scale)`.
@@ -162,6 +172,14 @@ pub struct UsageRow {
     /// The node that served.
     #[schema(value_type = String)]
     pub provider: PeerId,
+    /// That node's name for people.
+    pub display: String,
+    /// When it began to serve.
+    #[schema(value_type = String, format = DateTime)]
+    pub start: Timestamp,
+    /// When it ended, or when the bill was asked for.
+    #[schema(value_type = String, format = DateTime)]
+    pub end: Timestamp,
     /// What was counted.
     #[schema(value_type = String, example = "cpu.hour")]
     pub sku: Sku,
@@ -183,12 +201,21 @@ pub struct UsageRow {
 impl UsageRow {
     /// A line of a lease's bill, from the arithmetic that charged it.
     #[must_use]
-    pub fn new(service: impl Into<String>, lease: LeaseId, provider: PeerId, line: &UsageLine) -> Self {
+    pub fn new(
+        service: &str,
+        lease: LeaseId,
+        (provider, display): (PeerId, &str),
+        (start, end): (Timestamp, Timestamp),
+        line: &UsageLine,
+    ) -> Self {
         let scale = line.sku.scale();
         Self {
-            service: service.into(),
+            service: service.to_owned(),
             lease,
             provider,
+            display: display.to_owned(),
+            start,
+            end,
             sku: line.sku,
             // One credit per priced unit costs as many credits as there are units, rounded as every charge is.
             quantity: Amount::CREDIT.scaled(line.quantity, scale).to_string(),

@@ -103,6 +103,9 @@ pub struct Lease {
     /// What is set aside for the provider and not yet paid.
     #[schema(value_type = String)]
     pub escrow: Amount,
+    /// What the provider asks for and the payer disputes.
+    #[schema(value_type = String)]
+    pub held: Amount,
     /// The most that it costs in an hour.
     #[schema(value_type = String)]
     pub max_rate: Amount,

@@ -54,7 +54,10 @@ pub use problem::{Finding, Problem, ProblemCode};
 pub use reply::{Blob, Line, Reply};
 pub use request::{IncomingRequest, OutgoingRequest};
 pub use timestamp::Timestamp;
-pub use wallet::{Direction, HistoryEntry, HistoryKind, Submitted, TransferRequest, Wallet};
+pub use wallet::{
+    Budget, BudgetUse, CapRequest, Caps, Direction, HistoryEntry, HistoryKind, KeyUse, Submitted, TransferRequest,
+    Wallet,
+};
 
 /// The most bytes a JSON body may take: a manifest as JSON is at most twice its encoding.
 pub const BODY_BYTES: usize = 2 * grange_types::limits::MANIFEST_BYTES;

@@ -23,7 +23,7 @@ use crate::node::{Invite, InviteRequest, Peer, Status, Token};
 use crate::operation::{Answering, Endpoint, Method, Operation, Sending};
 use crate::problem::Problem;
 use crate::reply::Blob;
-use crate::wallet::{HistoryEntry, Submitted, TransferRequest, Wallet};
+use crate::wallet::{CapRequest, Caps, HistoryEntry, Submitted, TransferRequest, Wallet};
 
 /// The name of the security scheme.
 const SCHEME: &str = "token";
@@ -198,6 +198,7 @@ fn request_schema(operation: Operation, schemas: &mut Schemas) -> Option<RefOr<S
     Some(match operation {
         Operation::Plan | Operation::Deploy => schemas.reference::<ManifestRequest>(),
         Operation::Transfer => schemas.reference::<TransferRequest>(),
+        Operation::SetCap => schemas.reference::<CapRequest>(),
         Operation::ClaimName => schemas.reference::<NameRequest>(),
         Operation::SetPrices => schemas.reference::<PriceSettings>(),
         Operation::Pause => schemas.reference::<PauseRequest>(),
@@ -245,9 +246,12 @@ fn answer_schema(operation: Operation, schemas: &mut Schemas) -> RefOr<Schema> {
         Operation::Logs => lines_or_problem([schemas.reference::<LogLine>()], schemas),
         Operation::ExportData => lines_or_problem([schemas.reference::<DataLine>()], schemas),
         Operation::Wallet => schemas.reference::<Wallet>(),
-        Operation::Transfer | Operation::SubmitTransaction | Operation::ClaimName | Operation::ReleaseName => {
-            schemas.reference::<Submitted>()
-        }
+        Operation::Caps => schemas.reference::<Caps>(),
+        Operation::SetCap
+        | Operation::Transfer
+        | Operation::SubmitTransaction
+        | Operation::ClaimName
+        | Operation::ReleaseName => schemas.reference::<Submitted>(),
         Operation::WalletHistory => schemas.list::<HistoryEntry>(),
         Operation::LedgerHeight => schemas.reference::<LedgerHeight>(),
         Operation::LedgerAccount => schemas.reference::<Account>(),

@@ -149,6 +149,10 @@ operations! {
     ExportData = "export-data",
     /// The balance.
     Wallet = "wallet",
+    /// What keys may put into deployments.
+    Caps = "caps",
+    /// Change that.
+    SetCap = "set-cap",
     /// Send money.
     Transfer = "transfer",
     /// What came and went.
@@ -212,17 +216,14 @@ impl Operation {
             Self::Peers => route(Get, "/v1/peers", "The peers it is connected to."),
             Self::Offers => route(Get, "/v1/offers", "What providers sell now, cheapest first."),
             Self::Providers => route(Get, "/v1/providers", "The providers the node has heard of."),
-            Self::Plan => {
-                route(Post, "/v1/plan", "Where a manifest would run and the most it would cost.").sending(Sending::Json)
-            }
+            Self::Plan => json(Post, "/v1/plan", "Where a manifest would run and the most it would cost."),
             Self::PutBlob => {
                 route(Put, "/v1/blobs/{id}", "Hand over the bytes that a BLAKE3 hash names.").sending(Sending::Stream)
             }
             Self::HasBlob => {
                 route(Head, "/v1/blobs/{id}", "Whether the node holds a blob.").answering(Answering::Headers)
             }
-            Self::Deploy => route(Post, "/v1/deployments", "Start a deployment, or change the one of its name.")
-                .sending(Sending::Json)
+            Self::Deploy => json(Post, "/v1/deployments", "Start a deployment, or change the one of its name.")
                 .answering(Answering::Lines),
             Self::Deployments => route(Get, "/v1/deployments", "Every replica of one's deployments."),
             Self::Deployment => route(Get, "/v1/deployments/{name}", "Every replica of a deployment."),
@@ -231,9 +232,9 @@ impl Operation {
             Self::Logs => lines("/v1/deployments/{name}/logs", "What the services of a deployment wrote.", LOG_QUERY),
             Self::ExportData => lines("/v1/deployments/{name}/data", "All key-value data of a deployment.", DATA_QUERY),
             Self::Wallet => route(Get, "/v1/wallet", "The balance of the account."),
-            Self::Transfer => {
-                route(Post, "/v1/wallet/transfers", "Send money; answered once it is final.").sending(Sending::Json)
-            }
+            Self::Caps => route(Get, "/v1/wallet/caps", "What keys may put into deployments, and how budgets stand."),
+            Self::SetCap => json(Put, "/v1/wallet/caps", "Say what each key may put into deployments a day."),
+            Self::Transfer => json(Post, "/v1/wallet/transfers", "Send money; answered once it is final."),
             Self::WalletHistory => {
                 route(Get, "/v1/wallet/history", "What came and went, newest first.").query(HISTORY_QUERY)
             }
@@ -249,31 +250,28 @@ impl Operation {
             Self::LedgerBlocks => lines("/v1/ledger/blocks", "Final blocks with their certificates.", BLOCKS_QUERY),
             Self::LedgerSnapshot => lines("/v1/ledger/snapshot", "The state at a height, in pieces.", SNAPSHOT_QUERY),
             Self::Names => route(Get, "/v1/names", "The names that the account holds."),
-            Self::ClaimName => route(Post, "/v1/names", "Take a name for a deployment.").sending(Sending::Json),
+            Self::ClaimName => json(Post, "/v1/names", "Take a name for a deployment."),
             Self::ReleaseName => route(Delete, "/v1/names/{name}", "Give a name back."),
-            Self::SetPrices => {
-                route(Post, "/v1/provider/prices", "Set the prices of the node's capacity.").sending(Sending::Json)
-            }
-            Self::Pause => {
-                route(Post, "/v1/provider/pause", "Take no new work, or take it again.").sending(Sending::Json)
-            }
+            Self::SetPrices => json(Post, "/v1/provider/prices", "Set the prices of the node's capacity."),
+            Self::Pause => json(Post, "/v1/provider/pause", "Take no new work, or take it again."),
             Self::Keys => route(Get, "/v1/keys", "The key set of the account."),
             Self::RotateToken => {
                 route(Post, "/v1/keys/token", "Replace the API token; the old one is refused at once.")
             }
             Self::ApiKeys => route(Get, "/v1/api-keys", "The API keys there are, without their secrets."),
-            Self::CreateKey => {
-                route(Post, "/v1/api-keys", "Make an API key; its secret is answered this once.").sending(Sending::Json)
-            }
+            Self::CreateKey => json(Post, "/v1/api-keys", "Make an API key; its secret is answered this once."),
             Self::RevokeKey => route(Delete, "/v1/api-keys/{name}", "Revoke an API key; it is refused at once."),
             Self::RevokeKeys => route(Delete, "/v1/api-keys", "Revoke every API key; all are refused at once."),
             Self::Audit => lines("/v1/audit", "Who asked what of this node, and what came of it.", AUDIT_QUERY),
             Self::Network => route(Get, "/v1/network", "Which network this is, and who orders its ledger."),
-            Self::Invite => {
-                route(Post, "/v1/invites", "A string by which another machine joins.").sending(Sending::Json)
-            }
+            Self::Invite => json(Post, "/v1/invites", "A string by which another machine joins."),
         }
     }
+}
+
+/// What is asked with one JSON object.
+const fn json(method: Method, path: &'static str, summary: &'static str) -> Endpoint {
+    Endpoint::new(method, path, summary).sending(Sending::Json)
 }
 
 /// What is answered line by line.

@@ -12,7 +12,7 @@ use crate::ledger::{
 use crate::market::{Offer, Plan, Provider, ProviderSettings};
 use crate::node::{Invite, Peer, Status, Token};
 use crate::problem::Problem;
-use crate::wallet::{HistoryEntry, Submitted, Wallet};
+use crate::wallet::{Caps, HistoryEntry, Submitted, Wallet};
 
 /// The one value of an answer. In JSON it is the value alone; the operation says which it is.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -38,7 +38,9 @@ pub enum Reply {
     Usage(Usage),
     /// To [`crate::Call::Wallet`].
     Wallet(Wallet),
-    /// To [`crate::Call::Transfer`], [`crate::Call::SubmitTransaction`], [`crate::Call::ClaimName`] and
+    /// To [`crate::Call::Caps`].
+    Caps(Caps),
+    /// To [`crate::Call::Transfer`], [`crate::Call::SetCap`], [`crate::Call::SubmitTransaction`], [`crate::Call::ClaimName`] and
     /// [`crate::Call::ReleaseName`].
     Submitted(Submitted),
     /// To [`crate::Call::WalletHistory`].

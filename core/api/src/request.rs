@@ -77,6 +77,8 @@ impl Call {
             },
             Operation::ExportData => Self::ExportData { name: reader.path("name")?, service: reader.query("service")? },
             Operation::Wallet => Self::Wallet,
+            Operation::Caps => Self::Caps,
+            Operation::SetCap => Self::SetCap(reader.body()?),
             Operation::Transfer => Self::Transfer(reader.body()?),
             Operation::WalletHistory => Self::WalletHistory { limit: reader.history_limit()? },
             Operation::SubmitTransaction => Self::SubmitTransaction { bytes: request.body.to_vec() },
@@ -120,6 +122,7 @@ impl Call {
             | Self::Providers
             | Self::Deployments
             | Self::Wallet
+            | Self::Caps
             | Self::LedgerHeight
             | Self::LedgerGenesis
             | Self::Names
@@ -148,6 +151,7 @@ impl Call {
                 .query("after", after.map(|after| after.to_string()).as_deref()),
             Self::ExportData { name, service } => writer.path("name", name).query("service", service.as_deref()),
             Self::Transfer(request) => writer.json(request),
+            Self::SetCap(request) => writer.json(request),
             Self::WalletHistory { limit } => writer.query("limit", Some(&limit.to_string())),
             Self::SubmitTransaction { bytes } => writer.bytes(bytes),
             Self::LedgerAccount { account } => writer.path("id", &account.to_string()),

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use grange_types::{AccountId, Amount, Height, TxId};
+use grange_types::{AccountId, Amount, Height, PublicKey, TxId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -20,6 +20,74 @@ pub struct Wallet {
     /// What is set aside for deployments and their leases; `null` where the node keeps no state and so cannot add it up.
     #[schema(value_type = Option<String>)]
     pub pending: Option<Amount>,
+    /// What stands for the room that the account's entries take on the ledger; it comes back when they go.
+    #[schema(value_type = String)]
+    pub deposit: Amount,
+}
+
+/// What an account's keys may put into deployments, and how its deployments' budgets stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Caps {
+    /// The account.
+    #[schema(value_type = String)]
+    pub account: AccountId,
+    /// What each key may put into deployments a day; `null` where nothing caps it.
+    #[schema(value_type = Option<String>)]
+    pub per_day: Option<Amount>,
+    /// Whether it was ever set, by the first deployment or by hand.
+    pub set: bool,
+    /// What each key put in today, by the ledger's day in UTC; keys that put in nothing are not listed.
+    pub keys: Vec<KeyUse>,
+    /// The deployments that have not ended; the budget of each is its cap.
+    pub deployments: Vec<BudgetUse>,
+}
+
+/// What a key put into deployments today.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeyUse {
+    /// The key.
+    #[schema(value_type = String)]
+    pub key: PublicKey,
+    /// How much.
+    #[schema(value_type = String)]
+    pub put: Amount,
+    /// How much of the day's cap is used, in percent; `null` where nothing caps it.
+    pub used: Option<u8>,
+}
+
+/// How a deployment's budget stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BudgetUse {
+    /// The deployment's name.
+    pub deployment: String,
+    /// Its budget.
+    #[serde(flatten)]
+    pub budget: Budget,
+}
+
+/// A budget and what is left of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct Budget {
+    /// All the money that was put in.
+    #[schema(value_type = String)]
+    pub budget: Amount,
+    /// What of it is not used: neither paid nor owed by a receipt that is known.
+    #[schema(value_type = String)]
+    pub left: Amount,
+    /// The highest of 50, 75 and 90 percent that its use has reached; `null` before the first.
+    pub alert: Option<u8>,
+    /// Until when it lasts if things go on as they do now; `null` where nothing is used up.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub runs_until: Option<Timestamp>,
+}
+
+/// An order to change the cap of an account's keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CapRequest {
+    /// What each key may put into deployments a day; `null` lifts the cap.
+    #[schema(value_type = Option<String>, example = "50")]
+    pub per_day: Option<Amount>,
 }
 
 /// An order to send money.

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use grange_api::{
-    Call, IncomingRequest, InviteRequest, KeyRequest, NameRequest, Operation, PauseRequest, PriceSettings, Problem,
-    ProblemCode, TransferRequest,
+    Call, CapRequest, IncomingRequest, InviteRequest, KeyRequest, NameRequest, Operation, PauseRequest, PriceSettings,
+    Problem, ProblemCode, TransferRequest,
 };
 use grange_types::{
     AccountId, Amount, BlobId, ByteCount, HealthCheck, Height, Isolation, LeaseId, Manifest, Millis, On, Placement,
@@ -76,6 +76,9 @@ fn samples() -> Vec<Call> {
         Call::Logs { name: name(), service: None, follow: false, after: None },
         Call::ExportData { name: name(), service: Some("api".into()) },
         Call::Wallet,
+        Call::Caps,
+        Call::SetCap(CapRequest { per_day: Some(Amount(1)) }),
+        Call::SetCap(CapRequest { per_day: None }),
         Call::Transfer(TransferRequest { to: AccountId([5; 32]), amount: Amount(1), memo: "für dich".into() }),
         Call::WalletHistory { limit: 7 },
         Call::SubmitTransaction { bytes: vec![0, 255, 1] },

@@ -155,8 +155,17 @@ fn a_bill_can_be_recomputed_from_its_lines() {
     let resources = Resources { cpu_millis: 250, memory: ByteCount::mib(64), disk: ByteCount(0) };
     let counters = Counters { served: Millis::minutes(30), requests: 1_500, egress: ByteCount::mib(512) };
     let lines = prices.lines(&resources, &counters);
-    let rows: Vec<_> = lines.iter().map(|line| UsageRow::new("api", LeaseId([4; 32]), PeerId([1; 32]), line)).collect();
-    let usage = Usage { lines: rows, total: prices.charge(&resources, &counters), settled: Amount::ZERO };
+    let span = (Timestamp(Time(0)), Timestamp(Time(1_000)));
+    let row = |line| UsageRow::new("api", LeaseId([4; 32]), (PeerId([1; 32]), "north"), span, line);
+    let rows: Vec<_> = lines.iter().map(row).collect();
+    let usage = Usage {
+        account: AccountId([2; 32]),
+        lines: rows,
+        total: prices.charge(&resources, &counters),
+        settled: Amount::ZERO,
+        disputed: Amount::ZERO,
+        budget: None,
+    };
     check(
         &usage.lines[0],
         &json!({"provider": hex(1), "sku": "cpu.hour", "quantity": "0.125", "price": "0.3", "amount": "0.0375"}),
@@ -172,8 +181,9 @@ fn a_bill_can_be_recomputed_from_its_lines() {
 
 #[test]
 fn wallet_and_ledger() {
-    let wallet = Wallet { account: AccountId([2; 32]), available: Amount(1), pending: Some(Amount::ZERO) };
-    check(&wallet, &json!({"account": hex(2), "available": "0.000000000001", "pending": "0"}));
+    let (account, deposit) = (AccountId([2; 32]), Amount::ZERO);
+    let wallet = Wallet { account, available: Amount(1), pending: Some(Amount::ZERO), deposit };
+    check(&wallet, &json!({"account": hex(2), "available": "0.000000000001", "pending": "0", "deposit": "0"}));
     let height = LedgerHeight { height: Height(7), finalized_at: None, state_root: StateRoot([6; 32]) };
     check(&height, &json!({"height": 7, "finalized_at": null, "state_root": hex(6)}));
     let genesis = GenesisFile { network: NetworkId([3; 32]), genesis: Base64(b"a".to_vec()) };

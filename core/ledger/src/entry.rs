@@ -158,6 +158,30 @@ pub struct AccountEntry {
     pub balance: Amount,
     /// The key set; none means the account's own key with all roles.
     pub keys: Option<Box<KeySet>>,
+    /// Money that stands for the room its entries take in the state.
+    pub deposit: Amount,
+    /// What its keys may put into deployments a day; none before the first deployment.
+    pub cap: Option<Box<Cap>>,
+}
+
+/// A brake on one's own keys: what each may put into deployments on a day of block time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cap {
+    /// How much; none where it was lifted.
+    pub per_day: Option<Amount>,
+    /// What each key has put into deployments on the last day on which any did.
+    pub spent: BTreeMap<PublicKey, Spent>,
+}
+
+impl Cap {
+    /// How many times the budget of an account's first deployment its keys may put into deployments a day, until the owner
+    /// says otherwise.
+    pub const FIRST_BUDGETS: u128 = 10;
+
+    /// The cap that an account's first deployment sets.
+    pub(crate) fn of_first(budget: Amount) -> Self {
+        Self { per_day: Some(Amount(budget.0.saturating_mul(Self::FIRST_BUDGETS))), spent: BTreeMap::new() }
+    }
 }
 
 /// A key set that is not the first one.
@@ -346,6 +370,8 @@ pub struct Lease {
     pub ended: Option<Time>,
     /// Money set aside for the provider and not yet paid.
     pub escrow: Amount,
+    /// Money of the escrow that the provider asks for and the payer disputes.
+    pub held: Amount,
     /// What receipts have paid so far.
     pub settled: Amount,
     /// The number of the last receipt; zero before the first.
@@ -518,12 +544,12 @@ impl AccountEntry {
     pub(crate) fn with_keys(account: AccountId, balance: Amount, keys: Vec<KeyGrant>) -> Self {
         let first = [KeyGrant { key: PublicKey(account.0), roles: vec![Role::Owner] }];
         let keys = (!keys.is_empty() && keys != first).then(|| Box::new(KeySet { keys, spent: BTreeMap::new() }));
-        Self { balance, keys }
+        Self { balance, keys, ..Self::default() }
     }
 
     /// Whether the entry says nothing that its absence would not.
     pub(crate) fn is_empty(&self) -> bool {
-        self.balance.is_zero() && self.keys.is_none()
+        self.balance.is_zero() && self.keys.is_none() && self.deposit.is_zero() && self.cap.is_none()
     }
 
     /// The grants, the implied one included.

@@ -6,7 +6,7 @@ use grange_types::{AccountId, Amount, KeyGrant, Millis, NetworkId, PeerId, Publi
 use serde::{Deserialize, Serialize};
 
 use crate::block::VERSION;
-use crate::entry::{KeySetError, Validator, check_keys};
+use crate::entry::{AccountEntry, KeySetError, Validator, check_keys};
 
 /// Addresses of one bootstrap peer.
 const ADDRESSES: usize = 16;
@@ -88,6 +88,10 @@ pub struct Parameters {
     pub unbonding: Millis,
     /// What every transaction pays to the treasury.
     pub fee: Amount,
+    /// What the treasury keeps of what receipts pay, in ten-thousandths.
+    pub settlement_fee: u16,
+    /// What each byte of an entry in the state stands for while it is there; it comes back with the entry's end.
+    pub byte_deposit: Amount,
     /// The bond an operator needs before it may register a node.
     pub min_bond: Amount,
     /// The bond that each unit of voting power needs; zero closes the validator set to newcomers.
@@ -110,6 +114,8 @@ impl Parameters {
             retention: Millis(30 * Millis::DAY.0),
             unbonding: Millis::HOUR,
             fee: Amount::ZERO,
+            settlement_fee: 0,
+            byte_deposit: Amount::ZERO,
             min_bond: Amount::ZERO,
             power_bond: Amount::ZERO,
             version: VERSION,
@@ -132,6 +138,16 @@ pub enum GenesisError {
     Name {
         /// Its length.
         length: usize,
+    },
+    /// An account's balance is less than the deposit of its keys and nodes.
+    #[error("account {account} holds {balance}, its keys and nodes need a deposit of {needed}")]
+    Deposit {
+        /// Whose.
+        account: AccountId,
+        /// What it needs.
+        needed: Amount,
+        /// What it holds.
+        balance: Amount,
     },
     /// A parameter is out of range.
     #[error("the parameter {parameter} is out of range")]
@@ -208,10 +224,31 @@ impl Genesis {
         let legal = |entry: &Bootstrap| {
             entry.addresses.len() <= ADDRESSES && entry.addresses.iter().all(|text| text.len() <= ADDRESS_BYTES)
         };
+        let owned = |node: &NodeEntry| self.accounts.iter().any(|account| account.id == node.operator);
+        let needed = |node: &NodeEntry| self.parameters.deposit_of(node.size());
+        if let Some(node) = self.nodes.iter().find(|node| !needed(node).is_zero() && !owned(node)) {
+            let (account, needed) = (node.operator, needed(node));
+            return Err(GenesisError::Deposit { account, needed, balance: Amount::ZERO });
+        }
         if self.bootstrap.len() > BOOTSTRAP || !self.bootstrap.iter().all(legal) {
             return Err(GenesisError::Bootstrap);
         }
         Ok(())
+    }
+
+    /// The entry that an account begins with: what its keys and nodes stand for is taken from its balance, as it would be if
+    /// they came later.
+    pub(crate) fn first_entry(&self, account: &GenesisAccount) -> Result<AccountEntry, GenesisError> {
+        let mut entry = AccountEntry::with_keys(account.id, account.balance, account.keys.clone());
+        if self.parameters.byte_deposit.is_zero() {
+            return Ok(entry);
+        }
+        let nodes = self.nodes.iter().filter(|node| node.operator == account.id).map(NodeEntry::size);
+        let needed = self.parameters.deposit_of(nodes.fold(entry.size(), u64::saturating_add));
+        let short = |_| GenesisError::Deposit { account: account.id, needed, balance: account.balance };
+        entry.balance = entry.balance.sub(needed).map_err(short)?;
+        entry.deposit = needed;
+        Ok(entry)
     }
 
     fn validate_accounts(&self) -> Result<(), GenesisError> {
@@ -244,6 +281,15 @@ impl Genesis {
 }
 
 impl Parameters {
+    /// The whole of which [`Parameters::settlement_fee`] is a part.
+    const WHOLE: u128 = 10_000;
+
+    /// What the treasury keeps of all that a lease was paid, rounded down; settling more often changes nothing.
+    #[must_use]
+    pub fn fee_of(&self, settled: Amount) -> Amount {
+        settled.scaled(u128::from(self.settlement_fee), Self::WHOLE)
+    }
+
     fn validate(&self) -> Result<(), GenesisError> {
         let wrong = |parameter| Err(GenesisError::Parameter { parameter });
         // A year bounds every sum of spans far below the end of time.
@@ -261,6 +307,9 @@ impl Parameters {
         }
         if self.lease_length == Millis(0) || self.gap == Millis(0) {
             return wrong(if self.gap == Millis(0) { "gap" } else { "lease_length" });
+        }
+        if u128::from(self.settlement_fee) > Self::WHOLE {
+            return wrong("settlement_fee");
         }
         if self.min_lease == Millis(0) || self.min_lease > self.lease_length {
             return wrong("min_lease");

@@ -3,7 +3,7 @@
 use grange_types::{BlockId, Height, NetworkId, PeerId, Signed, StateRoot, Time, TxId, Wire, limits};
 
 use crate::block::{Block, BlockError, BlockHeader, VERSION};
-use crate::entry::{AccountEntry, Change, Entry, Operator, StateKey, Validator};
+use crate::entry::{Change, Entry, Operator, StateKey, Validator};
 use crate::execute::{Execution, Outcome, Trial, identify};
 use crate::genesis::{Genesis, GenesisError};
 use crate::money::Posting;
@@ -94,7 +94,7 @@ impl Ledger {
         genesis.validate()?;
         let mut state = State::new(genesis.parameters.clone());
         for account in &genesis.accounts {
-            let entry = AccountEntry::with_keys(account.id, account.balance, account.keys.clone());
+            let entry = genesis.first_entry(account)?;
             if !entry.is_empty() {
                 state.put(Entry::Account(account.id, entry));
             }

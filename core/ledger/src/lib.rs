@@ -60,8 +60,8 @@
 //! names and 16,384 kept leases of a deployment; 1,024 nodes of an operator.
 //!
 //! # Left out
-//! Consensus, networking, storage: this crate is told blocks and gives bytes. Deposits by size, organisations
-//! and proposals are not in this version.
+//! Consensus, networking, storage: this crate is told blocks and gives bytes. Organisations and proposals are not
+//! in this version.
 
 mod block;
 mod entry;
@@ -80,7 +80,7 @@ mod view;
 
 pub use block::{Block, BlockError, BlockHeader, CLOCK_TOLERANCE, ClockError, VERSION, clock_rule};
 pub use entry::{
-    AccountEntry, Chain, Change, Deployment, DeploymentState, Entry, FormerKey, KeySet, KeySetError,
+    AccountEntry, Cap, Chain, Change, Deployment, DeploymentState, Entry, FormerKey, KeySet, KeySetError,
     LEASES_PER_DEPLOYMENT, Lease, LeaseState, Mark, NAMES_PER_DEPLOYMENT, NODES_PER_OPERATOR, NameEntry, Operator,
     SeenDigest, Slot, Spent, StateKey, Upgrade, Validator,
 };

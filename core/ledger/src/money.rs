@@ -17,7 +17,11 @@ pub enum Book {
     Deployment(DeploymentId),
     /// What is set aside for a lease's provider.
     Escrow(LeaseId),
-    /// What fees have brought in.
+    /// What of it the provider asks for and the payer disputes.
+    Held(LeaseId),
+    /// What stands for the room that an account's entries take in the state.
+    Deposit(AccountId),
+    /// What fees have brought in, those on settlements included.
     Treasury,
 }
 
@@ -29,6 +33,8 @@ impl fmt::Display for Book {
             Self::Unbonding(account) => write!(f, "the bond on its way back to account {account}"),
             Self::Deployment(deployment) => write!(f, "deployment {deployment}"),
             Self::Escrow(lease) => write!(f, "the escrow of lease {lease}"),
+            Self::Held(lease) => write!(f, "what is disputed of lease {lease}"),
+            Self::Deposit(account) => write!(f, "the deposit of account {account}"),
             Self::Treasury => f.write_str("the treasury"),
         }
     }

@@ -102,6 +102,18 @@ pub enum Rejection {
         /// What it wants to spend.
         amount: Amount,
     },
+    /// The signer's key would put more into deployments than its account's cap for a day.
+    #[error("key {signer} may put {cap} into deployments a day and has put {spent} today, so not {amount} more")]
+    KeyCap {
+        /// The key.
+        signer: PublicKey,
+        /// The cap.
+        cap: Amount,
+        /// What it put into deployments today.
+        spent: Amount,
+        /// What it wants to put.
+        amount: Amount,
+    },
     /// A delegate's receipts would pay more than its ceiling for a day.
     #[error("delegate {account} may pay {ceiling} a day and has paid {spent} today, so not {amount} more")]
     DelegateCeiling {
@@ -527,6 +539,7 @@ impl Rejection {
             Self::Busy { .. }
             | Self::TooLarge { .. }
             | Self::KeyCeiling { .. }
+            | Self::KeyCap { .. }
             | Self::DelegateCeiling { .. }
             | Self::InsufficientBalance { .. }
             | Self::TooManyNodes

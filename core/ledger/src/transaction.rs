@@ -160,6 +160,11 @@ pub enum Action {
         /// The highest version that it follows.
         version: u16,
     },
+    /// Says what each key of the account may put into deployments a day. Owner.
+    SetCap {
+        /// How much; none lifts the cap.
+        per_day: Option<Amount>,
+    },
 }
 
 impl Action {
@@ -186,6 +191,7 @@ impl Action {
             Self::ReleaseName { .. } => "release-name",
             Self::Accuse { .. } => "accuse",
             Self::Signal { .. } => "signal",
+            Self::SetCap { .. } => "set-cap",
         }
     }
 }

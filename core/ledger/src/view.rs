@@ -5,7 +5,7 @@ use grange_types::{
     Time, TxId,
 };
 
-use crate::entry::{AccountEntry, Deployment, Lease, LeaseState, NameEntry, Operator, Spent, Upgrade, Validator};
+use crate::entry::{AccountEntry, Cap, Deployment, Lease, LeaseState, NameEntry, Operator, Spent, Upgrade, Validator};
 use crate::execute::Held;
 use crate::genesis::{NodeEntry, Parameters};
 use crate::ledger::Ledger;
@@ -30,6 +30,8 @@ pub struct Account {
     pub pending: Amount,
     /// Money locked as bond.
     pub bond: Amount,
+    /// Money that stands for the room its entries take in the state.
+    pub deposit: Amount,
     /// Its key set, the implied first one included.
     pub keys: Vec<KeyGrant>,
 }
@@ -121,6 +123,7 @@ impl<'a> LedgerView<'a> {
             balance: entry.balance,
             pending: pending.saturating_add(operator.unbonding),
             bond: operator.bond,
+            deposit: entry.deposit,
             keys: entry.grants(id),
         })
     }
@@ -139,6 +142,19 @@ impl<'a> LedgerView<'a> {
         spent.on(self.today())
     }
 
+    /// What each key of an account may put into deployments a day; none before its first deployment.
+    #[must_use]
+    pub fn cap(&self, id: AccountId) -> Option<&'a Cap> {
+        self.ledger.state.accounts.get(&id)?.cap.as_deref()
+    }
+
+    /// What a key has put into deployments on the present day of block time.
+    #[must_use]
+    pub fn put_today(&self, id: AccountId, key: PublicKey) -> Amount {
+        let spent = self.cap(id).and_then(|cap| cap.spent.get(&key)).copied().unwrap_or_default();
+        spent.on(self.today())
+    }
+
     /// What a delegate's receipts have paid for a deployment on the present day of block time.
     #[must_use]
     pub fn delegate_spent_today(&self, deployment: &Deployment, delegate: AccountId) -> Amount {
@@ -153,7 +169,8 @@ impl<'a> LedgerView<'a> {
     /// A deployment's budget that is not yet spent: at hand and in the escrow of its leases.
     #[must_use]
     pub fn held_by(&self, deployment: &Deployment) -> Amount {
-        self.leases_of(deployment.id).fold(deployment.balance, |sum, lease| sum.saturating_add(lease.escrow))
+        let set_aside = |lease: &Lease| lease.escrow.saturating_add(lease.held);
+        self.leases_of(deployment.id).fold(deployment.balance, |sum, lease| sum.saturating_add(set_aside(lease)))
     }
 
     /// What a deployment has cost so far.
@@ -333,10 +350,10 @@ impl<'a> LedgerView<'a> {
         let operators = state.operators.values().flat_map(|operator| [operator.bond, operator.unbonding]);
         let parts = [
             state.chain.treasury,
-            state.accounts.values().map(|entry| entry.balance).sum(),
+            state.accounts.values().map(|entry| entry.balance.saturating_add(entry.deposit)).sum(),
             operators.sum(),
             state.deployments.values().map(|deployment| deployment.balance).sum(),
-            state.leases.values().map(|lease| lease.escrow).sum(),
+            state.leases.values().map(|lease| lease.escrow.saturating_add(lease.held)).sum(),
         ];
         parts.into_iter().sum()
     }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use grange_ledger::{
-    AccountEntry, Action, Block, BlockHeader, Bootstrap, Chain, Delegate, Deployment, DeploymentState, Entry,
+    AccountEntry, Action, Block, BlockHeader, Bootstrap, Cap, Chain, Delegate, Deployment, DeploymentState, Entry,
     FormerKey, Genesis, GenesisAccount, HeaderProof, KeySet, KeyStatement, Lease, LeaseState, Mark, NameEntry,
     NodeEntry, Operator, Parameters, Purpose, SeenDigest, Slot, SnapshotChunk, SnapshotHead, Spent, StateKey,
     StateProof, Step, Transaction, Upgrade, Validator, Verb,
@@ -93,7 +93,7 @@ fn actions() -> Vec<Action> {
     let (deployment, lease) = (DeploymentId([9; 32]), LeaseId([10; 32]));
     let quote = Quote { deployment, slot: 1, generation: 2, terms: terms(), valid_until: Time(3), nonce: 4 };
     let counters = Counters { served: Millis(1), requests: 2, egress: ByteCount(3) };
-    let receipt = Receipt { lease, generation: 2, sequence: 3, counters, amount: Amount(4) };
+    let receipt = Receipt { lease, generation: 2, sequence: 3, counters, amount: Amount(4), disputed: Amount(5) };
     let (manifest, amount) = (BlobId([2; 32]), Amount(300));
     vec![
         Action::Transfer { to: account(2), amount, memo: "thanks".into() },
@@ -125,11 +125,15 @@ fn actions() -> Vec<Action> {
         Action::ReleaseName { name: "app".into() },
         Action::Accuse { accused: account(6), proof: Box::new(proof()) },
         Action::Signal { version: 2 },
+        Action::SetCap { per_day: Some(Amount(300)) },
+        Action::SetCap { per_day: None },
     ]
 }
 
 fn parameters() -> Parameters {
-    Parameters { fee: Amount(1), min_bond: Amount(2), power_bond: Amount(3), version: 1, ..Parameters::dev() }
+    let (fee, settlement_fee, byte_deposit) = (Amount(1), 250, Amount(4));
+    let (min_bond, power_bond) = (Amount(2), Amount(3));
+    Parameters { fee, settlement_fee, byte_deposit, min_bond, power_bond, version: 1, ..Parameters::dev() }
 }
 
 fn validator() -> Validator {
@@ -152,6 +156,7 @@ fn lease(state: LeaseState) -> Lease {
         end: Some(Time(2_000)),
         ended: Some(Time(1_500)),
         escrow: Amount(7),
+        held: Amount(6),
         settled: Amount(8),
         sequence: 9,
         counters: Counters { served: Millis(1), requests: 2, egress: ByteCount(3) },
@@ -182,7 +187,8 @@ fn deployment(state: DeploymentState) -> Deployment {
 /// Every kind of entry, in every state.
 fn entries() -> Vec<Entry> {
     let spent = BTreeMap::from([(PublicKey([1; 32]), Spent { day: 20_000, amount: Amount(1) })]);
-    let keys = Some(Box::new(KeySet { keys: grants(), spent }));
+    let keys = Some(Box::new(KeySet { keys: grants(), spent: spent.clone() }));
+    let cap = Some(Box::new(Cap { per_day: Some(Amount(300)), spent }));
     let former = Some(FormerKey { key: PublicKey([1; 32]), until: Time(5) });
     let operator =
         Operator { bond: Amount(1), unbonding: Amount(2), release: Time(3), nodes: 4, former, frozen: false };
@@ -191,8 +197,8 @@ fn entries() -> Vec<Entry> {
         Entry::Parameters(parameters()),
         Entry::Chain(Chain { offset: Millis(5), treasury: Amount(6), version: 1, upgrade }),
         Entry::Validators(vec![validator()]),
-        Entry::Account(account(1), AccountEntry { balance: Amount(7), keys: None }),
-        Entry::Account(account(1), AccountEntry { balance: Amount(7), keys }),
+        Entry::Account(account(1), AccountEntry { balance: Amount(7), ..AccountEntry::default() }),
+        Entry::Account(account(1), AccountEntry { balance: Amount(7), keys, deposit: Amount(8), cap }),
         Entry::Operator(account(6), operator),
         Entry::Node(node()),
         Entry::Deployment(deployment(DeploymentState::Open)),

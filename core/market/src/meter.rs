@@ -7,6 +7,8 @@
 //! - The provider's own report can only lower what is signed below the payer's count, when it is more than [`TOLERANCE`]
 //!   below it, or raise it by [`TOLERANCE`] at most; a report above that is disputed and counts for nothing. A provider
 //!   that reports a fifth too much is therefore paid what an honest one that reports nothing is paid.
+//! - What it asked [`DISPUTE_AFTER`] ago and is not granted by now is written on the receipt as disputed, up to a credit window at the lease's rate: an
+//!   honest provider stops before more is open. The ledger holds it until the parties agree or the claim window ends.
 //! - Upon a larger receipt of another payer of the same deployment: counting goes on from it. What was counted until then
 //!   and what the receipt covers are the same service, so the larger counts, never the sum; and the interval under way is
 //!   given up, since the receipt may cover it.
@@ -19,6 +21,12 @@ use grange_types::{Amount, ByteCount, Counters, LeaseId, LeaseTerms, Millis, Pri
 
 /// Two successful probes farther apart than this do not show that the replica served in between.
 pub const PROBE_GAP: Millis = Millis::seconds(3);
+
+/// How much service a provider gives on credit, and so the most that a receipt can dispute.
+pub const CREDIT_WINDOW: Millis = Millis::seconds(60);
+
+/// What a provider said so long ago and is not counted by now is disputed.
+pub const DISPUTE_AFTER: Millis = Millis::seconds(10);
 
 /// How far a provider's report may exceed the payer's own count, as a fraction: one in so many.
 pub const TOLERANCE: u64 = 100;
@@ -63,6 +71,10 @@ pub struct Meter {
     counted_until: Time,
     /// What the provider says.
     claim: Option<Counters>,
+    /// What it said when a receipt was last made after [`DISPUTE_AFTER`], and at the one before: a claim is a moment ahead of
+    /// what gateways and probes tell, so it is disputed only once it has aged.
+    ageing: Option<(Time, Counters)>,
+    aged: Option<Counters>,
     /// The largest receipt known.
     last: Receipt,
 }
@@ -71,7 +83,14 @@ impl Meter {
     /// A meter for a lease that began at `start`, going on from the largest receipt that is known.
     #[must_use]
     pub fn new(lease: LeaseId, terms: LeaseTerms, generation: u64, start: Time, base: Option<Receipt>) -> Self {
-        let none = Receipt { lease, generation, sequence: 0, counters: Counters::default(), amount: Amount::ZERO };
+        let none = Receipt {
+            lease,
+            generation,
+            sequence: 0,
+            counters: Counters::default(),
+            amount: Amount::ZERO,
+            disputed: Amount::ZERO,
+        };
         let last = base.filter(|base| base.lease == lease && base.generation == generation).unwrap_or(none);
         Self {
             lease,
@@ -83,6 +102,8 @@ impl Meter {
             last_success: None,
             counted_until: start,
             claim: None,
+            ageing: None,
+            aged: None,
             last,
         }
     }
@@ -134,7 +155,7 @@ impl Meter {
 
     /// Goes on from a larger receipt that another payer of the deployment signed; the caller has checked whose it is.
     pub fn adopt(&mut self, now: Time, receipt: &Receipt) -> Result<(), AdoptError> {
-        let Receipt { lease, generation, sequence, counters, .. } = *receipt;
+        let Receipt { lease, generation, sequence, counters, disputed, .. } = *receipt;
         if lease != self.lease || generation != self.generation {
             return Err(AdoptError::Foreign { lease, generation });
         }
@@ -153,7 +174,7 @@ impl Meter {
         }
         let counters = Counters::max(&counters, &self.last.counters);
         let amount = receipt.amount.max(self.last.amount);
-        self.last = Receipt { lease, generation, sequence, counters, amount };
+        self.last = Receipt { lease, generation, sequence, counters, amount, disputed };
         Ok(())
     }
 
@@ -164,12 +185,37 @@ impl Meter {
         }
         let counters = self.accepted(now);
         let amount = self.terms.amount(&counters, elapsed_on_ledger).max(self.last.amount);
-        if counters == self.last.counters && amount == self.last.amount {
+        self.age_claim(now);
+        let disputed = self.disputed_amount(elapsed_on_ledger, amount);
+        if counters == self.last.counters && amount == self.last.amount && disputed == self.last.disputed {
             return None;
         }
         let sequence = self.last.sequence.checked_add(1)?;
-        self.last = Receipt { lease: self.lease, generation: self.generation, sequence, counters, amount };
+        self.last = Receipt { lease: self.lease, generation: self.generation, sequence, counters, amount, disputed };
         Some(self.last.clone())
+    }
+
+    /// What the provider asks beyond the granted amount, at most a credit window. Where it says no more, what it asked last
+    /// stands, less what was granted since.
+    fn disputed_amount(&self, elapsed_on_ledger: Millis, granted: Amount) -> Amount {
+        let Some(claim) = self.claim else {
+            return self.last.disputed.saturating_sub(granted.saturating_sub(self.last.amount));
+        };
+        let Some(aged) = self.aged else { return Amount::ZERO };
+        let asked = self.terms.amount(&Counters::min(&claim, &aged), elapsed_on_ledger);
+        asked.saturating_sub(granted).min(self.terms.cap(CREDIT_WINDOW))
+    }
+
+    /// Remembers what the provider says now, to be held against what will be counted by then.
+    fn age_claim(&mut self, now: Time) {
+        let Some(claim) = self.claim else { return };
+        match self.ageing {
+            Some((at, _)) if now.since(at) < DISPUTE_AFTER => {}
+            before => {
+                self.aged = before.map(|(_, counters)| counters);
+                self.ageing = Some((now, claim));
+            }
+        }
     }
 
     /// The largest receipt known, signed here or adopted; none before the first.

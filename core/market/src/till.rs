@@ -15,6 +15,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::meter::CREDIT_WINDOW;
 use grange_types::{Amount, Counters, LeaseId, LeaseTerms, Millis, Prices, Receipt, Signed, Time};
 
 /// Money that is settled at once.
@@ -22,9 +23,6 @@ pub const SETTLE_THRESHOLD: Amount = Amount::credits(1);
 
 /// How often anything at all is settled.
 pub const SETTLE_EVERY: Millis = Millis::seconds(10);
-
-/// How much service a provider gives on credit.
-pub const CREDIT_WINDOW: Millis = Millis::seconds(60);
 
 /// How far apart two views of block time may be when the cap of a lease is checked.
 pub const ELAPSED_TOLERANCE: Millis = Millis::seconds(60);
@@ -155,6 +153,12 @@ impl Tab {
         self.acknowledged().saturating_sub(self.settled.amount)
     }
 
+    /// What the payer says that it disputes.
+    #[must_use]
+    pub fn disputed(&self) -> Amount {
+        self.best.as_ref().map_or(Amount::ZERO, |best| best.body.disputed)
+    }
+
     /// What was delivered and not acknowledged yet, at the lease's prices.
     #[must_use]
     pub fn exposure(&self) -> Amount {
@@ -186,12 +190,19 @@ impl Tab {
         // What is on its way to the ledger is given its time before it is handed out again.
         let waiting = self.acknowledged().saturating_sub(asked.amount.max(self.settled.amount));
         let urgent = if self.closing { !waiting.is_zero() } else { waiting >= SETTLE_THRESHOLD };
-        !self.unsettled().is_zero() && (urgent || now.since(asked_at) >= SETTLE_EVERY)
+        self.is_open() && (urgent || now.since(asked_at) >= SETTLE_EVERY)
+    }
+
+    /// Whether a receipt is to be handed in: also one that grants nothing more and disputes something, which the ledger
+    /// then holds.
+    fn is_open(&self) -> bool {
+        let newer = self.best.as_ref().is_some_and(|best| best.body.sequence > self.settled.sequence);
+        !self.unsettled().is_zero() || (newer && !self.disputed().is_zero())
     }
 
     /// Whether a receipt may replace the best one.
     fn check(&self, receipt: &Receipt, elapsed: Millis) -> Result<(), ReceiptError> {
-        let Receipt { lease, generation, sequence, counters, amount } = *receipt;
+        let Receipt { lease, generation, sequence, counters, amount, .. } = *receipt;
         if generation != self.generation {
             return Err(ReceiptError::WrongGeneration { lease, theirs: generation, ours: self.generation });
         }
@@ -298,7 +309,7 @@ impl Till {
     /// When [`Till::poll_settle`] has something to give, if nothing else happens.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        let owed = self.tabs.values().filter(|tab| !tab.unsettled().is_zero());
+        let owed = self.tabs.values().filter(|tab| tab.is_open());
         owed.map(|tab| tab.asked.0.after(SETTLE_EVERY)).min()
     }
 

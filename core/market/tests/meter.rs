@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use grange_market::Meter;
-use grange_market::meter::AdoptError;
+use grange_market::meter::{AdoptError, CREDIT_WINDOW};
 use grange_types::{
     AccountId, Amount, BlobId, ByteCount, Counters, Isolation, Kind, LeaseId, LeaseTerms, Millis, PeerId, Prices,
     Receipt, Resources, Time,
@@ -47,7 +47,7 @@ fn counters(seconds: u64, requests: u64, egress: u64) -> Counters {
 
 fn receipt(sequence: u64, counters: Counters) -> Receipt {
     let amount = terms().prices.charge(&terms().resources, &counters);
-    Receipt { lease: LEASE, generation: GENERATION, sequence, counters, amount }
+    Receipt { lease: LEASE, generation: GENERATION, sequence, counters, amount, disputed: Amount::ZERO }
 }
 
 /// Probes every second of a range.
@@ -151,7 +151,25 @@ fn whoever_reports_a_fifth_too_much_is_paid_what_silence_is_paid() {
         }
         meter.last().unwrap().clone()
     };
-    assert_eq!(paid(true), paid(false));
+    let (greedy, silent) = (paid(true), paid(false));
+    assert_eq!(Receipt { disputed: Amount::ZERO, ..greedy.clone() }, silent);
+    // What it asks more is written down, up to a credit window.
+    assert!(greedy.disputed > Amount::ZERO && greedy.disputed <= meter().terms().cap(CREDIT_WINDOW));
+    // It takes that back, or says no more: nothing is paid by that.
+    let mut meter = meter();
+    probe(&mut meter, 0..=100);
+    meter.report(counters(120, 0, 0));
+    assert_eq!(
+        meter.receipt(at(100), Millis::seconds(100)).unwrap().disputed,
+        Amount::ZERO,
+        "it may be a moment ahead"
+    );
+    probe(&mut meter, 101..=110);
+    assert_eq!(meter.receipt(at(110), Millis::seconds(110)).unwrap().disputed, "0.01".parse().unwrap());
+    meter.report_lapsed();
+    assert_eq!(meter.receipt(at(110), Millis::seconds(110)), None, "what it asked last stands");
+    meter.report(counters(110, 0, 0));
+    assert_eq!(meter.receipt(at(110), Millis::seconds(110)).unwrap().disputed, Amount::ZERO);
 }
 
 #[test]

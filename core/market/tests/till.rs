@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use grange_market::till::{CREDIT_WINDOW, SETTLE_EVERY};
 use grange_market::{ReceiptError, Settled, Till};
+use grange_market::{meter::CREDIT_WINDOW, till::SETTLE_EVERY};
 use grange_types::{
     AccountId, Amount, BlobId, ByteCount, Counters, Isolation, Kind, LeaseId, LeaseTerms, Millis, NetworkId, PeerId,
     Prices, Receipt, Resources, SecretKey, Signed, Time,
@@ -36,7 +36,7 @@ fn served(seconds: u64) -> Counters {
 
 fn body(sequence: u64, counters: Counters) -> Receipt {
     let amount = terms().prices.charge(&terms().resources, &counters);
-    Receipt { lease: LEASE, generation: 4, sequence, counters, amount }
+    Receipt { lease: LEASE, generation: 4, sequence, counters, amount, disputed: Amount::ZERO }
 }
 
 fn sign(body: Receipt) -> Signed<Receipt> {

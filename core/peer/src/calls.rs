@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use grange_api::{
-    Call, Down, Line, Plan, PlannedService, Problem, ProblemCode, ProviderSettings, Reply, Submitted, Timestamp,
-};
+use grange_api::{Call, Down, Line, Plan, PlannedService, Problem, ProblemCode, ProviderSettings, Reply, Submitted};
 use grange_ledger::{Action as Deed, Deployment, Ledger, Transaction};
 use grange_market::watch::Health;
-use grange_types::{AccountId, Amount, DeploymentId, LeaseId, Manifest, Signed, Time, Wire};
+use grange_types::{AccountId, Amount, DeploymentId, LeaseId, Manifest, Signed, Wire};
 
+use crate::budget::{caps, lasts};
 use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose, Submission};
 use crate::copies::Known;
 use crate::deploy::Deploys;
@@ -22,9 +21,6 @@ use crate::problem::{name_taken, no_offer, rejected, undecodable, unknown_deploy
 use crate::seller::Seller;
 use crate::shelf::Shelf;
 use crate::slots::{self, SlotPlan, enough};
-
-/// The last millisecond of the year 9999.
-const LAST_DATE: Time = Time(253_402_300_799_999);
 
 /// A list that waits for providers to say how their replicas are.
 struct Listing {
@@ -67,6 +63,7 @@ impl Calls {
             Call::Offers => Reply::Offers(describe::offers(parts.shelf)),
             Call::Providers => Reply::Providers(describe::providers(ctx, parts.shelf)),
             Call::Wallet => Reply::Wallet(describe::wallet(ledger, account)),
+            Call::Caps => Reply::Caps(caps(ctx.now, ledger, account, parts.payer)),
             Call::WalletHistory { limit } => Reply::History(parts.history.newest(limit as usize)),
             Call::LedgerHeight => Reply::LedgerHeight(describe::height(ledger)),
             Call::Keys => Reply::Keys(describe::key_set(ledger, account)),
@@ -106,6 +103,10 @@ impl Calls {
             Call::Transfer(request) => {
                 let deed = Deed::Transfer { to: request.to, amount: request.amount, memo: request.memo };
                 ("wallet send", request.to.to_string(), deed)
+            }
+            Call::SetCap(request) => {
+                let per_day = request.per_day;
+                ("wallet caps", account.to_string(), Deed::SetCap { per_day })
             }
             Call::Down { name } => {
                 let Some(found) = named(&name) else { return refuse(ctx, id, unknown_deployment("down", &name)) };
@@ -245,6 +246,7 @@ pub(crate) const fn writes(call: &Call) -> Option<&'static str> {
         Call::Deploy { .. } => Some("deploy"),
         Call::Down { .. } => Some("down"),
         Call::Transfer(_) => Some("wallet send"),
+        Call::SetCap(_) => Some("wallet caps"),
         Call::SubmitTransaction { .. } => Some("submit"),
         Call::ClaimName(_) => Some("name claim"),
         Call::ReleaseName { .. } => Some("name release"),
@@ -297,11 +299,7 @@ fn plan(ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, ma
     let services: Vec<PlannedService> = plans.iter().filter_map(planned).collect();
     let total_per_hour = services.iter().map(|service| service.price_per_hour).sum();
     let dearest: Amount = services.iter().map(|service| service.max_cost).sum();
-    let lasts = left.scaled(u128::from(grange_types::Millis::HOUR.0), dearest.0);
-    let runs_until = u64::try_from(lasts.0).ok().filter(|_| !dearest.is_zero());
-    let runs_until = runs_until.map(|millis| ctx.now.after(grange_types::Millis(millis)));
-    // A date needs a year of four digits; what lasts longer needs no date.
-    let runs_until = runs_until.filter(|time| *time <= LAST_DATE).map(Timestamp);
+    let runs_until = lasts(ctx.now, left, dearest);
     let there = existing.map_or(Amount::ZERO, |found| describe::returnable(parts.ledger, found).saturating_add(spent));
     let takes = manifest.budget.saturating_sub(there);
     ctx.reply(id, Ok(Reply::Plan(Plan { services, total_per_hour, takes, runs_until })));
@@ -316,7 +314,7 @@ fn usage(ctx: &mut Context, parts: &Parts<'_>, id: CallId, name: &str) {
     let removed = || view.deployments().filter(was).max_by_key(|found| found.opened);
     match view.deployment_named(name).or_else(removed) {
         Some(found) => {
-            let usage = describe::usage(parts.ledger, found, parts.payer);
+            let usage = describe::usage(ctx.now, parts.ledger, found, parts.payer);
             ctx.reply(id, Ok(Reply::Usage(usage)));
         }
         None => refuse(ctx, id, unknown_deployment("usage", name)),

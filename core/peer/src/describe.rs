@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use grange_api::{
-    Account, Key, KeySet, LeaseStanding, LedgerHeight, Name, Network, Offer, OwnedAccount, Provider, Replica,
+    Account, Budget, Key, KeySet, LeaseStanding, LedgerHeight, Name, Network, Offer, OwnedAccount, Provider, Replica,
     ReplicaState, Status, Timestamp, Upgrade, Usage, UsageRow, Validator, Wallet,
 };
 use grange_ledger::{Deployment, Lease, LeaseState, Ledger, Slot};
 use grange_objects::log::LogId;
 use grange_types::{AccountId, Amount, Counters, Height, KeyGrant, PeerId, PublicKey, Role, Time};
 
+use crate::budget::budget;
 use crate::config::Roles;
 use crate::context::Context;
 use crate::copies::{Copies, Known};
@@ -65,8 +66,9 @@ pub(crate) fn status(ctx: &Context, ledger: &Ledger, roles: Roles, shown: String
 
 pub(crate) fn wallet(ledger: &Ledger, account: AccountId) -> Wallet {
     let found = ledger.view().account(account);
-    let (available, pending) = found.map_or((Amount::ZERO, Amount::ZERO), |found| (found.balance, found.pending));
-    Wallet { account, available, pending: Some(pending) }
+    let (available, pending, deposit) =
+        found.map_or_else(Default::default, |found| (found.balance, found.pending, found.deposit));
+    Wallet { account, available, pending: Some(pending), deposit }
 }
 
 fn keys(ledger: &Ledger, account: AccountId) -> Vec<Key> {
@@ -202,6 +204,7 @@ pub(crate) fn lease(lease: &Lease, height: Height) -> grange_api::Lease {
         state,
         settled: lease.settled,
         escrow: lease.escrow,
+        held: lease.held,
         max_rate: lease.terms.max_rate,
         height,
     }
@@ -216,12 +219,17 @@ pub(crate) fn replicas(
 ) -> Vec<Replica> {
     let view = ledger.view();
     let name = deployment.name().unwrap_or_default();
+    // Receipts that are not handed in yet are a matter of seconds.
+    let budget = budget(ctx.now, ledger, deployment, &|_| None);
     let describe = |slot: &Slot| {
         let lease = slot.lease.and_then(|lease| view.lease(lease));
         let open = lease.filter(|lease| lease.is_open(view.now()));
         let seen = open.and_then(|lease| sight(lease.id));
         let (state, mut note) = state(ledger, deployment, open, seen.as_ref());
         let copies = open.and_then(|lease| known.of(&log_of(deployment, slot), lease.generation));
+        if note.is_empty() {
+            note = budget_note(&budget);
+        }
         if let Some(text) = open.and_then(|lease| data_note(ledger, lease, copies)).filter(|_| note.is_empty()) {
             note = text;
         }
@@ -241,6 +249,13 @@ pub(crate) fn replicas(
         }
     };
     deployment.slots.iter().map(describe).collect()
+}
+
+/// What one should know of a budget that goes down.
+fn budget_note(budget: &Budget) -> String {
+    let Some(level) = budget.alert else { return String::new() };
+    let until = budget.runs_until.map_or_else(String::new, |until| format!("; it runs until {until}"));
+    format!("{level} % of the budget are used{until}")
 }
 
 fn log_of(deployment: &Deployment, slot: &Slot) -> LogId {
@@ -305,25 +320,38 @@ fn state(
 }
 
 /// The bill of a deployment: what each lease has earned by the newest receipt known here, and what is paid of it.
-pub(crate) fn usage(ledger: &Ledger, deployment: &Deployment, payer: &Payer) -> Usage {
+pub(crate) fn usage(now: Time, ledger: &Ledger, deployment: &Deployment, payer: &Payer) -> Usage {
     let view = ledger.view();
-    let mut usage = Usage { lines: Vec::new(), total: deployment.archived, settled: deployment.archived };
+    let mut usage = empty_bill(deployment);
+    usage.budget = Some(budget(now, ledger, deployment, &|lease| payer.amount(lease)));
     for lease in view.leases_of(deployment.id).filter(|lease| lease.is_priced()) {
         let newest = payer.receipted(lease.id).filter(|(_, amount)| *amount > lease.settled);
         let (counters, amount) = newest.unwrap_or((lease.counters, lease.settled));
-        usage.lines.extend(bill_rows(deployment, lease, &counters));
+        usage.lines.extend(bill_rows(ledger, deployment, lease, &counters));
         usage.total = usage.total.saturating_add(amount);
         usage.settled = usage.settled.saturating_add(lease.settled);
+        let disputed = payer.disputed(lease.id).filter(|_| lease.state == LeaseState::Open).unwrap_or(lease.held);
+        usage.disputed = usage.disputed.saturating_add(disputed);
     }
     usage
 }
 
+/// A bill without the leases that the ledger still shows.
+pub(crate) fn empty_bill(deployment: &Deployment) -> Usage {
+    let (total, settled) = (deployment.archived, deployment.archived);
+    let account = deployment.owner;
+    Usage { account, lines: Vec::new(), total, settled, disputed: Amount::ZERO, budget: None }
+}
+
 /// The lines of one lease's bill, for what was counted of it.
-pub(crate) fn bill_rows(deployment: &Deployment, lease: &Lease, counters: &Counters) -> Vec<UsageRow> {
+pub(crate) fn bill_rows(ledger: &Ledger, deployment: &Deployment, lease: &Lease, counters: &Counters) -> Vec<UsageRow> {
     let service = deployment.slot(lease.slot).map_or("", |slot| slot.spec.service.as_str());
     let lines = lease.terms.prices.lines(&lease.terms.resources, counters);
     let counted = lines.iter().filter(|line| line.quantity > 0);
-    counted.map(|line| UsageRow::new(service, lease.id, lease.terms.provider, line)).collect()
+    let at = |time| Timestamp(wall(ledger, time));
+    let span = (at(lease.start), lease.ended.map_or(Timestamp(ledger.time()), at));
+    let (provider, shown) = (lease.terms.provider, display(ledger, lease.terms.provider));
+    counted.map(|line| UsageRow::new(service, lease.id, (provider, &shown), span, line)).collect()
 }
 
 /// What a deployment has paid so far.

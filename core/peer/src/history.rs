@@ -24,7 +24,7 @@ pub enum Movement {
     Budget,
     /// A lease paid its provider, or what was set aside for it came back.
     Lease,
-    /// A fee or a bond.
+    /// A fee, a bond or a deposit.
     Fee,
 }
 
@@ -145,11 +145,13 @@ fn entry(
     let (movement, counterparty, memo) = match other {
         Book::Balance(account) => (Movement::Transfer, Some(account), word().unwrap_or_default()),
         Book::Deployment(id) => (Movement::Budget, None, name(id)),
-        Book::Escrow(lease) => {
+        Book::Escrow(lease) | Book::Held(lease) => {
             let deployment = view.lease(lease).map(|lease| lease.deployment);
             (Movement::Lease, None, deployment.map_or_else(|| lease.short(), name))
         }
-        Book::Bond(_) | Book::Unbonding(_) | Book::Treasury => (Movement::Fee, None, other.to_string()),
+        Book::Bond(_) | Book::Unbonding(_) | Book::Deposit(_) | Book::Treasury => {
+            (Movement::Fee, None, other.to_string())
+        }
     };
     Entry {
         height: committed.height,

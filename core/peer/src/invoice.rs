@@ -13,7 +13,7 @@ use grange_api::Usage;
 use grange_ledger::{Action, Block, Ledger};
 use grange_types::{Amount, LeaseId, Receipt};
 
-use crate::describe::bill_rows;
+use crate::describe::{bill_rows, empty_bill};
 
 /// Blocks between two looks for receipts of leases that the ledger has forgotten.
 const FORGET_EVERY: u64 = 1_000;
@@ -77,7 +77,7 @@ impl Receipts {
     pub(crate) fn bill(&self, ledger: &Ledger, name: &str, whole: bool) -> Result<Invoice, InvoiceError> {
         let view = ledger.view();
         let deployment = view.deployment_named(name).ok_or(InvoiceError::Unknown)?;
-        let mut usage = Usage { lines: Vec::new(), total: deployment.archived, settled: deployment.archived };
+        let mut usage = empty_bill(deployment);
         let mut receipts = 0;
         for lease in view.leases_of(deployment.id).filter(|lease| lease.is_priced()) {
             let (id, paid) = (lease.id, lease.settled);
@@ -95,9 +95,10 @@ impl Receipts {
             if amount > charge {
                 return Err(InvoiceError::Dear { lease: id, amount, charge });
             }
-            usage.lines.extend(bill_rows(deployment, lease, &counters));
+            usage.lines.extend(bill_rows(ledger, deployment, lease, &counters));
             usage.total = usage.total.saturating_add(amount);
             usage.settled = usage.settled.saturating_add(amount);
+            usage.disputed = usage.disputed.saturating_add(lease.held);
         }
         Ok(Invoice { usage, receipts })
     }

@@ -36,6 +36,7 @@ mod action;
 mod archive;
 mod audit;
 mod bids;
+mod budget;
 mod calls;
 mod config;
 mod context;

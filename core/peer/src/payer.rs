@@ -188,6 +188,7 @@ impl Payer {
             sequence: lease.sequence,
             counters: lease.counters,
             amount: lease.settled,
+            disputed: lease.held,
         });
         let start = Time(ctx.now.0.saturating_sub(elapsed.0));
         let meter = Meter::new(lease.id, lease.terms.clone(), lease.generation, start, base);
@@ -532,6 +533,16 @@ impl Payer {
     pub(crate) fn receipted(&self, lease: LeaseId) -> Option<(Counters, grange_types::Amount)> {
         let last = self.metered.get(&lease)?.meter.last()?;
         Some((last.counters, last.amount))
+    }
+
+    /// The amount of the newest receipt that we know of.
+    pub(crate) fn amount(&self, lease: LeaseId) -> Option<grange_types::Amount> {
+        Some(self.metered.get(&lease)?.meter.last()?.amount)
+    }
+
+    /// What the newest receipt that we know of disputes.
+    pub(crate) fn disputed(&self, lease: LeaseId) -> Option<grange_types::Amount> {
+        Some(self.metered.get(&lease)?.meter.last()?.disputed)
     }
 }
 

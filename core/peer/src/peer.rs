@@ -7,6 +7,7 @@ use grange_market::{Desk, DeskSetup};
 use grange_types::{AccountId, BlobId, DeploymentId, Millis, PeerId, Signed, Time, Wire};
 
 use crate::action::{Action, RequestId};
+use crate::budget::Alerts;
 use crate::calls::{Calls, Parts, refuse, writes};
 use crate::config::{Config, Recovery, Roles};
 use crate::context::{Asked, Context, Outcome, Purpose};
@@ -54,6 +55,7 @@ pub struct Peer {
     calls: Calls,
     retention: Retention,
     copies: Known,
+    alerts: Alerts,
     next_tick: Time,
     next_register: Time,
     /// Until when news of others is waited for before anything of before the start runs again.
@@ -110,6 +112,7 @@ impl Peer {
             calls: Calls::default(),
             retention: Retention::default(),
             copies: Known::default(),
+            alerts: Alerts::default(),
             next_tick: Time(0),
             next_register: Time(0),
             resume_at: Some(Time(u64::MAX)),
@@ -235,6 +238,7 @@ impl Peer {
             ("grange_mempool_transactions", self.spine.mempool_len() as u64),
             ("grange_peers_linked", self.ctx.linked.len() as u64),
             ("grange_offers_indexed", self.shelf.index.len() as u64),
+            ("grange_budgets_half_used", self.alerts.count() as u64),
             ("grange_workloads", workloads as u64),
             ("grange_workloads_serving", serving as u64),
         ]
@@ -442,6 +446,7 @@ impl Peer {
         seller.tick(ctx, &spine.ledger, library);
         library.sweep(&spine.ledger);
         self.copies.sweep(&spine.ledger);
+        self.alerts.tick(ctx, &spine.ledger, payer);
         // Before we know what the others know, what we hold for them may look as if nobody wanted it.
         if self.resume_at.is_none() {
             self.retention.tick(ctx, &spine.ledger, library, self.roles.steward);

@@ -22,6 +22,10 @@ pub(crate) fn sentence(error: &dyn Error) -> String {
 /// A transaction that does not apply.
 pub(crate) fn rejected(operation: &str, thing: &str, rejection: &Rejection) -> Problem {
     let problem = Problem::new(code(rejection), operation, thing, sentence(rejection));
+    if matches!(rejection, Rejection::KeyCap { .. }) {
+        return problem
+            .with_remedy("wait for the next day in UTC, or raise the cap with `grange wallet caps --per-day`");
+    }
     match problem.code {
         // The form was right; the value is not.
         ProblemCode::Malformed => {

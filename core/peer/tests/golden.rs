@@ -21,7 +21,14 @@ fn key() -> SecretKey {
 
 fn receipt() -> Signed<Receipt> {
     let counters = Counters { served: Millis(4_000), requests: 5, egress: ByteCount(600) };
-    let body = Receipt { lease: LeaseId([1; 32]), generation: 2, sequence: 3, counters, amount: Amount(4) };
+    let body = Receipt {
+        lease: LeaseId([1; 32]),
+        generation: 2,
+        sequence: 3,
+        counters,
+        amount: Amount(4),
+        disputed: Amount(5),
+    };
     Signed::seal(NetworkId([8; 32]), &key(), Time(9), body)
 }
 

@@ -125,6 +125,8 @@ pub struct Receipt {
     pub counters: Counters,
     /// What that costs: exactly [`Prices::charge`] of the counters, capped by `max_rate` × time.
     pub amount: Amount,
+    /// What the provider asks beyond that and the payer does not grant: it is held until they agree or the claim window ends.
+    pub disputed: Amount,
 }
 
 impl Wire for Receipt {

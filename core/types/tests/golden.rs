@@ -33,6 +33,7 @@ fn receipt() -> Receipt {
         sequence: 3,
         counters: Counters { served: Millis(4_000), requests: 5, egress: ByteCount(600) },
         amount: Amount(7_000_000),
+        disputed: Amount(300),
     }
 }
 

@@ -23,6 +23,7 @@ pub(crate) const NAMES: &[&str] = &[
     "money",
     "receipts",
     "delegates",
+    "disputes",
     "slots",
     "fence",
     "offers",
@@ -164,6 +165,9 @@ impl Checks {
         self.judge(now, "receipts", verdict);
         let verdict = self.money.within_ceilings(ledger);
         self.judge(now, "delegates", verdict);
+        if let Some(verdict) = money::disputed(ledger) {
+            self.judge(now, "disputes", verdict);
+        }
         let verdict = slots::single(ledger);
         self.judge(now, "slots", verdict);
     }

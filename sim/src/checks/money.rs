@@ -35,6 +35,9 @@ pub(crate) struct Money {
     sent: BTreeMap<AccountId, u128>,
     /// What was locked as a bond; none ever comes back in a world.
     bonded: BTreeMap<AccountId, u128>,
+    /// What every transaction costs, and what that came to.
+    fee: Amount,
+    fees: BTreeMap<AccountId, u128>,
     leases: BTreeMap<LeaseId, Seen>,
     delegates: BTreeMap<DeploymentId, BTreeSet<AccountId>>,
     signed: BTreeMap<LeaseId, BTreeSet<Amount>>,
@@ -55,6 +58,8 @@ impl Money {
             received: BTreeMap::new(),
             sent: BTreeMap::new(),
             bonded: BTreeMap::new(),
+            fee: cast.genesis.parameters.fee,
+            fees: BTreeMap::new(),
             leases: BTreeMap::new(),
             delegates: BTreeMap::new(),
             signed: BTreeMap::new(),
@@ -78,6 +83,7 @@ impl Money {
     pub(super) fn moved(&mut self, block: &Block) {
         let day = block.header.time.0 / Millis::DAY.0;
         for transaction in &block.transactions {
+            *self.fees.entry(transaction.body.account).or_default() += self.fee.0;
             match &transaction.body.action {
                 Deed::Transfer { to, amount, .. } => {
                     *self.sent.entry(transaction.body.account).or_default() += amount.0;
@@ -92,7 +98,7 @@ impl Money {
         }
     }
 
-    /// Every account has what it began with, and what it sent, received, earned and spent since.
+    /// Every account has what it began with, and what it sent, received, earned and spent since, fees included.
     pub(super) fn conserved(&mut self, ledger: &Ledger) -> Result<(), String> {
         let view = ledger.view();
         let total = FORTUNE.0 * self.accounts.len() as u128;
@@ -103,13 +109,14 @@ impl Money {
         let mut earned: BTreeMap<AccountId, u128> = BTreeMap::new();
         let mut spent: BTreeMap<AccountId, u128> = BTreeMap::new();
         for lease in self.leases.values() {
-            *earned.entry(lease.terms.operator).or_default() += lease.settled.0;
+            let kept = view.parameters().fee_of(lease.settled);
+            *earned.entry(lease.terms.operator).or_default() += lease.settled.0 - kept.0;
             *spent.entry(lease.owner).or_default() += lease.settled.0;
         }
         for account in self.accounts.keys() {
             let of = |book: &BTreeMap<AccountId, u128>| book.get(account).copied().unwrap_or(0);
             let came = FORTUNE.0 + of(&self.received) + of(&earned);
-            let went = of(&self.sent) + of(&spent);
+            let went = of(&self.sent) + of(&spent) + of(&self.fees);
             let held: Amount = view.deployments_of(*account).map(|found| view.held_by(found)).sum();
             let bond = view.operator(*account).map_or(0, |operator| operator.bond.0 + operator.unbonding.0);
             if bond != of(&self.bonded) {
@@ -119,7 +126,8 @@ impl Money {
                     Amount(bond)
                 ));
             }
-            let has = view.balance(*account).0 + held.0 + bond;
+            let deposit = view.account(*account).map_or(0, |found| found.deposit.0);
+            let has = view.balance(*account).0 + held.0 + bond + deposit;
             if came.checked_sub(went) != Some(has) {
                 let should = Amount(came.saturating_sub(went));
                 return Err(format!("account {} has {}, its books say {should}", account.short(), Amount(has)));
@@ -230,4 +238,17 @@ impl Money {
         }
         Ok(())
     }
+}
+
+/// No more is held of a lease than a credit window costs at most; nothing to say where nothing is held.
+pub(super) fn disputed(ledger: &Ledger) -> Option<Result<(), String>> {
+    let mut verdict = None;
+    for lease in ledger.view().leases().filter(|lease| !lease.held.is_zero()) {
+        let most = lease.terms.cap(WINDOW);
+        if lease.held > most {
+            return Some(Err(format!("lease {} has {} held, at most {most} may be", lease.id.short(), lease.held)));
+        }
+        verdict = Some(Ok(()));
+    }
+    verdict
 }

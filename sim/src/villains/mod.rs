@@ -11,7 +11,7 @@ mod withholder;
 
 use grange_ledger::{Lease, LedgerView};
 use grange_peer::{Action, Config, Peer};
-use grange_types::{Counters, NetworkId, PeerId, Receipt, SecretKey, Time};
+use grange_types::{Amount, Counters, NetworkId, PeerId, Receipt, SecretKey, Time};
 
 use crate::dice::Dice;
 
@@ -69,6 +69,7 @@ fn exaggerated(view: LedgerView<'_>, lease: &Lease, dice: &mut Dice) -> Receipt 
         sequence: lease.sequence + 1 + dice.below(100),
         counters,
         amount: earned.min(view.ceiling(lease)),
+        disputed: Amount::ZERO,
     }
 }
 

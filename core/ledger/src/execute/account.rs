@@ -3,7 +3,7 @@
 use grange_types::{AccountId, Amount, KeyGrant};
 
 use super::{Execution, Trial};
-use crate::entry::{AccountEntry, check_keys};
+use crate::entry::{AccountEntry, Cap, check_keys};
 use crate::money::Book;
 use crate::rejection::{Authority, Rejection};
 
@@ -47,9 +47,34 @@ impl Execution<'_> {
             let kept = old.spent.iter().filter(|(key, _)| keys.iter().any(|grant| grant.key == **key));
             new.spent = kept.map(|(key, spent)| (*key, *spent)).collect();
         }
+        let before = entry.size();
+        (fresh.deposit, fresh.cap) = (entry.deposit, entry.cap.take());
+        let after = fresh.size();
         *entry = fresh;
+        self.deposit(account, Book::Balance(account), before, after)?;
         self.prune(Book::Balance(account));
         Ok(())
+    }
+
+    pub(super) fn set_cap(&mut self, trial: &Trial<'_>, per_day: Option<Amount>) -> Result<(), Rejection> {
+        let account = trial.transaction.body.account;
+        self.require(trial, Authority::Owner)?;
+        let spent = self.accounts.get(&account).and_then(|entry| entry.cap.as_ref()).map(|cap| cap.spent.clone());
+        self.put_cap(account, Cap { per_day, spent: spent.unwrap_or_default() })
+    }
+
+    /// The first deployment with a budget says what its account's keys may put into deployments a day.
+    pub(super) fn set_first_cap(&mut self, account: AccountId, budget: Amount) -> Result<(), Rejection> {
+        let has = self.accounts.get(&account).is_some_and(|entry| entry.cap.is_some());
+        if has || budget.is_zero() { Ok(()) } else { self.put_cap(account, Cap::of_first(budget)) }
+    }
+
+    fn put_cap(&mut self, account: AccountId, cap: Cap) -> Result<(), Rejection> {
+        let entry = self.accounts.get_or_default(&account);
+        let before = entry.size();
+        entry.cap = Some(Box::new(cap));
+        let after = entry.size();
+        self.deposit(account, Book::Balance(account), before, after)
     }
 
     pub(super) fn bond(&mut self, trial: &Trial<'_>, amount: Amount) -> Result<(), Rejection> {

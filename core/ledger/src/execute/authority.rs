@@ -117,6 +117,26 @@ impl Execution<'_> {
         Ok(())
     }
 
+    /// Counts what a key puts into a deployment against the cap that its account gave all its keys.
+    pub(super) fn charge_cap(
+        &mut self,
+        account: AccountId,
+        signer: PublicKey,
+        amount: Amount,
+    ) -> Result<(), Rejection> {
+        let day = self.day();
+        let Some(cap) = self.accounts.get_mut(&account).and_then(|entry| entry.cap.as_mut()) else { return Ok(()) };
+        let Some(per_day) = cap.per_day.filter(|_| !amount.is_zero()) else { return Ok(()) };
+        // Only today counts, so no more keys are remembered than may act on one day.
+        cap.spent.retain(|_, spent| spent.day == day);
+        let spent = cap.spent.get(&signer).copied().unwrap_or_default();
+        match add_within(spent, day, amount, per_day) {
+            Some(more) => drop(cap.spent.insert(signer, more)),
+            None => return Err(Rejection::KeyCap { signer, cap: per_day, spent: spent.on(day), amount }),
+        }
+        Ok(())
+    }
+
     /// Counts money against a delegate's ceiling.
     fn charge_delegate(&mut self, lease: &Lease, account: AccountId, amount: Amount) -> Result<(), Rejection> {
         let day = self.day();

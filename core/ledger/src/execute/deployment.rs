@@ -44,10 +44,13 @@ impl Execution<'_> {
                 archived: Amount::ZERO,
             },
         );
+        self.deposit(owner, Book::Balance(owner), 0, self.deployment(id)?.size())?;
         if let Some(name) = name {
             self.give_name(name, id)?;
         }
+        self.set_first_cap(owner, budget)?;
         self.charge_key(owner, signer, budget)?;
+        self.charge_cap(owner, signer, budget)?;
         self.post(Book::Balance(owner), Book::Deployment(id), budget)
     }
 
@@ -86,12 +89,14 @@ impl Execution<'_> {
         let Some(deployment) = self.deployments.get_mut(&id) else {
             return Err(Rejection::UnknownDeployment { deployment: id });
         };
+        let (owner, before) = (deployment.owner, deployment.size());
         deployment.manifest = manifest;
         deployment.slots = fresh;
         deployment.next_slot = next;
         deployment.delegates = delegates.to_vec();
         deployment.spent.retain(|account, _| delegates.iter().any(|delegate| delegate.account == *account));
-        Ok(())
+        let after = deployment.size();
+        self.deposit(owner, Book::Balance(owner), before, after)
     }
 
     pub(super) fn fund_deployment(
@@ -107,6 +112,7 @@ impl Execution<'_> {
             return Err(Rejection::ZeroAmount);
         }
         self.charge_key(account, signer, amount)?;
+        self.charge_cap(account, signer, amount)?;
         self.post(Book::Balance(account), Book::Deployment(id), amount)
     }
 
@@ -123,10 +129,13 @@ impl Execution<'_> {
             return Err(Rejection::UnknownDeployment { deployment: id });
         };
         deployment.state = DeploymentState::Closed { at };
+        let before = deployment.size();
         let (names, rest) = (core::mem::take(&mut deployment.names), deployment.balance);
+        let after = deployment.size();
         for name in names {
             self.names.remove(&name);
         }
+        self.deposit(owner, Book::Balance(owner), before, after)?;
         self.post(Book::Deployment(id), Book::Balance(owner), rest)
     }
 
@@ -142,10 +151,11 @@ impl Execution<'_> {
         let deployment = self.deployment(entry.deployment)?;
         self.require_owner(trial, deployment)?;
         self.names.remove(&name);
-        if let Some(deployment) = self.deployments.get_mut(&entry.deployment) {
-            deployment.names.retain(|other| *other != name);
-        }
-        Ok(())
+        let Some(deployment) = self.deployments.get_mut(&entry.deployment) else { return Ok(()) };
+        let (owner, before) = (deployment.owner, deployment.size());
+        deployment.names.retain(|other| *other != name);
+        let after = deployment.size();
+        self.deposit(owner, Book::Balance(owner), before, after)
     }
 
     fn give_name(&mut self, name: &str, id: DeploymentId) -> Result<(), Rejection> {
@@ -163,9 +173,11 @@ impl Execution<'_> {
         if deployment.names.len() >= NAMES_PER_DEPLOYMENT {
             return Err(Rejection::TooManyNames);
         }
+        let (owner, before) = (deployment.owner, deployment.size());
         deployment.names.push(name.clone());
+        let after = deployment.size();
         self.names.put(name, NameEntry { deployment: id });
-        Ok(())
+        self.deposit(owner, Book::Balance(owner), before, after)
     }
 
     pub(super) fn deployment(&self, id: DeploymentId) -> Result<&Deployment, Rejection> {
@@ -187,8 +199,9 @@ impl Execution<'_> {
     pub(super) fn forget_deployment(&mut self, id: DeploymentId) -> Result<(), Rejection> {
         let deployment = self.deployment(id)?;
         if deployment.due(&self.state.parameters).is_some_and(|due| due <= self.now) {
-            let (owner, rest) = (deployment.owner, deployment.balance);
+            let (owner, rest, size) = (deployment.owner, deployment.balance, deployment.size());
             self.post(Book::Deployment(id), Book::Balance(owner), rest)?;
+            self.deposit(owner, Book::Balance(owner), size, 0)?;
             self.deployments.remove(&id);
         }
         Ok(())

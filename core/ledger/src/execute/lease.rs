@@ -72,7 +72,10 @@ impl Execution<'_> {
         if deployment.leases >= LEASES_PER_DEPLOYMENT {
             return Err(Rejection::TooManyLeases { deployment: quote.deployment });
         }
-        let (end, escrow) = if quote.terms.operator == deployment.owner {
+        let owner = deployment.owner;
+        self.deposit(owner, Book::Deployment(quote.deployment), 0, Lease::SIZE)?;
+        let deployment = self.deployment(quote.deployment)?;
+        let (end, escrow) = if quote.terms.operator == owner {
             (None, Amount::ZERO)
         } else {
             let (length, escrow) = self.affordable(&quote.terms, deployment.balance)?;
@@ -93,6 +96,7 @@ impl Execution<'_> {
                 end,
                 ended: None,
                 escrow: Amount::ZERO,
+                held: Amount::ZERO,
                 settled: Amount::ZERO,
                 sequence: 0,
                 counters: Default::default(),
@@ -231,20 +235,22 @@ impl Execution<'_> {
     fn finish_lease(&mut self, id: LeaseId, at: Time) -> Result<(), Rejection> {
         let Some(lease) = self.leases.get_mut(&id) else { return Err(Rejection::UnknownLease { lease: id }) };
         lease.state = LeaseState::Closed { at };
-        let (deployment, rest) = (lease.deployment, lease.escrow);
+        let (deployment, rest, held) = (lease.deployment, lease.escrow, lease.held);
         let refund = self.refund_book(deployment)?;
-        self.post(Book::Escrow(id), refund, rest)
+        self.post(Book::Escrow(id), refund, rest)?;
+        self.post(Book::Held(id), refund, held)
     }
 
     fn forget_lease(&mut self, id: LeaseId) -> Result<(), Rejection> {
         let lease = self.lease(id)?;
         let (deployment, settled) = (lease.deployment, lease.settled);
         self.leases.remove(&id);
+        let (owner, refund) = (self.deployment(deployment)?.owner, self.refund_book(deployment)?);
         if let Some(deployment) = self.deployments.get_mut(&deployment) {
             deployment.leases = deployment.leases.saturating_sub(1);
             deployment.archived = deployment.archived.saturating_add(settled);
         }
-        Ok(())
+        self.deposit(owner, refund, Lease::SIZE, 0)
     }
 }
 

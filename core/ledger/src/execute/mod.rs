@@ -10,6 +10,7 @@
 mod account;
 mod authority;
 mod deployment;
+mod deposit;
 mod layer;
 mod lease;
 mod node;
@@ -200,10 +201,10 @@ impl<'a> Execution<'a> {
     fn gain(&self) -> i128 {
         let treasury = self.chain.treasury.0 as i128 - self.state.chain.treasury.0 as i128;
         treasury
-            + self.accounts.gain(|account| account.balance.0)
+            + self.accounts.gain(|account| account.balance.0 + account.deposit.0)
             + self.operators.gain(|operator| operator.bond.0 + operator.unbonding.0)
             + self.deployments.gain(|deployment| deployment.balance.0)
-            + self.leases.gain(|lease| lease.escrow.0)
+            + self.leases.gain(|lease| lease.escrow.0 + lease.held.0)
     }
 
     fn accept(&mut self) {
@@ -275,7 +276,8 @@ impl<'a> Execution<'a> {
             | Action::RenewLease { .. }
             | Action::ClaimName { .. }
             | Action::ReleaseName { .. }
-            | Action::Signal { .. } => Ok(()),
+            | Action::Signal { .. }
+            | Action::SetCap { .. } => Ok(()),
         }
     }
 
@@ -321,6 +323,7 @@ impl<'a> Execution<'a> {
             Action::ReleaseName { name } => self.release_name(trial, name),
             Action::Accuse { accused, proof } => self.accuse(trial, *accused, proof),
             Action::Signal { version } => self.signal(trial, *version),
+            Action::SetCap { per_day } => self.set_cap(trial, *per_day),
         }
     }
 
@@ -351,6 +354,8 @@ impl<'a> Execution<'a> {
                 self.deployments.get_mut(&deployment).map(|deployment| &mut deployment.balance)
             }
             Book::Escrow(lease) => self.leases.get_mut(&lease).map(|lease| &mut lease.escrow),
+            Book::Held(lease) => self.leases.get_mut(&lease).map(|lease| &mut lease.held),
+            Book::Deposit(account) => Some(&mut self.accounts.get_or_default(&account).deposit),
             Book::Treasury => Some(&mut self.chain.treasury),
         }
     }
@@ -358,7 +363,9 @@ impl<'a> Execution<'a> {
     /// Drops an entry that says nothing any more, so that emptied accounts cost no memory.
     fn prune(&mut self, book: Book) {
         match book {
-            Book::Balance(account) if self.accounts.get(&account).is_some_and(AccountEntry::is_empty) => {
+            Book::Balance(account) | Book::Deposit(account)
+                if self.accounts.get(&account).is_some_and(AccountEntry::is_empty) =>
+            {
                 self.accounts.remove(&account);
             }
             Book::Bond(account) | Book::Unbonding(account)

@@ -30,7 +30,7 @@ impl Execution<'_> {
                 if !self.held(before, PublicKey::from(node.peer)).owner {
                     return Err(Rejection::NodeTaken { node: node.peer, operator: before });
                 }
-                self.forget_node(node.peer, before);
+                self.forget_node(node.peer, before)?;
                 false
             }
             known => known.is_some(),
@@ -46,8 +46,9 @@ impl Execution<'_> {
             }
             operator.nodes += 1;
         }
+        let before = self.nodes.get(&node.peer).map_or(0, NodeEntry::size);
         self.nodes.put(node.peer, node.clone());
-        Ok(())
+        self.deposit(account, Book::Balance(account), before, node.size())
     }
 
     pub(super) fn remove_node(&mut self, trial: &Trial<'_>, node: PeerId) -> Result<(), Rejection> {
@@ -60,15 +61,17 @@ impl Execution<'_> {
             }
             Some(_) => {}
         }
-        self.forget_node(node, account);
-        Ok(())
+        self.forget_node(node, account)
     }
 
-    fn forget_node(&mut self, node: PeerId, operator: AccountId) {
+    fn forget_node(&mut self, node: PeerId, operator: AccountId) -> Result<(), Rejection> {
+        let size = self.nodes.get(&node).map_or(0, NodeEntry::size);
         self.nodes.remove(&node);
+        self.deposit(operator, Book::Balance(operator), size, 0)?;
         let entry = self.operators.get_or_default(&operator);
         entry.nodes = entry.nodes.saturating_sub(1);
         self.prune(Book::Bond(operator));
+        Ok(())
     }
 
     /// Refuses unless the key itself has said that it serves the transaction's account.

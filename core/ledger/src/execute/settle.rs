@@ -6,8 +6,11 @@
 //!   caps by the time it knows of, which is earlier, so the ledger asks for "not above" rather than "equal".
 //! - It is the owner's or a delegate's word, never that of a key of the lease's own operator.
 //! - It counts while the lease is open and for the claim window after its end.
+//! - What it disputes is held, as far as it could have been earned: out of the escrow, and out of the reach of renewals.
+//!   The next receipt grants or drops it; else it returns with the claim window's end.
+//! - The treasury's part is taken of all that was paid so far, so it does not matter in how many steps.
 
-use grange_types::{Amount, Plant, Receipt, Signed, is_sown};
+use grange_types::{Amount, Millis, Plant, Receipt, Signed, is_sown};
 
 use super::{Execution, Trial};
 use crate::entry::{Lease, LeaseState};
@@ -33,13 +36,37 @@ impl Execution<'_> {
         let paid = if is_sown(Plant::ReceiptPaidTwice) { Amount::ZERO } else { lease.settled };
         let more = receipt.amount.saturating_sub(paid);
         self.charge_payer(&lease, owner, signed.signer, payer, more)?;
-        self.post(Book::Escrow(lease.id), Book::Balance(lease.terms.operator), more)?;
+        self.pay(&lease, receipt, more)?;
         if let Some(lease) = self.leases.get_mut(&receipt.lease) {
             lease.settled = receipt.amount;
             lease.sequence = receipt.sequence;
             lease.counters = receipt.counters;
         }
         Ok(())
+    }
+
+    /// Moves what a receipt pays and what it disputes.
+    fn pay(&mut self, lease: &Lease, receipt: &Receipt, more: Amount) -> Result<(), Rejection> {
+        let (escrow, held) = (Book::Escrow(lease.id), Book::Held(lease.id));
+        let rest = self.claimable(lease).saturating_sub(receipt.amount);
+        let now_held = receipt.disputed.min(rest);
+        self.post(held, escrow, lease.held.saturating_sub(now_held))?;
+        let parameters = &self.state.parameters;
+        let fee = parameters.fee_of(receipt.amount).saturating_sub(parameters.fee_of(lease.settled)).min(more);
+        self.post(escrow, Book::Treasury, fee)?;
+        self.post(escrow, Book::Balance(lease.terms.operator), more.saturating_sub(fee))?;
+        self.post(escrow, held, now_held.saturating_sub(lease.held))
+    }
+
+    /// The most that a receipt may say now, whatever it counts.
+    fn claimable(&self, lease: &Lease) -> Amount {
+        let set_aside = lease.settled.saturating_add(lease.escrow).saturating_add(lease.held);
+        lease.ceiling(self.now).saturating_add(lease.held).min(set_aside).min(lease.terms.cap(self.served(lease)))
+    }
+
+    /// How long a lease has served, in ledger time.
+    fn served(&self, lease: &Lease) -> Millis {
+        lease.ended.or(lease.end).map_or(self.now, |end| end.min(self.now)).since(lease.start)
     }
 
     fn check_receipt(&self, lease: &Lease, receipt: &Receipt) -> Result<(), Rejection> {
@@ -56,8 +83,7 @@ impl Execution<'_> {
             return Err(Rejection::ReceiptBackwards);
         }
         let earned = lease.terms.prices.charge(&lease.terms.resources, &receipt.counters);
-        let set_aside = lease.settled.saturating_add(lease.escrow);
-        let allowed = earned.min(lease.ceiling(self.now)).min(set_aside);
+        let allowed = earned.min(self.claimable(lease));
         if receipt.amount > allowed {
             return Err(Rejection::ReceiptTooHigh { amount: receipt.amount, allowed });
         }

@@ -3,7 +3,7 @@
 use grange_ledger::{Action, BlockError, Rejection, RejectionKind};
 use grange_types::{Amount, EnvelopeError, Millis, NetworkId, Receipt, Signed, Time};
 
-use crate::world::{World, account, credits, key, served, terms};
+use crate::world::{World, account, credits, key, terms};
 
 fn transfer() -> Action {
     Action::Transfer { to: account("bob"), amount: Amount::credits(1), memo: String::new() }
@@ -163,8 +163,7 @@ fn a_receipt_is_refused_when_expired_altered_or_foreign() {
     let quote = world.seal("north.node", world.quote(app, 0, 1, terms("north", rate)));
     let lease = world.lease("alice", quote, None).unwrap();
     world.wait(Millis::seconds(11));
-    let receipt =
-        Receipt { lease, generation: 1, sequence: 1, counters: served(Millis::seconds(10)), amount: credits("0.01") };
+    let receipt = world.receipt(lease, 1, 1, Millis::seconds(10), credits("0.01"));
     let good = world.seal("alice", receipt.clone());
     let settle = |world: &mut World, receipt: &Signed<Receipt>| {
         let transaction = world.envelope("north", "north", Action::Settle { receipt: Box::new(receipt.clone()) });

@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod authority;
+mod bill;
 mod blocks;
+mod caps;
+mod deposits;
 mod envelopes;
 mod mempool;
 mod network;

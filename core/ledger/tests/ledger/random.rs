@@ -1,13 +1,13 @@
 //! Whatever people try, in whatever order: no money is made or lost, no slot has two open leases, every
 //! provider's claim is covered, and nobody is paid above the agreed rate. [`World`] looks after each block.
 
-use grange_ledger::{Action, Ledger};
+use grange_ledger::{Action, Ledger, NodeEntry, Parameters};
 use grange_types::{AccountId, Amount, DeploymentId, LeaseId, Millis, Receipt, Wire};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
-use crate::world::{OPERATORS, PEOPLE, World, account, delegate, key, served, slot, terms};
+use crate::world::{OPERATORS, PEOPLE, World, account, delegate, genesis, key, served, slot, terms};
 
 /// What somebody tries. Small numbers choose among the people, deployments and leases there are.
 #[derive(Debug, Clone)]
@@ -20,7 +20,8 @@ enum Attempt {
     Lease { deployment: usize, slot: u32, stale: u8, operator: usize, rate: u64, replacing: u8 },
     End { lease: usize },
     Renew { lease: usize },
-    Settle { lease: usize, signer: usize, served: u64, short: u64, sequence: u64 },
+    Settle { lease: usize, signer: usize, served: u64, short: u64, sequence: u64, disputed: u64 },
+    Cap { per_day: Option<u64> },
     Bond { amount: u64, back: bool },
     Wait { seconds: u64 },
     Off { hours: u64 },
@@ -46,9 +47,12 @@ fn attempts() -> impl Strategy<Value = Attempt> {
         ),
         1 => place.clone().prop_map(|lease| Attempt::End { lease }),
         3 => place.clone().prop_map(|lease| Attempt::Renew { lease }),
-        6 => (place.clone(), place, 0u64..5_000, 0u64..3, 0u64..6).prop_map(
-            |(lease, signer, served, short, sequence)| Attempt::Settle { lease, signer, served, short, sequence }
+        6 => (place.clone(), place, 0u64..5_000, 0u64..3, (0u64..6, prop_oneof![Just(0), amount.clone()])).prop_map(
+            |(lease, signer, served, short, (sequence, disputed))| Attempt::Settle {
+                lease, signer, served, short, sequence, disputed
+            }
         ),
+        1 => proptest::option::of(amount.clone()).prop_map(|per_day| Attempt::Cap { per_day }),
         1 => (amount, any::<bool>()).prop_map(|(amount, back)| Attempt::Bond { amount, back }),
         4 => (1u64..2_500).prop_map(|seconds| Attempt::Wait { seconds }),
         1 => (1u64..20).prop_map(|hours| Attempt::Off { hours }),
@@ -64,6 +68,12 @@ fn pick<T: Copy>(things: &[T], number: usize) -> Option<T> {
 fn who_tries(who: &str, owner: Option<AccountId>) -> &str {
     let entitled = PEOPLE.iter().find(|name| Some(account(name)) == owner);
     if PEOPLE[..3].contains(&who) { entitled.copied().unwrap_or(who) } else { who }
+}
+
+/// Rules under which everything costs something.
+fn charged_parameters() -> Parameters {
+    let (fee, byte_deposit) = (Amount(1_000_000_007), Amount(1_000_003));
+    Parameters { fee, settlement_fee: 333, byte_deposit, retention: Millis::HOUR, ..Parameters::dev() }
 }
 
 struct Chaos {
@@ -119,6 +129,7 @@ impl Chaos {
                 let who = who_tries(who, self.owner_of_lease(lease));
                 return Some(self.world.act(who, Action::RenewLease { lease }).is_ok());
             }
+            Attempt::Cap { per_day } => Action::SetCap { per_day: per_day.map(|amount| Amount(amount.into())) },
             Attempt::Bond { amount, back: false } => Action::Bond { amount: Amount(amount.into()) },
             Attempt::Bond { amount, back: true } => Action::Unbond { amount: Amount(amount.into()) },
             Attempt::Lease { .. } => return self.lease(who, &attempt),
@@ -164,7 +175,9 @@ impl Chaos {
     }
 
     fn settle(&mut self, who: &str, attempt: &Attempt) -> Option<bool> {
-        let &Attempt::Settle { lease, signer, served: seconds, short, sequence } = attempt else { return None };
+        let &Attempt::Settle { lease, signer, served: seconds, short, sequence, disputed } = attempt else {
+            return None;
+        };
         let id = pick(&self.leases, lease)?;
         let lease = self.world.ledger.view().lease(id)?.clone();
         let mut counters = served(Millis::seconds(seconds));
@@ -175,7 +188,8 @@ impl Chaos {
         let most = self.world.ledger.view().ceiling(&lease);
         let amount = if short == 2 { cost.saturating_add(Amount(1)) } else { cost.min(most) };
         let sequence = lease.sequence + sequence.saturating_sub(1);
-        let receipt = Receipt { lease: id, generation: lease.generation, sequence, counters, amount };
+        let disputed = Amount(disputed.into());
+        let receipt = Receipt { lease: id, generation: lease.generation, sequence, counters, amount, disputed };
         let signer = who_tries(PEOPLE[signer], self.owner_of(lease.deployment));
         let receipt = self.world.seal(signer, receipt);
         Some(self.world.settle(who, receipt).is_ok())
@@ -186,8 +200,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_rules_hold_whatever_is_tried(attempts in vec((0usize..6, attempts()), 1..80)) {
-        let mut chaos = Chaos { world: World::new(), deployments: Vec::new(), leases: Vec::new() };
+    fn the_rules_hold_whatever_is_tried(charged: bool, attempts in vec((0usize..6, attempts()), 1..80)) {
+        let world = if charged { World::with(genesis(charged_parameters())) } else { World::new() };
+        let mut chaos = Chaos { world, deployments: Vec::new(), leases: Vec::new() };
         for (who, attempt) in attempts {
             chaos.attempt(PEOPLE[who], attempt);
         }
@@ -208,9 +223,24 @@ proptest! {
         chaos.world.wait(Millis::minutes(62));
         chaos.world.commit();
         let view = chaos.world.ledger.view();
-        let bonded: Amount = PEOPLE.iter().filter_map(|name| view.operator(account(name))).map(|held| held.bond).sum();
-        let held: Amount = PEOPLE.iter().map(|name| view.balance(account(name))).sum();
-        prop_assert_eq!(held.saturating_add(bonded), chaos.world.total);
+        let people = PEOPLE.iter().filter_map(|name| view.account(account(name)));
+        let held: Amount = people.map(|person| person.balance.saturating_add(person.bond).saturating_add(person.deposit)).sum();
+        prop_assert_eq!(held.saturating_add(view.treasury()), chaos.world.total);
+        if !charged {
+            return Ok(());
+        }
+        // Once the bills are forgotten, so are the deposits for them.
+        chaos.world.wait(Millis::minutes(62 + 62));
+        chaos.world.commit();
+        let view = chaos.world.ledger.view();
+        let parameters = view.parameters();
+        for name in PEOPLE {
+            let nodes = view.nodes().filter(|node| node.operator == account(name)).map(NodeEntry::size);
+            let capped = if view.cap(account(name)).is_some() { 64 } else { 0 };
+            let open = view.deployments_of(account(name)).count();
+            let deposit = view.account(account(name)).map_or(Amount::ZERO, |found| found.deposit);
+            prop_assert_eq!((deposit, open), (parameters.deposit_of(nodes.sum::<u64>() + capped), 0));
+        }
         prop_assert!(!view.money_running());
     }
 

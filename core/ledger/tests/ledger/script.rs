@@ -2,7 +2,7 @@
 //!
 //! A line is `WHO VERB …`, optionally with `=> REJECTION` where it must not apply. Lines up to the next `wait`
 //! or `off` are one block. At the end, people are checked by their money at hand, deployments by their budget at
-//! hand and leases by their escrow.
+//! hand and leases by their escrow, and after a plus by what is held of it.
 
 use crate::world::{self, World, account, credits, delegate, slot, terms};
 use grange_ledger::{Action, LeaseState, Rejection};
@@ -34,7 +34,8 @@ fn holding(world: &World, name: &str) -> String {
     if let Some(id) = world.leases.get(name) {
         return view.lease(*id).map_or("gone".into(), |lease| match lease.state {
             LeaseState::Closed { .. } => "closed".into(),
-            _ => lease.escrow.to_string(),
+            _ if lease.held.is_zero() => lease.escrow.to_string(),
+            _ => format!("{}+{}", lease.escrow, lease.held),
         });
     }
     view.balance(account(name)).to_string()
@@ -141,7 +142,7 @@ fn lease(world: &mut World, who: &str, place: &str, words: &[&str]) -> Result<()
     Ok(())
 }
 
-/// `north settles L by alice served 10s [amount A] [sequence N] [generation G]`
+/// `north settles L by alice served 10s [amount A] [disputed D] [sequence N] [generation G]`
 fn settle(world: &mut World, who: &str, name: &str, words: &[&str]) -> Result<(), Rejection> {
     let id = world.leases[name];
     let lease = world.ledger.view().lease(id).unwrap().clone();
@@ -153,6 +154,7 @@ fn settle(world: &mut World, who: &str, name: &str, words: &[&str]) -> Result<()
         sequence: after(words, "sequence").map_or(lease.sequence + 1, |text| text.parse().unwrap()),
         counters,
         amount: after(words, "amount").map_or(cost, credits),
+        disputed: after(words, "disputed").map_or(Amount::ZERO, credits),
     };
     let receipt = world.seal(after(words, "by").unwrap(), receipt);
     world.settle(who, receipt).map(drop)
@@ -442,4 +444,32 @@ fn what_is_long_closed_is_forgotten() {
     check(closed, "alice 999.9, app 0, L closed");
     check(&format!("{closed} wait 29d"), "alice 999.9, app 0, L closed");
     check(&format!("{closed} wait 30d\nwait 1m"), "alice 999.9, app gone, L gone");
+}
+
+#[test]
+fn what_is_disputed_is_held_until_it_is_granted_or_dropped_or_the_claim_window_ends() {
+    let open = "alice opens app budget 100 rate 3.6\nalice leases app/0 from north rate 3.6\nwait 100s\n";
+    let disputed = format!("{open} north settles L by alice served 60s disputed 0.03\nwait 1s\n");
+    // What is granted is paid at once, the rest is set apart from the escrow.
+    check(&disputed, "app 96.4, L 3.51+0.03, north 1000.06");
+    check(&format!("{disputed} north settles L by alice served 80s disputed 0.01"), "L 3.51+0.01, north 1000.08");
+    check(&format!("{disputed} north settles L by alice served 60s"), "L 3.54, north 1000.06");
+    check(&format!("{disputed} north settles L by alice served 95s"), "L 3.505, north 1000.095");
+    // It outlives the lease, and goes back with the claim window's end.
+    check(&format!("{disputed} alice ends L\nwait 29s"), "app 99.869, L 0.041+0.03, north 1000.06");
+    check(&format!("{disputed} alice ends L\nwait 30s"), "app 99.94, L closed, north 1000.06");
+    let granted = "alice ends L\nwait 20s\nnorth settles L by alice served 90s";
+    check(&format!("{disputed} {granted}\nwait 10s"), "app 99.91, L closed, north 1000.09");
+    // Nobody can have more held than the lease could have earned, nor another than a payer say so.
+    check(&format!("{open} north settles L by alice served 60s disputed 50"), "L 3.5+0.04, north 1000.06");
+    check(&format!("{open} north settles L by north served 60s disputed 1 => ReceiptByOperator"), "L 3.6");
+}
+
+#[test]
+fn what_is_disputed_outlives_renewals() {
+    let open = "alice opens app budget 100 rate 3.6\nalice leases app/0 from north rate 3.6\nwait 100s\n";
+    let disputed = format!("{open} north settles L by alice served 60s disputed 0.04\nwait 40m\n");
+    let renewed = format!("{disputed} alice renews L\nwait 50m\nalice renews L\nwait 59m\nalice renews L\nwait 1s\n");
+    check(&format!("{renewed} north settles L by alice served 60s amount 0.06 disputed 0.04"), "north 1000.06");
+    check(&format!("{renewed} north settles L by alice served 100s amount 0.1"), "north 1000.1");
 }

@@ -200,8 +200,9 @@ impl World {
             let owed = lease.ceiling(view.now()).saturating_sub(lease.settled);
             let closed = matches!(lease.state, LeaseState::Closed { .. });
             assert!(lease.settled <= lease.terms.cap(view.elapsed(lease)), "a lease was paid above its rate");
-            assert!(closed || lease.escrow >= owed, "a provider's claim is not covered: {lease:?}");
-            assert!(!closed || lease.escrow.is_zero(), "a closed lease holds money");
+            let set_aside = lease.escrow.saturating_add(lease.held);
+            assert!(closed || set_aside >= owed, "a provider's claim is not covered: {lease:?}");
+            assert!(!closed || set_aside.is_zero(), "a closed lease holds money");
         }
         for deployment in view.deployments() {
             assert_eq!(view.leases_of(deployment.id).count(), deployment.leases as usize);
@@ -254,7 +255,7 @@ impl World {
         span: Millis,
         amount: Amount,
     ) -> Receipt {
-        Receipt { lease, generation, sequence, counters: served(span), amount }
+        Receipt { lease, generation, sequence, counters: served(span), amount, disputed: Amount::ZERO }
     }
 
     pub(crate) fn settle(&mut self, who: &str, receipt: Signed<Receipt>) -> Result<TxId, Rejection> {

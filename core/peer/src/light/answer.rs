@@ -81,8 +81,11 @@ impl Facts<'_> {
         match call {
             Call::Wallet => {
                 let account = self.ctx.account;
-                let available = self.account(account).map_or_else(Default::default, |found| found.available);
-                Ok(Reply::Wallet(Wallet { account, available, pending: None }))
+                let (available, deposit) = match self.entry(&StateKey::Account(account)) {
+                    Some(Entry::Account(_, entry)) => (entry.balance, entry.deposit),
+                    _ => Default::default(),
+                };
+                Ok(Reply::Wallet(Wallet { account, available, pending: None, deposit }))
             }
             Call::Keys => {
                 let account = self.ctx.account;

@@ -31,7 +31,8 @@ fn a_receipt_that_its_payer_did_not_sign_pays_nothing() {
     let counters = Counters { served: Millis::seconds(1), requests: 90_000, ..lease.counters };
     let amount = lease.terms.amount(&counters, Millis::seconds(2));
     assert!(amount > lease.settled && amount > Amount::ZERO);
-    let receipt = Receipt { lease: id, generation: lease.generation, sequence: 1_000, counters, amount };
+    let receipt =
+        Receipt { lease: id, generation: lease.generation, sequence: 1_000, counters, amount, disputed: Amount::ZERO };
     let network = world.peer(0).ledger().network();
     let expires = world.peer(0).ledger().time().after(Millis::HOUR);
     let own = Signed::seal(network, &world.key(provider), expires, receipt);

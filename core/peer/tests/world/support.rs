@@ -58,6 +58,8 @@ pub(crate) struct Host {
     pub(crate) villain: Villain,
     calls: u64,
     replies: BTreeMap<CallId, Result<Reply, Problem>>,
+    /// What it wrote to its log: event, purpose, reason.
+    pub(crate) notes: Vec<(&'static str, String, String)>,
     lines: BTreeMap<CallId, Vec<Line>>,
 }
 
@@ -185,6 +187,7 @@ impl World {
                 villain: Villain::Honest,
                 calls: 0,
                 replies: BTreeMap::new(),
+                notes: Vec::new(),
                 lines: BTreeMap::new(),
             }
         };
@@ -385,7 +388,7 @@ impl World {
             Action::Stop { lease } => drop(host.running.remove(&lease)),
             Action::Reply { call, reply } => drop(host.replies.insert(call, *reply)),
             Action::Line { call, line, .. } => host.lines.entry(call).or_default().push(*line),
-            Action::Note { .. } => {}
+            Action::Note { event, purpose, reason } => host.notes.push((event, purpose, reason)),
             Action::Halt(why) => panic!("operator {index} halted: {why}"),
         }
     }

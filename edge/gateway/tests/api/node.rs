@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
 use grange_api::{
-    Base64, Blob, Call, Down, GenesisFile, Invite, KeySet, LedgerHeight, Line, Network, Plan, Problem, ProblemCode,
-    ProviderSettings, Reply, Status, Submitted, Timestamp, Token, Usage, Wallet,
+    Base64, Blob, Call, Caps, Down, GenesisFile, Invite, KeySet, LedgerHeight, Line, Network, Plan, Problem,
+    ProblemCode, ProviderSettings, Reply, Status, Submitted, Timestamp, Token, Usage, Wallet,
 };
 use grange_gateway::{
     Answer, Backend, BlobWriter, BodyError, CallRecord, Principal, SecretToken, TokenRefusal, serve_api,
@@ -143,14 +143,28 @@ impl Recorder {
                 let (returned, transaction, height) = (Amount::ZERO, submitted.transaction, submitted.height);
                 Reply::Down(Down { deployment: name, returned, transaction, height })
             }
-            Call::Usage { .. } => Reply::Usage(Usage { lines: Vec::new(), total: Amount::ZERO, settled: Amount::ZERO }),
+            Call::Usage { .. } => Reply::Usage(Usage {
+                account: AccountId([2; 32]),
+                lines: Vec::new(),
+                total: Amount::ZERO,
+                settled: Amount::ZERO,
+                disputed: Amount::ZERO,
+                budget: None,
+            }),
             Call::Wallet => {
                 let (available, pending) = (Amount::CREDIT, Amount::ZERO);
-                Reply::Wallet(Wallet { account: AccountId([2; 32]), available, pending: Some(pending) })
+                let (account, deposit) = (AccountId([2; 32]), Amount::ZERO);
+                Reply::Wallet(Wallet { account, available, pending: Some(pending), deposit })
             }
-            Call::Transfer(_) | Call::SubmitTransaction { .. } | Call::ClaimName(_) | Call::ReleaseName { .. } => {
-                Reply::Submitted(submitted)
+            Call::Caps => {
+                let account = AccountId([2; 32]);
+                Reply::Caps(Caps { account, per_day: None, set: false, keys: Vec::new(), deployments: Vec::new() })
             }
+            Call::SetCap(_)
+            | Call::Transfer(_)
+            | Call::SubmitTransaction { .. }
+            | Call::ClaimName(_)
+            | Call::ReleaseName { .. } => Reply::Submitted(submitted),
             Call::WalletHistory { .. } => Reply::History(Vec::new()),
             Call::LedgerHeight => {
                 let (height, state_root) = (Height(7), StateRoot([3; 32]));
@@ -168,6 +182,7 @@ impl Recorder {
                 state: grange_api::LeaseStanding::Open,
                 settled: Amount(1),
                 escrow: Amount(2),
+                held: Amount::ZERO,
                 max_rate: Amount(3),
                 height: Height(7),
             }),

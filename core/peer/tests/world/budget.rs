@@ -1,0 +1,134 @@
+//! How budgets stand, who is told when they go down, what is disputed, and what keys may put in a day.
+
+use grange_api::{Budget, Call, CapRequest, Caps, ProblemCode, Reply, TransferRequest, Usage};
+use grange_ledger::Parameters;
+use grange_market::meter::CREDIT_WINDOW;
+use grange_types::{Amount, Millis};
+
+use crate::support::{Villain, World, credits, manifest};
+
+fn usage(world: &mut World) -> Usage {
+    match world.ask(0, Call::Usage { name: "shop".into() }) {
+        Ok(Reply::Usage(usage)) => usage,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn caps(world: &mut World) -> Caps {
+    match world.ask(0, Call::Caps) {
+        Ok(Reply::Caps(caps)) => caps,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn note(world: &mut World) -> String {
+    match world.ask(0, Call::Deployment { name: "shop".into() }) {
+        Ok(Reply::Replicas(replicas)) => replicas[0].note.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What was said of budgets on the owner's node.
+fn alerts(world: &World) -> Vec<String> {
+    let said = world.hosts[0].notes.iter().filter(|(event, ..)| *event == "budget.alert");
+    said.map(|(_, purpose, reason)| format!("{purpose}: {reason}")).collect()
+}
+
+#[test]
+fn who_pays_is_told_at_half_three_quarters_and_nine_tenths_of_a_budget() {
+    let parameters =
+        Parameters { lease_length: Millis::minutes(2), min_lease: Millis::seconds(20), ..Parameters::dev() };
+    let mut world = World::with(4, parameters, |_| {});
+    world.settle();
+    world.deploy(0, manifest("shop", "0.02")).unwrap();
+    let id = world.peer(0).ledger().view().deployment_named("shop").unwrap().slots[0].lease.unwrap();
+    world.run_for(Millis::seconds(90));
+    let Budget { budget, left, alert, runs_until } = usage(&mut world).budget.unwrap();
+    assert_eq!((budget, alert), (credits("0.02"), None));
+    assert!(left < budget && left > credits("0.018"), "{left}");
+    // It says until when before anything is used up, and no lease costs more than its rate.
+    assert!(runs_until.unwrap().0 > world.now.after(Millis::minutes(10)), "{runs_until:?}");
+    assert_eq!((alerts(&world).len(), note(&mut world)), (0, String::new()));
+    let (mut seen, mut noted) = (Vec::new(), std::collections::BTreeSet::new());
+    for _ in 0..3_600 {
+        world.run_for(Millis(1_000));
+        world.load(2, id, 30, 1 << 10);
+        let level = usage(&mut world).budget.unwrap().alert;
+        if level != seen.last().copied().flatten() {
+            seen.push(level);
+        }
+        let said = note(&mut world);
+        if said.contains(" % of the budget are used; it runs until ") {
+            noted.insert(said[..2].to_owned());
+        }
+        if level == Some(90) {
+            break;
+        }
+    }
+    assert_eq!(seen, [Some(50), Some(75), Some(90)]);
+    assert!(noted.contains("50") && noted.contains("75"), "{noted:?}");
+    world.run_for(Millis::seconds(5));
+    let said = alerts(&world);
+    assert_eq!(said.len(), 3, "each is said once: {said:?}");
+    for (line, level) in said.iter().zip(["50", "75", "90"]) {
+        assert!(line.starts_with(&format!("shop: {level} % of 0.02 are used, ")), "{line}");
+    }
+    let found = caps(&mut world);
+    assert_eq!(found.deployments[0].budget.alert, Some(90));
+    assert_eq!(found.deployments[0].deployment, "shop");
+}
+
+#[test]
+fn what_a_provider_asks_too_much_is_held_and_comes_back() {
+    let mut world = World::new(4);
+    world.settle();
+    let done = world.deploy(0, manifest("shop", "10")).unwrap();
+    let (id, provider) = (done.leases[0].lease, world.index_of(done.leases[0].provider));
+    world.hosts[provider].villain = Villain::Reports(120);
+    for _ in 0..300 {
+        world.run_for(Millis(1_000));
+        world.load(2, id, 20, 20 << 10);
+    }
+    let bill = usage(&mut world);
+    assert!(bill.disputed > Amount::ZERO && bill.settled > Amount::ZERO, "{bill:?}");
+    let view = world.peer(0).ledger().view();
+    let lease = view.lease(id).unwrap();
+    assert!(lease.held > Amount::ZERO, "the ledger holds it");
+    assert!(lease.held <= lease.terms.cap(CREDIT_WINDOW), "never more than a credit window");
+    assert_eq!(view.total(), Amount::credits(4_000));
+    world.ask(0, Call::Down { name: "shop".into() }).unwrap();
+    world.run_for(Millis::seconds(60));
+    let view = world.peer(0).ledger().view();
+    let (paid, held) = (view.lease(id).unwrap().settled, view.lease(id).unwrap().held);
+    assert_eq!(held, Amount::ZERO);
+    let owner = view.account(world.peer_id(0).account()).unwrap();
+    assert_eq!((owner.balance.saturating_add(paid), owner.pending), (Amount::credits(1_000), Amount::ZERO));
+}
+
+#[test]
+fn the_first_deployment_caps_what_a_key_puts_in_a_day() {
+    let mut world = World::new(4);
+    world.settle();
+    assert!(!caps(&mut world).set);
+    world.deploy(0, manifest("shop", "2")).unwrap();
+    let found = caps(&mut world);
+    assert_eq!((found.per_day, found.set), (Some(Amount::credits(20)), true));
+    let key = world.key(0).public();
+    assert_eq!((found.keys[0].key, found.keys[0].put, found.keys[0].used), (key, Amount::credits(2), Some(10)));
+    let refused = world.deploy(0, manifest("other", "19")).unwrap_err();
+    assert_eq!(refused.code, ProblemCode::LimitReached);
+    assert!(refused.message.contains("may put 20 into deployments a day and has put 2 today"), "{refused:?}");
+    assert!(refused.remedy.contains("grange wallet caps --per-day"), "{refused:?}");
+    // Sending money is not its matter.
+    let transfer = TransferRequest { to: world.peer_id(2).account(), amount: credits("100"), memo: String::new() };
+    world.ask(0, Call::Transfer(transfer)).unwrap();
+    world.ask(0, Call::SetCap(CapRequest { per_day: Some(Amount::credits(21)) })).unwrap();
+    world.deploy(0, manifest("other", "19")).unwrap();
+    assert_eq!(caps(&mut world).keys[0].used, Some(100));
+    world.run_for(Millis::seconds(2));
+    let said = world.hosts[0].notes.iter().filter(|(event, ..)| *event == "cap.alert").count();
+    assert_eq!(said, 1, "a jump over all levels is said once");
+    world.ask(0, Call::SetCap(CapRequest { per_day: None })).unwrap();
+    world.deploy(0, manifest("third", "50")).unwrap();
+    assert_eq!(caps(&mut world).per_day, None);
+}
