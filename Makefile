@@ -23,8 +23,11 @@ run: build ## a cloud of four operators on this machine, with the guestbook on i
 test: setup ## the whole gate
 	@bash .ci/gate
 
-soak: setup ## simulated worlds for SECONDS=600, what was met in them and what was found
-	@$(CARGO) xtask sim --for $(or $(SECONDS),600)
+soak: setup ## half of SECONDS=600 simulated worlds, half real faults; what was met and what was found
+	@total=$(or $(SECONDS),600); half=$$((total / 2)); \
+	echo "$$half s of simulated worlds, then $$((total - half)) s of real faults"; \
+	$(CARGO) xtask sim --for $$half; \
+	$(CARGO) xtask storm --soak $$((total - half))
 
 acceptance: setup ## every command of docs/acceptance.md, and what is not done yet
 	@$(CARGO) xtask acceptance

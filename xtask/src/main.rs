@@ -14,8 +14,9 @@ fn main() -> ExitCode {
         Some("acceptance") => acceptance(root),
         Some("sim") => tool(root, "grange-sim"),
         Some("fuzz") => tool(root, "grange-fuzz"),
+        Some("storm") => storm(root),
         _ => {
-            eprintln!("usage: cargo xtask tidy | openapi | acceptance | sim ... | fuzz ...");
+            eprintln!("usage: cargo xtask tidy | openapi | acceptance | sim ... | fuzz ... | storm ...");
             ExitCode::from(2)
         }
     }
@@ -63,6 +64,18 @@ fn tool(root: &Path, name: &str) -> ExitCode {
         Ok(status) if status.success() => ExitCode::SUCCESS,
         Ok(status) => ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)),
         Err(error) => failed(name, &error),
+    }
+}
+
+/// Runs a storm over the program as it is now.
+fn storm(root: &Path) -> ExitCode {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let mut command = std::process::Command::new(cargo);
+    command.args(["build", "--quiet", "--bin", "grange"]).current_dir(root);
+    match command.status() {
+        Ok(status) if status.success() => tool(root, "grange-storm"),
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => failed("grange", &error),
     }
 }
 

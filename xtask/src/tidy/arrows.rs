@@ -49,6 +49,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("grange", &["grange-types", "grange-api", "grange-app", "grange-node"]),
     ("grange-sim", PURE),
+    ("grange-storm", &["grange-types", "grange-node"]),
     ("grange-fuzz", FUZZED),
     ("xtask", &["grange-api"]),
 ];
