@@ -72,6 +72,14 @@ pub enum OfferError {
         /// When it says that it was made.
         issued: Time,
     },
+    /// A delta numbered by a clock that is ahead of ours by more than clocks may differ.
+    #[error("sequence {sequence} of {} is from the future", .provider.short())]
+    Ahead {
+        /// The provider.
+        provider: PeerId,
+        /// What arrived.
+        sequence: u64,
+    },
     /// A display name, or the list of kinds, is longer than it may be.
     #[error("the price sheet of {} is malformed", .provider.short())]
     Malformed {

@@ -386,6 +386,18 @@ fn a_larger_sequence_replaces_and_an_equal_one_changes_nothing() {
 }
 
 #[test]
+fn a_provider_whose_clock_was_ahead_is_heard_as_soon_as_it_is_right() {
+    let mut index = OfferIndex::new(10);
+    index.insert(sheet(1, 1), Trust(1), None, NOW).unwrap();
+    let delta = |at: Time, paused| OfferDelta { provider: peer(1), free: resources(0, 0, 0), paused, sequence: at.0 };
+    let early = NOW.after(Millis::HOUR);
+    let ahead = OfferError::Ahead { provider: peer(1), sequence: early.0 };
+    assert_eq!(index.apply(&delta(early, false), NOW), Err(ahead));
+    index.apply(&delta(NOW, true), NOW).unwrap();
+    assert!(index.get(&peer(1)).unwrap().paused);
+}
+
+#[test]
 fn a_delta_lapses_and_an_old_one_does_not_come_back() {
     let mut index = OfferIndex::new(10);
     let delta = OfferDelta { provider: peer(1), free: resources(0, 0, 0), paused: true, sequence: 7 };

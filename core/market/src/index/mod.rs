@@ -5,6 +5,8 @@
 //!   stays; upon an equal or smaller one nothing changes.
 //! - A sheet lives [`limits::PRICE_SHEET_LIFETIME`] from its issue. A delta lives [`DELTA_LIFETIME`]; then the offer
 //!   counts as free and open again.
+//! - A delta is numbered by its provider's clock. One from the future is refused: a provider whose clock was wrong once
+//!   would not be heard again before that time.
 //! - [`OfferIndex::expire`] carries both out; [`OfferIndex::poll_timeout`] says when. A search never returns an expired
 //!   sheet, swept or not.
 //! - A full index keeps the most trusted, and of these the nearest.
@@ -159,6 +161,9 @@ impl OfferIndex {
     /// Takes a provider's word on what is free. A larger sequence replaces a smaller one.
     pub fn apply(&mut self, delta: &OfferDelta, now: Time) -> Result<(), OfferError> {
         let OfferDelta { provider, free, paused, sequence } = *delta;
+        if sequence > now.after(CLOCK_TOLERANCE).0 {
+            return Err(OfferError::Ahead { provider, sequence });
+        }
         self.change(&provider, now, |entry| {
             if let Some((known, _)) = entry.delta
                 && sequence <= known
