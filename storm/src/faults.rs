@@ -18,7 +18,7 @@ use crate::wires;
 
 /// What a node that cannot go on ends with.
 const FAILED: i32 = 1;
-/// How long after a disk is well again a node may end because of what happened before.
+/// How long after a call was refused a node may take to end, and so how long after its disk is well again.
 const LATE: Duration = Duration::from_secs(5);
 /// A service manager starts a node that ended again after so long.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -39,6 +39,8 @@ pub(crate) struct Faults<'a> {
     tracers: BTreeMap<usize, (Child, u32, PathBuf)>,
     /// Until when a host may end by itself.
     excused: BTreeMap<usize, Instant>,
+    /// Who has to end since it was refused what it stands on: (host, process, until when, what was refused).
+    must_end: Vec<(usize, u32, Instant, String)>,
     /// Hosts whose node ended by itself, and when.
     fallen: BTreeMap<usize, Instant>,
     /// What must not have happened.
@@ -58,6 +60,7 @@ impl<'a> Faults<'a> {
             under_way: Vec::new(),
             tracers: BTreeMap::new(),
             excused: BTreeMap::new(),
+            must_end: Vec::new(),
             fallen: BTreeMap::new(),
             findings: Vec::new(),
             done: 0,
@@ -145,8 +148,18 @@ impl<'a> Faults<'a> {
         Ok(())
     }
 
-    /// Sees who has ended, and starts again whoever did.
+    /// Sees who has ended, and starts again whoever did; and who has not ended although it had to.
     pub(crate) fn watch(&mut self) -> Result<(), Trouble> {
+        for (host, pid, until, refused) in std::mem::take(&mut self.must_end) {
+            if self.hosts[host].pid() != Some(pid) {
+                continue;
+            }
+            if Instant::now() < until {
+                self.must_end.push((host, pid, until, refused));
+            } else {
+                self.findings.push(format!("{} went on although it was refused: {refused}", self.hosts[host].name));
+            }
+        }
         for (index, host) in self.hosts.iter().enumerate() {
             if let Some(status) = host.ended()? {
                 if self.is_to_crash(index) && status.signal() == Some(Signal::KILL.as_raw()) {
@@ -219,10 +232,9 @@ impl<'a> Faults<'a> {
         Ok(())
     }
 
-    /// Lets a node's calls alone again, and sees whether it went on although it could not keep what it must.
+    /// Lets a node's calls alone again. Whoever could not keep what it must has to end by itself.
     fn trace_no_more(&mut self, index: usize, timed: &Timed) -> Result<(), Trouble> {
         let Some((mut tracer, pid, list)) = self.tracers.remove(&index) else { return Ok(()) };
-        let goes_on = self.hosts[index].pid() == Some(pid);
         if let Some(tracer) = i32::try_from(tracer.id()).ok().and_then(Pid::from_raw) {
             kill_process(tracer, Signal::INT)?;
         }
@@ -231,11 +243,9 @@ impl<'a> Faults<'a> {
         let stands_on = |line: &&str| {
             line.contains("EIO") && line.contains("(INJECTED)") && LEDGER.iter().any(|file| line.contains(file))
         };
-        if let Some(line) = text.lines().find(stands_on)
-            && goes_on
-        {
-            let name = self.hosts[index].name;
-            self.findings.push(format!("{timed}: {name} went on although it was refused: {line}; {}", list.display()));
+        if let Some(line) = text.lines().find(stands_on) {
+            let refused = format!("{timed}: {line}; {}", list.display());
+            self.must_end.push((index, pid, Instant::now() + LATE, refused));
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;
 use grange_types::Amount;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::Trouble;
 use crate::cloud::{APP, BALANCE};
@@ -21,6 +21,8 @@ use crate::plan::VALIDATORS;
 const LEVEL_WITHIN: Duration = Duration::from_secs(20);
 /// How long the whole chain may take to be told.
 const CHAIN_WITHIN: Duration = Duration::from_secs(60);
+/// How long a provider's word may take to be heard: after a clock that was ahead, as much as clocks may differ.
+const HEARD_WITHIN: Duration = Duration::from_secs(130);
 /// Digits at the end of a memo.
 const DIGITS: usize = 6;
 
@@ -57,6 +59,7 @@ pub(crate) fn judge(hosts: &[Host], load: &Load) -> Verdict {
     verdict.take("certificates", certificates(hosts));
     verdict.take("money", money(hosts, load));
     verdict.take("entries", entries(hosts, load));
+    verdict.take("market", market(hosts));
     verdict.take("logs", logs(hosts));
     verdict
 }
@@ -122,7 +125,7 @@ fn memos(block: &[u8]) -> Vec<String> {
     let begin = |at: &usize| block[*at..].starts_with(MEMO.as_bytes());
     let memo = |at: usize| {
         let rest = &block[at + MEMO.len()..];
-        let slash = rest.iter().take(8).position(|byte| *byte == b'/')?;
+        let slash = rest.iter().position(|byte| !byte.is_ascii_lowercase()).filter(|end| rest[*end] == b'/')?;
         let whole = &block[at..(at + MEMO.len() + slash + 1 + DIGITS).min(block.len())];
         String::from_utf8(whole.to_vec()).ok()
     };
@@ -231,8 +234,8 @@ fn entries(hosts: &[Host], load: &Load) -> Result<String, Trouble> {
             return Err(format!("the gateway of {} answers {status}: {body}", host.name).into());
         }
         let lost = missing(&acknowledged, &serde_json::from_str(&body)?);
-        if !lost.is_empty() {
-            return Err(format!("{} of {} acknowledged are lost: {lost:?}", lost.len(), acknowledged.len()).into());
+        if let Some(first) = lost.first() {
+            return Err(format!("{} of {} acknowledged are lost, first {first:?}", lost.len(), acknowledged.len()).into());
         }
     }
     Ok(format!("{} acknowledged, all there through {} gateways", acknowledged.len(), hosts.len()))
@@ -243,6 +246,36 @@ fn missing<'a>(acknowledged: &'a BTreeSet<String>, book: &Value) -> Vec<&'a str>
     let there: BTreeSet<&str> =
         book.as_array().into_iter().flatten().filter_map(|entry| entry["message"].as_str()).collect();
     acknowledged.iter().map(String::as_str).filter(|entry| !there.contains(entry)).collect()
+}
+
+/// What each provider says now is heard by every node, whatever its clock was before.
+fn market(hosts: &[Host]) -> Result<String, Trouble> {
+    let begun = Instant::now();
+    for paused in [true, false] {
+        for host in hosts {
+            host.api("POST", "/v1/provider/pause", Some(&json!({ "paused": paused })))?;
+        }
+        for host in hosts {
+            while let Some(deaf) = unheard(hosts, &host.api("GET", "/v1/providers", None)?, paused) {
+                if begun.elapsed() > HEARD_WITHIN {
+                    let within = HEARD_WITHIN.as_secs();
+                    let what = if paused { "pauses" } else { "sells again" };
+                    return Err(format!("{} has not heard within {within} s that {deaf} {what}", host.name).into());
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+    }
+    let took = begun.elapsed().as_secs_f64();
+    Ok(format!("{} nodes heard within {took:.1} s that {} paused and sold again", hosts.len(), hosts.len()))
+}
+
+/// A host whose provider a list does not show as it should.
+fn unheard<'a>(hosts: &'a [Host], list: &Value, paused: bool) -> Option<&'a str> {
+    let shown = |host: &&Host| {
+        list.as_array().into_iter().flatten().any(|entry| entry["display"] == host.name && entry["paused"] == paused)
+    };
+    hosts.iter().find(|host| !shown(host)).map(|host| host.name)
 }
 
 /// No node has panicked.

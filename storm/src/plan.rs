@@ -173,7 +173,8 @@ fn blackout(dice: &mut Dice, all: &mut Vec<Timed>, at: u64) -> u64 {
 
 fn clock(dice: &mut Dice, all: &mut Vec<Timed>, at: u64) -> u64 {
     let host = dice.host();
-    let seconds = dice.between(3, 120) as i64;
+    // Often as much as clocks may differ, now and then far more.
+    let seconds = if dice.below(3) == 0 { dice.between(200, 3_600) } else { dice.between(3, 110) } as i64;
     let seconds = if dice.below(2) == 0 { seconds } else { -seconds };
     one(all, at, dice.between(8_000, 15_000), Fault::Clock { host, seconds })
 }
