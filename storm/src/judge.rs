@@ -235,7 +235,9 @@ fn entries(hosts: &[Host], load: &Load) -> Result<String, Trouble> {
         }
         let lost = missing(&acknowledged, &serde_json::from_str(&body)?);
         if let Some(first) = lost.first() {
-            return Err(format!("{} of {} acknowledged are lost, first {first:?}", lost.len(), acknowledged.len()).into());
+            return Err(
+                format!("{} of {} acknowledged are lost, first {first:?}", lost.len(), acknowledged.len()).into()
+            );
         }
     }
     Ok(format!("{} acknowledged, all there through {} gateways", acknowledged.len(), hosts.len()))
