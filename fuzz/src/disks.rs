@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use grange_disk::{Chain, Snapshots, Tail, Wal};
-use grange_types::Height;
+use grange_types::{Height, LeaseId};
 
 use crate::sites::folder;
 
@@ -12,10 +12,11 @@ thread_local! {
 }
 
 /// Gives the bytes to a target as a file of this name. What could not be written is refused.
-fn with_file(name: &str, bytes: &[u8], read: impl FnOnce(&Path) -> bool) -> bool {
+pub(crate) fn with_file(name: &str, bytes: &[u8], read: impl FnOnce(&Path) -> bool) -> bool {
     FOLDER.with(|folder| {
         let Some(path) = folder.as_ref().map(|folder| folder.path().join(name)) else { return false };
-        std::fs::write(&path, bytes).is_ok() && read(&path)
+        let folder = path.parent().map(std::fs::create_dir_all);
+        folder.is_none_or(|made| made.is_ok()) && std::fs::write(&path, bytes).is_ok() && read(&path)
     })
 }
 
@@ -65,5 +66,34 @@ pub(crate) fn snapshot(bytes: &[u8]) -> bool {
         let read = snapshots.map(|snapshots| snapshots.read(Height(7)));
         assert!(matches!(read, Some(Ok(_))), "a snapshot cannot be looked at");
         matches!(read, Some(Ok(Some(_))))
+    })
+}
+
+/// A stored line of a log: what is taken is stored again as a line that reads as the same.
+pub(crate) fn log_line(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let Some((line, stored)) = grange_sandbox::fuzz::log_line(&text) else { return false };
+    let again = stored.strip_suffix('\n').and_then(grange_sandbox::fuzz::log_line).map(|(again, _)| again);
+    assert!(again.as_ref() == Some(&line), "{line:?} is stored as {stored:?}, which reads as {again:?}");
+    true
+}
+
+/// The newest file of a lease's log: whatever is in it, the log goes on behind it, and the new line is read.
+pub(crate) fn log(bytes: &[u8]) -> bool {
+    const LEASE: LeaseId = LeaseId([7; 32]);
+    let name = format!("logs/{LEASE}/{:020}.log", 1);
+    with_file(&name, bytes, |path| {
+        let Some(folder) = path.parent().and_then(Path::parent) else { return false };
+        // What an earlier input left behind its first part.
+        for entry in path.parent().into_iter().flat_map(|log| std::fs::read_dir(log).into_iter().flatten()).flatten() {
+            if entry.path() != path {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+        let went_on = grange_sandbox::fuzz::continue_log(folder, LEASE, "a line\rthat is new");
+        let Ok((last, lines)) = went_on else { unreachable!("a log cannot be gone on with: {went_on:?}") };
+        let newest = lines.iter().rfind(|line| line.sequence == last);
+        assert!(newest.is_some_and(|line| line.text == "a line that is new"), "line {last} is {newest:?}");
+        lines.len() > 1
     })
 }

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `target` | the list of targets |
 //! | `edges`, `sites`, `disks` | targets of `edge/` and `node/`: peers, browsers, files |
+//! | `people` | targets of files that a person writes, or that the command line keeps for one |
 //! | `machines` | targets that are whole machines: what peers may send to a ledger, to consensus, to a peer |
 //! | `seeds` | where inputs begin |
 //! | `mutate` | how they change |
@@ -24,6 +25,7 @@ mod hunt;
 mod machines;
 mod memory;
 mod mutate;
+mod people;
 mod seeds;
 mod sites;
 mod target;

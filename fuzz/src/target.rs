@@ -9,7 +9,7 @@ use grange_types::{
     RightsToken, Signed, SiteIndex, Wire,
 };
 
-use crate::{disks, edges, machines, sites};
+use crate::{disks, edges, machines, people, sites};
 
 /// Something that takes bytes from strangers.
 #[derive(Debug, Clone, Copy)]
@@ -105,6 +105,11 @@ targets! {
     "paper-request" in "node": wire::<grange_node::fuzz::PaperRequest>,
     "answer-line" in "node": edges::line,
     "settings" in "node": edges::settings,
+    "dotenv" in "core/app": people::dotenv,
+    "nodes" in "cli": people::nodes,
+    "host-list" in "edge/sandbox": people::host_list,
+    "log-line" in "edge/sandbox": disks::log_line,
+    "log" in "edge/sandbox": disks::log,
 }
 
 /// A value that is exchanged: what is decoded encodes to the very same bytes.

@@ -41,6 +41,8 @@ pub mod body;
 mod compile;
 mod config;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod keep;
 mod keyvalue;
 mod logs;

@@ -53,6 +53,7 @@ use guest::{Guest, Surroundings};
 use keyvalue::KeyValues;
 use memory::Memory;
 use outgoing::Calls;
+pub(crate) use outgoing::admitted;
 use processor::Processor;
 use replica::{Admission, WasmReplica};
 use run::{Bounds, TryError, try_instance};

@@ -51,12 +51,12 @@ pub struct LogLine {
 
 impl LogLine {
     /// The line of the file, with its end.
-    pub(super) fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         format!("{} {} {} {}\n", self.sequence, self.time.0, self.stream.as_str(), self.text)
     }
 
     /// The inverse of [`LogLine::to_text`], without the end.
-    pub(super) fn parse(line: &str) -> Option<Self> {
+    pub(crate) fn parse(line: &str) -> Option<Self> {
         let mut parts = line.splitn(4, ' ');
         Some(Self {
             sequence: parts.next()?.parse().ok()?,

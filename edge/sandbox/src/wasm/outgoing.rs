@@ -55,8 +55,12 @@ impl Host {
     /// Reads `name` or `name:port`; an entry that is neither allows nothing.
     fn parse(text: &str) -> Option<Self> {
         let authority: Authority = text.parse().ok()?;
-        let plain = !text.contains('@') && !authority.host().is_empty();
-        plain.then(|| Self { name: normal(authority.host()), port: authority.port_u16() })
+        // What stands behind the name is a port or a mistake; a mistake must not stand for the usual port.
+        let port = match text.strip_prefix(authority.host())? {
+            "" => None,
+            rest => Some(rest.strip_prefix(':')?.parse().ok()?),
+        };
+        (!authority.host().is_empty()).then(|| Self { name: normal(authority.host()), port })
     }
 
     fn admits(&self, name: &str, port: u16, usual: u16) -> bool {
@@ -69,25 +73,34 @@ fn normal(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 
+/// The hosts of a list; an entry that names none allows nothing.
+fn hosts(allowed: &[String]) -> Vec<Host> {
+    allowed.iter().filter_map(|text| Host::parse(text)).collect()
+}
+
+/// Where a call goes, if these hosts allow it.
+fn target(hosts: &[Host], uri: &http::Uri) -> Result<Target> {
+    let authority = uri.authority().ok_or(Error::HttpRequestUriInvalid)?;
+    if authority.as_str().contains('@') {
+        return Err(Error::HttpRequestUriInvalid);
+    }
+    let secure = uri.scheme() == Some(&Scheme::HTTPS);
+    let usual = if secure { 443 } else { 80 };
+    let target = Target { name: normal(authority.host()), port: authority.port_u16().unwrap_or(usual), secure };
+    if !hosts.iter().any(|host| host.admits(&target.name, target.port, usual)) {
+        return Err(Error::HttpRequestDenied);
+    }
+    Ok(target)
+}
+
+/// The name and the port that a call to `uri` goes to, if a manifest's list allows it: for the door for bad bytes.
+pub(crate) fn admitted(allowed: &[String], uri: &http::Uri) -> Option<(String, u16)> {
+    target(&hosts(allowed), uri).ok().map(|target| (target.name, target.port))
+}
+
 impl Calls {
     pub(super) fn new(allowed: &[String], allow_private: bool, limit: u32, tls: TlsConnector) -> Self {
-        let hosts = allowed.iter().filter_map(|text| Host::parse(text)).collect();
-        Self { hosts, allow_private, slots: Arc::new(Semaphore::new(limit as usize)), tls }
-    }
-
-    /// Where a call goes, if it is allowed.
-    fn target(&self, uri: &http::Uri) -> Result<Target> {
-        let authority = uri.authority().ok_or(Error::HttpRequestUriInvalid)?;
-        if authority.as_str().contains('@') {
-            return Err(Error::HttpRequestUriInvalid);
-        }
-        let secure = uri.scheme() == Some(&Scheme::HTTPS);
-        let usual = if secure { 443 } else { 80 };
-        let target = Target { name: normal(authority.host()), port: authority.port_u16().unwrap_or(usual), secure };
-        if !self.hosts.iter().any(|host| host.admits(&target.name, target.port, usual)) {
-            return Err(Error::HttpRequestDenied);
-        }
-        Ok(target)
+        Self { hosts: hosts(allowed), allow_private, slots: Arc::new(Semaphore::new(limit as usize)), tls }
     }
 
     /// The addresses of a host; all of them must be allowed.
@@ -108,7 +121,7 @@ impl Calls {
     }
 
     async fn call(self: Arc<Self>, mut request: http::Request<WasiBody>, times: Times) -> Result<Answered> {
-        let target = self.target(request.uri())?;
+        let target = target(&self.hosts, request.uri())?;
         let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| Error::ConnectionLimitReached)?;
         let stream = self.connect(&target, times.connect).await?;
         // To a server, as opposed to a proxy, only the path is named.
@@ -237,13 +250,20 @@ mod tests {
 
     fn target(allowed: &[&str], uri: &str) -> Result<(String, u16)> {
         let allowed: Vec<String> = allowed.iter().map(|&text| text.to_owned()).collect();
-        let calls = Calls::new(&allowed, false, 1, tls().unwrap());
-        calls.target(&uri.parse().unwrap()).map(|target| (target.name, target.port))
+        super::target(&hosts(&allowed), &uri.parse().unwrap()).map(|target| (target.name, target.port))
     }
 
     #[test]
     fn only_named_hosts_at_named_ports_are_called() {
-        let allowed = ["api.example.org", "Other.example:8080", "[2606:4700::1]", "user@evil.example", "a/b"];
+        let allowed = [
+            "api.example.org",
+            "Other.example:8080",
+            "[2606:4700::1]",
+            "user@evil.example",
+            "a/b",
+            "typo.example:8080x",
+            "far.example:65536",
+        ];
         let fine = [
             ("http://api.example.org/x", ("api.example.org", 80)),
             ("https://API.example.org./x", ("api.example.org", 443)),
@@ -259,6 +279,8 @@ mod tests {
             "http://other.example/",
             "http://sub.api.example.org/",
             "http://evil.example/",
+            "http://typo.example/",
+            "http://far.example/",
             "http://example.org/",
         ];
         for uri in denied {
