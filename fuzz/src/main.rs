@@ -3,12 +3,15 @@
 #![allow(clippy::print_stdout)]
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use grange_fuzz::{Catch, TARGETS, Target, hunt, seeds};
 
 const USAGE: &str = "usage: cargo xtask fuzz [TARGET ...] [--for SECONDS] [--seed N] [--replay FILE] [--seeds FOLDER]";
+
+/// How a process is told which part of the targets is its own.
+const PART: &str = "--part";
 
 /// What is asked for.
 struct Task {
@@ -17,6 +20,8 @@ struct Task {
     seed: u64,
     replay: Option<PathBuf>,
     seeds: Option<PathBuf>,
+    /// Which of so many processes this is, when they share the targets.
+    part: Option<(usize, usize)>,
 }
 
 fn main() -> ExitCode {
@@ -30,7 +35,8 @@ fn main() -> ExitCode {
 }
 
 fn parse(mut args: impl Iterator<Item = String>) -> Result<Task, String> {
-    let mut task = Task { targets: Vec::new(), last: Duration::from_secs(2), seed: 1, replay: None, seeds: None };
+    let mut task =
+        Task { targets: Vec::new(), last: Duration::from_secs(2), seed: 1, replay: None, seeds: None, part: None };
     while let Some(arg) = args.next() {
         let mut number = |what| args.next().and_then(|text| text.parse().ok()).ok_or(format!("{arg} needs {what}"));
         match arg.as_str() {
@@ -38,6 +44,10 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Task, String> {
             "--seed" => task.seed = number("a number")?,
             "--replay" => task.replay = Some(args.next().ok_or("--replay needs a file")?.into()),
             "--seeds" => task.seeds = Some(args.next().ok_or("--seeds needs a folder")?.into()),
+            PART => {
+                let (index, of): (u64, u64) = (number("an index")?, number("a count")?);
+                task.part = Some((index as usize, of.max(1) as usize));
+            }
             name => task.targets.push(TARGETS.iter().find(|target| target.name == name).ok_or_else(|| unknown(name))?),
         }
     }
@@ -60,10 +70,15 @@ fn run(task: &Task) -> ExitCode {
     if let Some(folder) = &task.seeds {
         return write_seeds(root, task, folder);
     }
+    let parts = std::thread::available_parallelism().map_or(1, usize::from).min(task.targets.len());
+    if task.part.is_none() && parts > 1 {
+        return share(parts);
+    }
     // What a target says when it falls is told with the input, once.
     std::panic::set_hook(Box::new(|_| {}));
     let mut fell = false;
-    for target in &task.targets {
+    let (index, of) = task.part.unwrap_or((0, 1));
+    for target in task.targets.iter().skip(index).step_by(of) {
         let found = hunt(root, target, task.last, task.seed);
         let per_second = found.made as f64 / task.last.as_secs_f64().max(0.001);
         println!(
@@ -76,6 +91,27 @@ fn run(task: &Task) -> ExitCode {
         }
     }
     if fell { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Shares the targets among so many processes: one counts the memory of an input, so each has a process to itself.
+fn share(parts: usize) -> ExitCode {
+    let start = |index: usize| {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(std::env::args_os().skip(1)).args([PART, &index.to_string(), &parts.to_string()]).spawn()
+    };
+    let mut good = true;
+    // All are started before the first is waited for.
+    let started: Vec<_> = (0..parts).map(start).collect();
+    for part in started {
+        match part.and_then(|mut part| part.wait()) {
+            Ok(status) => good &= status.success(),
+            Err(error) => {
+                eprintln!("a part of the targets is not hunted through: {error}");
+                good = false;
+            }
+        }
+    }
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Keeps an input under which a target fell where every gate replays it.
