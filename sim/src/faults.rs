@@ -110,7 +110,9 @@ pub(crate) fn plan(dice: &mut Dice, hosts: usize, validators: usize, storm: (Tim
     // Once in a few worlds everything sleeps for a night, at the end of the storm.
     if dice.chance(350) {
         let gone = staying + dice.index(hosts - staying);
-        let lasts = Millis(Millis::HOUR.0 * dice.between(2, 30));
+        // Some outlast a price sheet: whoever left before such a night has to be forgotten after it.
+        let hours = if dice.chance(600) { dice.between(25, 50) } else { dice.between(2, 25) };
+        let lasts = Millis(Millis::HOUR.0 * hours);
         faults.push((storm.1, Fault::Night { lasts, gone }));
     }
     faults.sort_by_key(|(at, _)| *at);
