@@ -3,11 +3,12 @@
 //! # Rules
 //! - Upon a failed probe: suspect. Upon [`DEAD_PROBES`] failures without a success between them, the last of them
 //!   [`DEAD_AFTER`] or more after the last sign of life: dead. Time alone kills nobody: a watcher that slept has not probed.
-//! - A replica that never served yet is given [`START_GRACE`] from when it was first watched.
+//! - A replica that never served yet is given [`START_GRACE`] from when it was first watched; [`SILENT_GRACE`] where its node
+//!   does not even answer.
 //! - Upon a success: alive, and a take-over that was not due yet is off.
 //! - A dead replica is replaced by the first of its payers that lives. Each waits for its rank: the owner's node at once,
 //!   the first steward [`RANK_DELAY`] later, and so on; so two that see the same death do not race. When the lease is still
-//!   watched [`RETRY`] after that, it is called for again.
+//!   watched [`RETRY`] after that, it is called for again; at once upon word that the attempt came to nothing.
 //! - Two that race all the same cannot harm: the ledger opens one lease on a slot and generation.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -23,6 +24,9 @@ pub const DEAD_AFTER: Millis = Millis::seconds(3);
 
 /// How long a replica may take to serve for the first time: fetch, compile, start.
 pub const START_GRACE: Millis = Millis::seconds(10);
+
+/// How long a node that has just taken a replica may not answer at all; it may have been started a moment ago itself, or we.
+pub const SILENT_GRACE: Millis = Millis::seconds(5);
 
 /// How much longer each rank waits than the one before it.
 pub const RANK_DELAY: Millis = Millis::seconds(2);
@@ -64,12 +68,22 @@ pub enum Event {
         /// Whether it was.
         ok: bool,
     },
+    /// A probe of it was not even answered by its node.
+    Unanswered {
+        /// The lease.
+        lease: LeaseId,
+    },
     /// This node's place among the deployment's payers: 0 for the owner's, 1 for the first steward.
     Rank {
         /// The lease.
         lease: LeaseId,
         /// The place.
         rank: u32,
+    },
+    /// An attempt to replace it came to nothing.
+    Again {
+        /// The lease.
+        lease: LeaseId,
     },
     /// Time passed.
     Tick,
@@ -132,10 +146,16 @@ impl Watch {
             Event::End { lease } => {
                 self.leases.remove(&lease);
             }
-            Event::Probe { lease, ok } => self.probe(now, lease, ok),
+            Event::Probe { lease, ok } => self.probe(now, lease, ok, START_GRACE),
+            Event::Unanswered { lease } => self.probe(now, lease, false, SILENT_GRACE),
             Event::Rank { lease, rank } => {
                 if let Some(watched) = self.leases.get_mut(&lease) {
                     watched.rank = rank;
+                }
+            }
+            Event::Again { lease } => {
+                if let Some(watched) = self.leases.get_mut(&lease) {
+                    watched.replace_at = watched.replace_at.map(|at| at.min(now));
                 }
             }
             Event::Tick => {}
@@ -165,7 +185,8 @@ impl Watch {
         self.leases.iter().map(|(lease, watched)| (lease, watched.health))
     }
 
-    fn probe(&mut self, now: Time, lease: LeaseId, ok: bool) {
+    /// Takes down a probe; one that never served is given `grace`.
+    fn probe(&mut self, now: Time, lease: LeaseId, ok: bool, grace: Millis) {
         let Some(watched) = self.leases.get_mut(&lease) else { return };
         let before = watched.health;
         if ok {
@@ -173,7 +194,7 @@ impl Watch {
             watched.sign_of_life = now;
         } else {
             watched.failures = watched.failures.saturating_add(1);
-            let patience = if before == Health::Starting { START_GRACE } else { DEAD_AFTER };
+            let patience = if before == Health::Starting { grace } else { DEAD_AFTER };
             if watched.failures >= DEAD_PROBES && now.since(watched.sign_of_life) >= patience {
                 watched.health = Health::Dead;
             } else if before == Health::Alive {

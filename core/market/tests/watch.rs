@@ -70,6 +70,18 @@ fn a_start_is_given_its_time() {
 }
 
 #[test]
+fn a_node_that_says_nothing_is_given_half_of_it() {
+    let mut watch = Watch::new();
+    watch.handle(Time(0), Event::Begin { lease: LEASE });
+    for second in 1..=4 {
+        watch.handle(Time(second * 1_000), Event::Unanswered { lease: LEASE });
+        assert_eq!(watch.health(&LEASE), Some(Health::Starting));
+    }
+    watch.handle(Time(5_000), Event::Unanswered { lease: LEASE });
+    assert_eq!(watch.health(&LEASE), Some(Health::Dead));
+}
+
+#[test]
 fn each_rank_waits_for_the_one_before_it_and_a_return_calls_it_off() {
     let death = [(1_000, YES), (2_000, NO), (3_000, NO), (4_000, NO)];
     let seen = [(1_000, "alive"), (2_000, "suspect"), (4_000, "dead")];
@@ -94,4 +106,23 @@ fn what_is_no_longer_watched_is_not_replaced() {
     watch.handle(Time(11_000), Event::End { lease: LEASE });
     watch.handle(Time(12_000), Event::Tick);
     assert_eq!((watch.poll_action(), watch.poll_timeout(), watch.health(&LEASE)), (None, None, None));
+}
+
+#[test]
+fn a_replacement_that_came_to_nothing_is_called_for_again_at_once() {
+    let mut watch = Watch::new();
+    let mut tell = |second: u64, event| {
+        watch.handle(Time(second * 1_000), event);
+        core::iter::from_fn(|| watch.poll_action()).any(|said| said == Action::Replace { lease: LEASE })
+    };
+    assert!(!tell(0, Event::Begin { lease: LEASE }));
+    // Nothing has been tried yet.
+    assert!(!tell(1, Event::Again { lease: LEASE }));
+    assert!(!tell(8, Event::Probe { lease: LEASE, ok: false }));
+    assert!(!tell(9, Event::Probe { lease: LEASE, ok: false }));
+    assert!(tell(10, Event::Probe { lease: LEASE, ok: false }));
+    assert!(!tell(11, Event::Tick));
+    assert!(tell(11, Event::Again { lease: LEASE }));
+    assert!(!tell(15, Event::Tick));
+    assert!(tell(16, Event::Tick));
 }

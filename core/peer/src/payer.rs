@@ -7,11 +7,13 @@
 //! the first steward that is not of the provider's operator; the same order decides who replaces a dead replica. Two that
 //! act at once cannot harm: the ledger opens one lease for a generation.
 
+mod turn;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use grange_ledger::{Action as Deed, Deployment, Lease, Ledger, Rejection};
 use grange_market::{
-    Held, Meter, Payer as Signatory, SlotNeed, Watch, place, signer,
+    Held, Meter, SlotNeed, Watch, place, signer,
     watch::{Action as Call, Event as Seen, Health},
 };
 use grange_types::{
@@ -26,6 +28,7 @@ use crate::library::{Library, is_taken_on};
 use crate::message::{Ask, AskReply, Channel, Counted, MarketMessage, Probe};
 use crate::shelf::Shelf;
 use crate::slots::{need_of, quote_request};
+use turn::{payers, rank};
 
 /// Between probes of one replica.
 const PROBE_EVERY: Millis = Millis(1_000);
@@ -33,8 +36,11 @@ const PROBE_EVERY: Millis = Millis(1_000);
 const VISIT_WITHIN: u64 = 5_000;
 /// A receipt may be cashed for so long.
 const RECEIPT_LIFE: Millis = Millis(Millis::HOUR.0 * 26);
-/// Offers asked for one slot before it is looked at anew.
-const CANDIDATES: usize = 4;
+/// Offers asked for one slot before it is looked at anew: after a loss the best few may be dead or taken already, since
+/// everybody finds the same ones best.
+const CANDIDATES: usize = 12;
+/// Whoever gave no quote is not asked by us for so long while there are others.
+const AVOIDED: Millis = Millis::seconds(10);
 /// How long an attempt to fill a slot may take before the next.
 const FILL_WITHIN: Millis = Millis::seconds(4);
 
@@ -100,12 +106,14 @@ pub(crate) struct Payer {
     /// Since when slots are vacant that could be filled.
     vacant_since: BTreeMap<(DeploymentId, u32), Time>,
     exhausted: BTreeMap<DeploymentId, Time>,
+    /// Providers that gave no quote, and until when they are not asked.
+    avoided: BTreeMap<PeerId, Time>,
     next: Time,
 }
 
 impl Payer {
-    pub(crate) const fn poll_timeout(&self) -> Option<Time> {
-        Some(self.next)
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        self.filling.values().filter_map(|filling| filling.bids.poll_timeout()).chain([self.next]).min()
     }
 
     /// Looks after our own deployments, and after others' that we are a steward of; about once a second.
@@ -117,10 +125,14 @@ impl Payer {
         shelf: &Shelf,
         steward: bool,
     ) {
+        for ((deployment, slot), filling) in &mut self.filling {
+            filling.bids.tick(ctx, &Asked::PlaceQuote { deployment: *deployment, slot: *slot });
+        }
         if ctx.now < self.next {
             return;
         }
         self.next = ctx.now.after(PROBE_EVERY);
+        self.avoided.retain(|_, until| *until > ctx.now);
         let view = ledger.view();
         let ours: Vec<&Deployment> =
             view.deployments().filter(|found| is_taken_on(ctx, ledger, found, steward)).collect();
@@ -133,9 +145,6 @@ impl Payer {
         self.watch.handle(ctx.now, Seen::Tick);
         self.replace_dead(ctx, ledger, library, shelf);
         self.filling.retain(|_, filling| filling.until > ctx.now);
-        for ((deployment, slot), filling) in &mut self.filling {
-            filling.bids.tick(ctx, &Asked::PlaceQuote { deployment: *deployment, slot: *slot });
-        }
     }
 
     fn forget_ended(&mut self, ctx: &mut Context, ledger: &Ledger) {
@@ -252,7 +261,7 @@ impl Payer {
         let Some(metered) = self.metered.get_mut(&lease) else { return };
         let waits = matches!(reply, Some(AskReply::Waiting(_)));
         let Some(reply) = reply.and_then(AskReply::probe) else {
-            return self.judge(ctx.now, lease, Err("its provider does not answer".into()));
+            return self.unanswered(ctx.now, lease);
         };
         metered.meter.report(reply.counters);
         if let Some(receipt) = reply.receipt {
@@ -336,6 +345,15 @@ impl Payer {
         metered.reason = Some(reason);
         metered.meter.probe(now, false);
         self.watch.handle(now, Seen::Probe { lease, ok: true });
+    }
+
+    /// A replica's node said nothing.
+    fn unanswered(&mut self, now: Time, lease: LeaseId) {
+        let Some(metered) = self.metered.get_mut(&lease).filter(|metered| metered.ended.is_none()) else { return };
+        metered.probing = false;
+        metered.reason = Some("its provider does not answer".into());
+        metered.meter.probe(now, false);
+        self.watch.handle(now, Seen::Unanswered { lease });
     }
 
     /// Takes down whether a replica serves, by the latest probe.
@@ -459,7 +477,11 @@ impl Payer {
             if !free && !self.is_overdue(ctx, key) {
                 continue;
             }
-            let Ok(matches) = pick.matches else { continue };
+            let Ok(matches) = pick.matches else {
+                // Better one that refused a moment ago than nobody.
+                self.avoided.clear();
+                continue;
+            };
             let Some(service) = manifest.services.get(&slot.spec.service) else { continue };
             let generation = slot.generation + 1;
             let request = quote_request(deployment.id, pick.slot, generation, service, &slot.spec, false);
@@ -477,11 +499,13 @@ impl Payer {
         let mut held = Vec::new();
         for slot in &deployment.slots {
             let Some(service) = manifest.services.get(&slot.spec.service) else { continue };
+            let mut need = need_of(deployment.owner, service);
+            need.exclude.extend(self.avoided.keys().copied());
             needs.push(SlotNeed {
                 slot: slot.number,
                 service: slot.spec.service.clone(),
                 revision: slot.spec.revision,
-                need: need_of(deployment.owner, service),
+                need,
                 depends_on: service.depends_on.clone(),
             });
             let lease = slot.lease.and_then(|lease| view.lease(lease)).filter(|lease| lease.is_open(view.now()));
@@ -508,19 +532,37 @@ impl Payer {
         from: PeerId,
         answer: Result<Signed<Quote>, String>,
     ) {
+        if answer.is_err() {
+            self.avoided.insert(from, ctx.now.after(AVOIDED));
+        }
         let Some(filling) = self.filling.get_mut(&(deployment, slot)) else { return };
-        if let Verdict::Won(quote) = filling.bids.answered(ctx, &Asked::PlaceQuote { deployment, slot }, from, answer) {
-            let deed = Deed::OpenLease { quote, replaces: filling.replaces };
-            ctx.submit(ledger, deed, Purpose::Place(deployment, slot));
+        match filling.bids.answered(ctx, &Asked::PlaceQuote { deployment, slot }, from, answer) {
+            Verdict::Won(quote) => {
+                let deed = Deed::OpenLease { quote, replaces: filling.replaces };
+                ctx.submit(ledger, deed, Purpose::Place(deployment, slot));
+            }
+            Verdict::Open => {}
+            Verdict::Lost { .. } => self.try_again(ctx.now, (deployment, slot)),
+        }
+    }
+
+    /// A slot was not filled: others are asked at the next look.
+    fn try_again(&mut self, now: Time, slot: (DeploymentId, u32)) {
+        if let Some(lease) = self.filling.remove(&slot).and_then(|filling| filling.replaces) {
+            self.watch.handle(now, Seen::Again { lease });
         }
     }
 
     /// What became of a lease we opened for a slot.
     pub(crate) fn placed(&mut self, ctx: &Context, slot: (DeploymentId, u32), outcome: &Outcome) {
-        if let Err(Rejection::BudgetTooLow { .. } | Rejection::BudgetExhausted { .. }) = outcome {
-            self.exhausted.insert(slot.0, ctx.now.after(Millis::minutes(1)));
+        match outcome {
+            Ok(_) => drop(self.filling.remove(&slot)),
+            Err(Rejection::BudgetTooLow { .. } | Rejection::BudgetExhausted { .. }) => {
+                self.exhausted.insert(slot.0, ctx.now.after(Millis::minutes(1)));
+                self.filling.remove(&slot);
+            }
+            Err(_) => self.try_again(ctx.now, slot),
         }
-        self.filling.remove(&slot);
     }
 
     /// How a replica looks from here, when we watch it.
@@ -563,21 +605,4 @@ impl Metered {
         }
         Err(format!("its health check {} was answered with {status} {failures} times", health.path))
     }
-}
-
-/// The payers of a deployment in the order of their turns: those of the owner's nodes that may spend for him, then the
-/// stewards.
-fn payers(ctx: &Context, ledger: &Ledger, deployment: &Deployment) -> Vec<Signatory> {
-    let view = ledger.view();
-    let signatory = |peer: PeerId, operator| Signatory { peer, operator, alive: ctx.reaches(peer) };
-    let may = |peer: &PeerId| view.payer_of(deployment, (*peer).into()) == Some(deployment.owner);
-    let owners = view.nodes_of(deployment.owner).into_iter().filter(may);
-    let stewards = deployment.delegates.iter().map(|delegate| signatory(delegate.account.peer(), delegate.account));
-    owners.map(|peer| signatory(peer, deployment.owner)).chain(stewards).collect()
-}
-
-/// How many payers that live come before us.
-fn rank(ctx: &Context, ledger: &Ledger, deployment: &Deployment) -> u32 {
-    let payers = payers(ctx, ledger, deployment);
-    payers.iter().take_while(|payer| payer.peer != ctx.me).filter(|payer| payer.alive).count() as u32
 }

@@ -499,7 +499,7 @@ impl Peer {
                     if self.resume_at.is_none() {
                         seller.lease_changed(ctx, &spine.ledger, library, id);
                     }
-                    shelf.changed_load();
+                    shelf.may_have_changed(seller.desk.as_ref());
                     self.routes += 1;
                 }
                 Change::Deployment(id) => {

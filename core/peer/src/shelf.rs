@@ -5,7 +5,7 @@
 
 use grange_ledger::Ledger;
 use grange_market::{Desk, OfferIndex, Trust};
-use grange_types::{Millis, OfferDelta, PeerId, PriceSheet, PublicKey, Signed, Time, Wire, limits};
+use grange_types::{Millis, OfferDelta, PeerId, PriceSheet, PublicKey, Resources, Signed, Time, Wire, limits};
 
 use crate::action::Action;
 use crate::context::Context;
@@ -22,11 +22,18 @@ pub(crate) struct Shelf {
     pub(crate) index: OfferIndex,
     next_sheet: Time,
     next_delta: Time,
+    /// What was told last is free.
+    told: Resources,
 }
 
 impl Shelf {
     pub(crate) fn new() -> Self {
-        Self { index: OfferIndex::new(limits::OFFERS), next_sheet: Time(0), next_delta: Time(0) }
+        Self {
+            index: OfferIndex::new(limits::OFFERS),
+            next_sheet: Time(0),
+            next_delta: Time(0),
+            told: Resources::default(),
+        }
     }
 
     /// Tells our sheet and what is free, when it is time.
@@ -42,6 +49,7 @@ impl Shelf {
         if ctx.now >= self.next_delta {
             self.next_delta = ctx.now.after(DELTA_EVERY);
             let delta = Signed::seal(ctx.network, &ctx.key, ctx.now.after(DELTA_LIFE), desk.delta(ctx.now));
+            self.told = delta.body.free;
             self.take_delta(ctx, &delta);
             ctx.push(Action::Gossip(MarketMessage::Delta(delta).encode()));
         }
@@ -50,6 +58,14 @@ impl Shelf {
     /// Our prices changed: tell them now.
     pub(crate) fn changed_prices(&mut self) {
         (self.next_sheet, self.next_delta) = (Time(0), Time(0));
+    }
+
+    /// A lease of somebody came, went or was paid: everybody tells everybody what is free only where that is ours and makes
+    /// a difference.
+    pub(crate) fn may_have_changed(&mut self, desk: Option<&Desk>) {
+        if desk.is_some_and(|desk| desk.free() != self.told) {
+            self.changed_load();
+        }
     }
 
     /// What is free changed: tell it now.
