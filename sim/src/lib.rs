@@ -16,6 +16,7 @@
 //! | `faults` | what goes wrong, and how it is mended |
 //! | `villains` | who cheats, one file each |
 //! | `load` | what people do: deploy, ask for pages, send money, remove |
+//! | `replacement` | another world: a crowd of a thousand nodes whose providers die |
 //! | `checks` | what must hold whatever happens |
 //! | `sabotage` | rules broken on purpose, each of which a checker has to find |
 //! | `trace`, `coverage` | one readable line an event; what was met |
@@ -35,6 +36,7 @@ mod host;
 mod life;
 mod load;
 mod network;
+mod replacement;
 mod sabotage;
 mod seed;
 mod trace;
@@ -44,5 +46,6 @@ mod world;
 
 pub use checks::Violation;
 pub use coverage::Coverage;
+pub use replacement::{Replacements, replacements};
 pub use sabotage::Sabotage;
 pub use world::{Outcome, simulate};

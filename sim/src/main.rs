@@ -8,10 +8,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use grange_sim::{Coverage, Outcome, Sabotage, simulate};
+use grange_sim::{Coverage, Outcome, Replacements, Sabotage, replacements, simulate};
+use grange_types::Millis;
 
 const USAGE: &str = "usage: cargo xtask sim SEED | FROM..TO | --for SECONDS [FROM]
-                     [--plant NAME]  break a rule on purpose; ends well when it is found";
+                     [--plant NAME]  break a rule on purpose; ends well when it is found
+       cargo xtask sim --replacement NODES [SEED | --seeds COUNT]
+                     how long until what a lost provider served is served again";
+
+/// What a crowd has to keep: ninety-nine of a hundred lost replicas are served again within this.
+const SERVED_AGAIN: Millis = Millis::seconds(10);
 
 /// What is asked for.
 struct Task {
@@ -20,10 +26,13 @@ struct Task {
     last: Option<Duration>,
     plant: Option<Sabotage>,
     single: bool,
+    /// The nodes of a crowd, if that is asked for.
+    crowd: Option<usize>,
 }
 
 fn main() -> ExitCode {
     match parse(std::env::args().skip(1)) {
+        Ok(task) if task.crowd.is_some() => crowd(&task),
         Ok(task) if task.single => single(&task),
         Ok(task) => many(&task),
         Err(error) => {
@@ -34,7 +43,7 @@ fn main() -> ExitCode {
 }
 
 fn parse(args: impl Iterator<Item = String>) -> Result<Task, String> {
-    let mut task = Task { from: 0, to: 0, last: None, plant: None, single: false };
+    let mut task = Task { from: 0, to: 0, last: None, plant: None, single: false, crowd: None };
     let mut args = args.peekable();
     let mut seeds = None;
     while let Some(arg) = args.next() {
@@ -47,8 +56,20 @@ fn parse(args: impl Iterator<Item = String>) -> Result<Task, String> {
                 let seconds = args.next().and_then(|text| text.parse().ok()).ok_or("--for needs seconds")?;
                 task.last = Some(Duration::from_secs(seconds));
             }
+            "--replacement" => {
+                let nodes = args.next().and_then(|text| text.parse().ok()).filter(|nodes| *nodes >= 30);
+                task.crowd = Some(nodes.ok_or("--replacement needs a number of nodes, thirty at least")?);
+            }
+            "--seeds" => {
+                task.to = args.next().and_then(|text| text.parse().ok()).ok_or("--seeds needs a count")?;
+            }
             text => seeds = Some(range(text)?),
         }
+    }
+    if task.crowd.is_some() {
+        (task.from, task.to) = seeds.unwrap_or((1, task.to.max(1) + 1));
+        task.single = seeds.is_some();
+        return Ok(task);
     }
     match (seeds, task.last) {
         (Some((from, to)), _) => (task.from, task.to) = (from, to),
@@ -83,6 +104,46 @@ fn verdict(outcome: &Outcome) -> String {
 /// Whether a world went as it should: without a violation, or with one if a rule was broken on purpose.
 fn code(good: bool) -> ExitCode {
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Crowds of so many nodes, one for each seed; one that is named is told with its trace.
+fn crowd(task: &Task) -> ExitCode {
+    let nodes = task.crowd.unwrap_or_default();
+    let (mut spans, mut kept) = (Vec::new(), true);
+    for seed in task.from..task.to {
+        let begun = Instant::now();
+        let mut trace: Box<dyn Write> = if task.single { Box::new(io::stdout().lock()) } else { Box::new(io::sink()) };
+        let shown = replacements(nodes, seed, &mut io::BufWriter::new(&mut trace));
+        drop(trace);
+        let Replacements { apps, deaths, lost, introduction, talk: [rest, dying], events, kinds, .. } = shown;
+        println!(
+            "seed {seed}: {nodes} nodes, {apps} apps, {deaths} providers lost with {} replicas, {lost} not served again; \
+             messages a node: {introduction:.0} to be introduced, {rest:.1} a second at rest, {dying:.1} while providers \
+             die; {events} events in {:.0} s",
+            shown.spans.len() + lost,
+            begun.elapsed().as_secs_f64(),
+        );
+        let said: Vec<String> = kinds.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+        println!("  said before the first death, what is gossiped once: {}", said.join(", "));
+        if let Some(violation) = shown.violation {
+            println!("  VIOLATION of {}: {}", violation.check, violation.what);
+            kept = false;
+        }
+        kept &= lost == 0;
+        spans.extend(shown.spans);
+    }
+    spans.sort_unstable();
+    let at =
+        |hundredth: usize| spans.get((spans.len() * hundredth).div_ceil(100).max(1) - 1).copied().unwrap_or_default();
+    let seconds = |span: Millis| span.0 as f64 / 1_000.0;
+    println!(
+        "{} replicas served again: p50 {:.2} s, p99 {:.2} s, the last {:.2} s",
+        spans.len(),
+        seconds(at(50)),
+        seconds(at(99)),
+        seconds(at(100))
+    );
+    code(kept && !spans.is_empty() && at(99) <= SERVED_AGAIN)
 }
 
 fn single(task: &Task) -> ExitCode {

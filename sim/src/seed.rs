@@ -47,7 +47,8 @@ fn key(index: usize) -> SecretKey {
 /// Draws the cast of a seed.
 pub(crate) fn draw(seed: u64, dice: &mut Dice) -> Cast {
     let validators = dice.index(4) + 4;
-    let genesis = genesis(seed, validators);
+    // In every third world everything costs something.
+    let genesis = genesis(NODES, validators, seed.is_multiple_of(3));
     let mut villains = villains(seed, validators, dice);
     let hosts = (0..NODES).map(|index| {
         let villain = villains.remove(&index);
@@ -56,6 +57,26 @@ pub(crate) fn draw(seed: u64, dice: &mut Dice) -> Cast {
             villain.pretend(&mut config);
         }
         Host::new(format!("node-{index:02}"), config, villain)
+    });
+    let hosts = hosts.collect();
+    Cast { genesis, hosts, validators }
+}
+
+/// A crowd of honest nodes: the first few vote, every third of the rest sells, and all are willing to be stewards.
+pub(crate) fn crowd(nodes: usize, validators: usize, dice: &mut Dice) -> Cast {
+    let genesis = genesis(nodes, validators, false);
+    let hosts = (0..nodes).map(|index| {
+        let mut config = config(index, &genesis, validators, dice);
+        config.roles = Roles {
+            validator: index < validators,
+            provider: index >= validators && index.is_multiple_of(3),
+            gateway: index >= validators && index % 3 == 1,
+            relay: false,
+            steward: true,
+        };
+        // As nodes do: a state of a thousand nodes is much to write down so often.
+        config.snapshot_every = Config::SNAPSHOT_EVERY;
+        Host::new(format!("node-{index:03}"), config, None)
     });
     let hosts = hosts.collect();
     Cast { genesis, hosts, validators }
@@ -84,16 +105,13 @@ fn villains(seed: u64, validators: usize, dice: &mut Dice) -> BTreeMap<usize, Bo
     villains
 }
 
-/// In every third world everything costs something: transactions, settlements, room on the ledger.
-fn charged(seed: u64, parameters: Parameters) -> Parameters {
-    if seed.is_multiple_of(3) {
-        let (fee, byte_deposit) = (Amount(1_000_003), Amount(1_009));
-        return Parameters { fee, settlement_fee: 333, byte_deposit, ..parameters };
-    }
-    parameters
+/// Transactions, settlements and room on the ledger have a price.
+fn charged(parameters: Parameters) -> Parameters {
+    let (fee, byte_deposit) = (Amount(1_000_003), Amount(1_009));
+    Parameters { fee, settlement_fee: 333, byte_deposit, ..parameters }
 }
 
-fn genesis(seed: u64, validators: usize) -> Genesis {
+fn genesis(nodes: usize, validators: usize, costly: bool) -> Genesis {
     let peer = |index| key(index).public().peer();
     let parameters = Parameters {
         claim_window: Millis::seconds(30),
@@ -108,14 +126,14 @@ fn genesis(seed: u64, validators: usize) -> Genesis {
     Genesis {
         name: "world".into(),
         created: Time(BEGINNING.0 - 1_000),
-        parameters: charged(seed, parameters),
-        accounts: (0..NODES)
+        parameters: if costly { charged(parameters) } else { parameters },
+        accounts: (0..nodes)
             .map(|index| GenesisAccount { id: peer(index).account(), keys: Vec::new(), balance: FORTUNE })
             .collect(),
         validators: (0..validators)
             .map(|index| Validator::new(peer(index).account(), PublicKey::from(peer(index)), 1))
             .collect(),
-        nodes: (0..NODES).map(|index| entry(peer(index), index)).collect(),
+        nodes: (0..nodes).map(|index| entry(peer(index), index)).collect(),
         bootstrap: Vec::new(),
     }
 }

@@ -14,7 +14,7 @@ use crate::host::Host;
 use crate::load::Load;
 use crate::network::{NOTICED, Network};
 use crate::sabotage::Sabotage;
-use crate::seed::{BEGINNING, draw};
+use crate::seed::{BEGINNING, Cast, draw};
 use crate::trace::Trace;
 
 /// Nothing goes wrong before this.
@@ -58,6 +58,22 @@ pub(crate) struct Streams {
     pub(crate) load: Dice,
     pub(crate) villains: Dice,
     pub(crate) work: Dice,
+}
+
+impl Streams {
+    /// Those of a seed.
+    pub(crate) fn new(seed: u64) -> Self {
+        let dice = |purpose| Dice::new(seed, purpose);
+        Self {
+            faults: dice(1),
+            network: dice(2),
+            disk: dice(3),
+            clocks: dice(4),
+            load: dice(5),
+            villains: dice(6),
+            work: dice(7),
+        }
+    }
 }
 
 /// Something that is going to happen.
@@ -117,6 +133,8 @@ pub(crate) struct World<'a> {
     pub(crate) places: BTreeMap<PeerId, usize>,
     /// For each host, all others.
     pub(crate) others: Vec<Vec<PeerId>>,
+    /// Messages that went over links.
+    pub(crate) sent: u64,
     /// The last word of consensus, and whose it was.
     pub(crate) last_word: (usize, Vec<u8>),
     queue: BTreeMap<(Time, u64), Happening>,
@@ -145,23 +163,26 @@ pub fn simulate(seed: u64, sabotage: Option<Sabotage>, sink: &mut dyn Write) -> 
 
 impl<'a> World<'a> {
     fn new(seed: u64, sabotage: Option<Sabotage>, sink: &'a mut dyn Write) -> Self {
-        let dice = |purpose| Dice::new(seed, purpose);
-        let mut drawn = dice(0);
-        let cast = draw(seed, &mut drawn);
-        let mut streams = Streams {
-            faults: dice(1),
-            network: dice(2),
-            disk: dice(3),
-            clocks: dice(4),
-            load: dice(5),
-            villains: dice(6),
-            work: dice(7),
-        };
+        let mut streams = Streams::new(seed);
+        let cast = draw(seed, &mut Dice::new(seed, 0));
         let storm = (BEGINNING.after(QUIET), BEGINNING.after(QUIET).after(STORM));
         let faults = plan(&mut streams.faults, cast.hosts.len(), cast.validators, storm);
+        let mut world = Self::of(cast, streams, storm, sink);
+        world.sabotage = sabotage;
+        for (at, fault) in faults {
+            world.at(at, Happening::Fault(Box::new(fault)));
+        }
+        world.at(storm.1.after(Millis(1)), Happening::Calm);
+        world.at(BEGINNING.after(Millis::seconds(1)), Happening::Second);
+        world.at(BEGINNING.after(Millis::seconds(5)), Happening::Load);
+        world
+    }
+
+    /// A world of these hosts, in which nothing is going to happen yet.
+    pub(crate) fn of(cast: Cast, mut streams: Streams, storm: (Time, Time), sink: &'a mut dyn Write) -> Self {
         let ids: Vec<PeerId> = cast.hosts.iter().map(Host::id).collect();
         let others = |me: &PeerId| ids.iter().copied().filter(|other| other != me).collect();
-        let mut world = Self {
+        Self {
             now: BEGINNING,
             network_id: cast.genesis.network_id(),
             network: Network::new(ids.len(), &mut streams.network),
@@ -170,11 +191,12 @@ impl<'a> World<'a> {
             validators: cast.validators,
             others: ids.iter().map(others).collect(),
             places: ids.iter().enumerate().map(|(place, id)| (*id, place)).collect(),
+            sent: 0,
             hosts: cast.hosts,
             dice: streams,
             trace: Trace::new(BEGINNING, sink),
             coverage: Coverage::default(),
-            sabotage,
+            sabotage: None,
             faults: 0,
             gone: None,
             asked: BTreeMap::new(),
@@ -182,14 +204,7 @@ impl<'a> World<'a> {
             queue: BTreeMap::new(),
             sequence: 0,
             wakes: BTreeSet::new(),
-        };
-        for (at, fault) in faults {
-            world.at(at, Happening::Fault(Box::new(fault)));
         }
-        world.at(storm.1.after(Millis(1)), Happening::Calm);
-        world.at(BEGINNING.after(Millis::seconds(1)), Happening::Second);
-        world.at(BEGINNING.after(Millis::seconds(5)), Happening::Load);
-        world
     }
 
     /// From the first start to the last judgement, or to the first violation.
@@ -263,14 +278,22 @@ impl<'a> World<'a> {
             return;
         }
         let life = self.hosts[to].life;
+        self.sent += 1;
         for at in self.network.send(self.now, from, to, &mut self.dice.network) {
             let event = Box::new(event.clone());
             self.at(at, Happening::Tell { to, life, over: Some((from, link.session)), event });
         }
     }
 
+    /// When the next thing happens.
+    pub(crate) fn next_at(&self) -> Option<Time> {
+        let due = self.queue.first_key_value().map(|((time, _), _)| *time);
+        let wake = self.wakes.first().map(|(time, _)| *time);
+        due.into_iter().chain(wake).min()
+    }
+
     /// The next thing happens.
-    fn step(&mut self) -> Option<Happening> {
+    pub(crate) fn step(&mut self) -> Option<Happening> {
         let due = self.queue.first_key_value().map(|((time, _), _)| *time);
         let wake = self.wakes.first().copied();
         match (due, wake) {
