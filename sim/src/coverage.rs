@@ -72,6 +72,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "close-lease",
             "renew-lease",
             "settle",
+            "settle-many",
             "accuse",
             "bond",
             "set-validator",

@@ -413,6 +413,12 @@ pub enum Rejection {
         /// What it still holds.
         available: Amount,
     },
+    /// One transaction settles no receipt, or more than it may.
+    #[error("a transaction settles 1 to {} receipts at once, this one {count}", grange_types::limits::RECEIPTS)]
+    ReceiptCount {
+        /// How many.
+        count: usize,
+    },
     /// The deployment has as many leases on record as it may.
     #[error("deployment {} has {} leases on record, which is the limit", .deployment.short(), LEASES_PER_DEPLOYMENT)]
     TooManyLeases {
@@ -565,6 +571,7 @@ impl Rejection {
             | Self::IsolationTooWeak { .. }
             | Self::OwnCapacityPriced
             | Self::OwnCapacity { .. }
+            | Self::ReceiptCount { .. }
             | Self::ReceiptBackwards
             | Self::ReceiptTooHigh { .. } => RejectionKind::Invalid,
         }

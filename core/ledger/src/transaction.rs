@@ -165,6 +165,11 @@ pub enum Action {
         /// How much; none lifts the cap.
         per_day: Option<Amount>,
     },
+    /// Pays what several receipts grant, all of them or none. Anyone may hand them in; the receipts' own signatures count.
+    SettleMany {
+        /// The payers' receipts, at most [`limits::RECEIPTS`].
+        receipts: Vec<Signed<Receipt>>,
+    },
 }
 
 impl Action {
@@ -192,6 +197,17 @@ impl Action {
             Self::Accuse { .. } => "accuse",
             Self::Signal { .. } => "signal",
             Self::SetCap { .. } => "set-cap",
+            Self::SettleMany { .. } => "settle-many",
+        }
+    }
+
+    /// The receipts that it hands in.
+    #[must_use]
+    pub fn receipts(&self) -> &[Signed<Receipt>] {
+        match self {
+            Self::Settle { receipt } => core::slice::from_ref(&**receipt),
+            Self::SettleMany { receipts } => receipts,
+            _ => &[],
         }
     }
 }

@@ -120,13 +120,14 @@ fn actions() -> Vec<Action> {
         Action::OpenLease { quote: Box::new(signed(quote)), replaces: Some(lease) },
         Action::CloseLease { lease },
         Action::RenewLease { lease },
-        Action::Settle { receipt: Box::new(signed(receipt)) },
+        Action::Settle { receipt: Box::new(signed(receipt.clone())) },
         Action::ClaimName { name: "app".into(), deployment },
         Action::ReleaseName { name: "app".into() },
         Action::Accuse { accused: account(6), proof: Box::new(proof()) },
         Action::Signal { version: 2 },
         Action::SetCap { per_day: Some(Amount(300)) },
         Action::SetCap { per_day: None },
+        Action::SettleMany { receipts: vec![signed(receipt)] },
     ]
 }
 

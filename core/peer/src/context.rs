@@ -30,8 +30,8 @@ pub(crate) enum Purpose {
     Deploy(CallId),
     /// A slot that a payer fills.
     Place(DeploymentId, u32),
-    /// A receipt we cash.
-    Settle(LeaseId),
+    /// Receipts we cash.
+    Settle(Vec<LeaseId>),
     /// A lease we extend.
     Renew(LeaseId),
     /// Our own node's registration.

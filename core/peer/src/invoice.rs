@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use grange_api::Usage;
-use grange_ledger::{Action, Block, Ledger};
+use grange_ledger::{Block, Ledger};
 use grange_types::{Amount, LeaseId, Receipt};
 
 use crate::describe::{bill_rows, empty_bill};
@@ -64,7 +64,7 @@ impl Receipts {
     /// Takes those of a block that `ledger` has committed.
     pub(crate) fn take(&mut self, block: &Block, ledger: &Ledger) {
         for transaction in &block.transactions {
-            if let Action::Settle { receipt } = &transaction.body.action {
+            for receipt in transaction.body.action.receipts() {
                 self.last.insert(receipt.body.lease, receipt.body.clone());
             }
         }

@@ -534,8 +534,8 @@ impl Peer {
             Purpose::Deploy(id) | Purpose::Fund(id) => deploys.outcome(ctx, &spine.ledger, id, outcome),
             Purpose::Place(deployment, slot) => payer.placed(ctx, (deployment, slot), outcome),
             Purpose::Renew(lease) => seller.renewed(lease, outcome),
-            Purpose::Settle(_)
-            | Purpose::Register
+            Purpose::Settle(ref leases) => seller.cashed(leases, outcome),
+            Purpose::Register
             | Purpose::Close(_)
             | Purpose::Undo(_)
             | Purpose::Signal

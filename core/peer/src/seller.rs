@@ -57,11 +57,13 @@ pub(crate) struct Seller {
     pub(crate) desk: Option<Desk>,
     till: Till,
     runs: BTreeMap<LeaseId, Run>,
+    /// Leases whose receipts were refused together with others: each is handed in by itself next time.
+    apart: BTreeSet<LeaseId>,
 }
 
 impl Seller {
     pub(crate) fn new(desk: Option<Desk>) -> Self {
-        Self { desk, till: Till::new(), runs: BTreeMap::new() }
+        Self { desk, till: Till::new(), runs: BTreeMap::new(), apart: BTreeSet::new() }
     }
 
     /// Answers a question of a buyer.
@@ -147,6 +149,7 @@ impl Seller {
         let view = ledger.view();
         let Some(lease) = view.lease(id) else {
             self.till.forget(&id);
+            self.apart.remove(&id);
             return self.stop(ctx, id);
         };
         if lease.terms.provider != ctx.me {
@@ -154,6 +157,7 @@ impl Seller {
         }
         if matches!(lease.state, LeaseState::Closed { .. }) {
             self.till.forget(&id);
+            self.apart.remove(&id);
             return self.stop(ctx, id);
         }
         let paid = Settled { sequence: lease.sequence, amount: lease.settled };
@@ -268,10 +272,7 @@ impl Seller {
         if let Some(desk) = &mut self.desk {
             desk.final_block(ledger.time());
         }
-        for receipt in self.till.poll_settle(ctx.now) {
-            let lease = receipt.body.lease;
-            ctx.submit(ledger, Deed::Settle { receipt: Box::new(receipt) }, Purpose::Settle(lease));
-        }
+        self.cash(ctx, ledger);
         while let Some(lease) = self.till.poll_stop() {
             // Not paid for a whole credit window: serving on would be a gift.
             if self.runs.contains_key(&lease) {
@@ -280,6 +281,30 @@ impl Seller {
         }
         self.renew(ctx, ledger);
         self.retry(ctx, ledger, library);
+    }
+
+    /// Hands in the receipts that are due, many in one transaction. One that does not apply would keep the others from
+    /// being paid, so those of a transaction that was refused come one by one when they are due again.
+    fn cash(&mut self, ctx: &mut Context, ledger: &Ledger) {
+        let (apart, mut together): (Vec<_>, Vec<_>) =
+            self.till.poll_settle(ctx.now).into_iter().partition(|receipt| self.apart.remove(&receipt.body.lease));
+        if together.len() == 1 {
+            hand_in(ctx, ledger, together.pop());
+        }
+        for receipts in together.chunks(limits::RECEIPTS) {
+            let leases = receipts.iter().map(|receipt| receipt.body.lease).collect();
+            ctx.submit(ledger, Deed::SettleMany { receipts: receipts.to_vec() }, Purpose::Settle(leases));
+        }
+        for receipt in apart {
+            hand_in(ctx, ledger, Some(receipt));
+        }
+    }
+
+    /// What became of receipts that were handed in.
+    pub(crate) fn cashed(&mut self, leases: &[LeaseId], outcome: &Outcome) {
+        if outcome.is_err() && leases.len() > 1 {
+            self.apart.extend(leases);
+        }
     }
 
     fn renew(&mut self, ctx: &mut Context, ledger: &Ledger) {
@@ -387,4 +412,11 @@ fn work(ledger: &Ledger, deployment: &Deployment, lease: &Lease, manifest: &Mani
         environment: service.environment.clone(),
         allow_http: service.allow_http.clone(),
     })
+}
+
+/// Hands in one receipt.
+fn hand_in(ctx: &mut Context, ledger: &Ledger, receipt: Option<Signed<Receipt>>) {
+    let Some(receipt) = receipt else { return };
+    let lease = receipt.body.lease;
+    ctx.submit(ledger, Deed::Settle { receipt: Box::new(receipt) }, Purpose::Settle(vec![lease]));
 }

@@ -26,6 +26,8 @@ pub const MANIFEST_BYTES: usize = 512 << 10;
 pub const ENVIRONMENT_ENTRIES: usize = 128;
 /// One transaction: the largest opens a deployment with 256 slots of about 160 bytes and 8 delegates.
 pub const TRANSACTION_BYTES: usize = 64 << 10;
+/// Receipts settled by one transaction: at 266 bytes each, 34 KB.
+pub const RECEIPTS: usize = 128;
 /// One block's transactions. At 3,000 transactions/s of 250 bytes, one second is 750 KB.
 pub const BLOCK_BYTES: usize = 2 << 20;
 /// Transactions of one block.

@@ -92,8 +92,7 @@ impl Money {
                 Deed::Bond { amount } => {
                     *self.bonded.entry(transaction.body.account).or_default() += amount.0;
                 }
-                Deed::Settle { receipt } => self.receipts.push(((**receipt).clone(), day)),
-                _ => {}
+                deed => self.receipts.extend(deed.receipts().iter().map(|receipt| (receipt.clone(), day))),
             }
         }
     }

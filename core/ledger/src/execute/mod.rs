@@ -260,7 +260,10 @@ impl<'a> Execution<'a> {
             // Who leaves needs no word of the key, and may put anything in its place.
             Action::SetValidator { power, consent, .. } if *power > 0 => self.open_inner(trial, "statement", consent),
             Action::OpenLease { quote, .. } => self.open_inner(trial, "quote", quote),
-            Action::Settle { receipt } => self.open_inner(trial, "receipt", receipt),
+            Action::Settle { .. } | Action::SettleMany { .. } => {
+                let mut receipts = trial.transaction.body.action.receipts().iter();
+                receipts.try_for_each(|receipt| self.open_inner(trial, "receipt", receipt))
+            }
             Action::Accuse { proof, .. } => proof.verify(self.network).map_err(Rejection::NoProof),
             Action::SetValidator { .. }
             | Action::Transfer { .. }
@@ -319,6 +322,7 @@ impl<'a> Execution<'a> {
             Action::CloseLease { lease } => self.close_lease(trial, *lease),
             Action::RenewLease { lease } => self.renew_lease(trial, *lease),
             Action::Settle { receipt } => self.settle(trial, receipt),
+            Action::SettleMany { receipts } => self.settle_many(trial, receipts),
             Action::ClaimName { name, deployment } => self.claim_name(trial, name, *deployment),
             Action::ReleaseName { name } => self.release_name(trial, name),
             Action::Accuse { accused, proof } => self.accuse(trial, *accused, proof),

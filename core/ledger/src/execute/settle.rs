@@ -9,8 +9,9 @@
 //! - What it disputes is held, as far as it could have been earned: out of the escrow, and out of the reach of renewals.
 //!   The next receipt grants or drops it; else it returns with the claim window's end.
 //! - The treasury's part is taken of all that was paid so far, so it does not matter in how many steps.
+//! - Several may come in one transaction, which spares its own signature for all but one; all are paid or none.
 
-use grange_types::{Amount, Millis, Plant, Receipt, Signed, is_sown};
+use grange_types::{Amount, Millis, Plant, Receipt, Signed, is_sown, limits};
 
 use super::{Execution, Trial};
 use crate::entry::{Lease, LeaseState};
@@ -18,6 +19,13 @@ use crate::money::Book;
 use crate::rejection::{Authority, Rejection};
 
 impl Execution<'_> {
+    pub(super) fn settle_many(&mut self, trial: &Trial<'_>, receipts: &[Signed<Receipt>]) -> Result<(), Rejection> {
+        if !(1..=limits::RECEIPTS).contains(&receipts.len()) {
+            return Err(Rejection::ReceiptCount { count: receipts.len() });
+        }
+        receipts.iter().try_for_each(|receipt| self.settle(trial, receipt))
+    }
+
     pub(super) fn settle(&mut self, trial: &Trial<'_>, signed: &Signed<Receipt>) -> Result<(), Rejection> {
         let receipt = &signed.body;
         self.require(trial, Authority::Act)?;

@@ -11,6 +11,7 @@ mod envelopes;
 mod mempool;
 mod network;
 mod random;
+mod receipts;
 mod script;
 mod snapshots;
 mod versions;
