@@ -137,18 +137,25 @@ impl World {
         }
         self.provider = living[pick];
         self.generation += 1;
+        self.choose();
+        self.launch();
+    }
+
+    /// The stewards are whoever they are today: the owner's node is peer 0.
+    fn choose(&mut self) {
         let count = 1 + self.roll(3) as usize;
         let skip = self.roll(u32::from(PEERS)) as u8;
-        // The owner's node is peer 0; the stewards are whoever they are today.
         let stewards = (0..PEERS).map(|index| (index + skip) % PEERS);
         let keepers = [0].into_iter().chain(stewards).filter(|index| *index != self.provider);
         self.current = keepers.take(count).map(peer).collect();
-        self.launch();
     }
 
     /// What a node does when it starts work for a lease.
     fn launch(&mut self) {
-        let (index, generation, keepers) = (self.provider, self.generation, self.current.clone());
+        let (index, generation, chosen) = (self.provider, self.generation, self.current.clone());
+        let begun = self.disks[index as usize].own.contains_key(&generation);
+        let standing = self.keepers[index as usize].standing();
+        let keepers = if begun { chosen } else { standing.keepers_of(generation, chosen) };
         // Its own older stores are sealed before anything else.
         for process in self.processes.values_mut().filter(|process| process.peer == index) {
             process.part = Part::Over;
@@ -221,6 +228,10 @@ impl World {
                 self.up[index as usize] = true;
                 let runs = self.processes.values().any(|found| found.generation == self.generation);
                 if index == self.provider && !runs {
+                    // A steward may have been replaced while it was off.
+                    if self.roll(2) == 0 {
+                        self.choose();
+                    }
                     self.launch();
                 }
             }

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
-use grange_objects::log::{Content, KeepReply, KeepRequest, LogId, Refusal, View};
+use grange_objects::log::{Content, KeepReply, KeepRequest, LogId, Refusal, Standing, View};
 use grange_types::{ByteCount, DeploymentId, PeerId};
 
 use copy::Copy;
@@ -99,6 +99,13 @@ impl Copies {
             tracing::warn!(error = &error as &dyn std::error::Error, "keep.failed");
             Kept { reply: KeepReply::Refused(Refusal::Failed), view: None }
         })
+    }
+
+    /// How this node's own keeper of a log stands. Reads a file.
+    pub(crate) fn standing(&self, log: &LogId) -> Result<Standing, KeepError> {
+        let copy = self.copy(log)?;
+        let standing = copy.lock().unwrap_or_else(PoisonError::into_inner).standing();
+        Ok(standing)
     }
 
     fn copy(&self, log: &LogId) -> Result<Arc<Mutex<Copy>>, KeepError> {

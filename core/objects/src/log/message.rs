@@ -76,6 +76,14 @@ impl Standing {
 }
 
 impl Standing {
+    /// Who keeps a generation that this node writes: those that its own keeper promised it when it was first started,
+    /// else those that are chosen now. Until a generation has its first entry, only promises tell its successor whom it
+    /// could have written to, and those who hold the first promise know of no others.
+    #[must_use]
+    pub fn keepers_of(&self, generation: u64, chosen: BTreeSet<PeerId>) -> BTreeSet<PeerId> {
+        self.promises.get(&generation).filter(|first| !first.is_empty()).cloned().unwrap_or(chosen)
+    }
+
     /// Tells of a view of another generation as well, if it is newer. The view that belongs to the mark stays: beside it the
     /// other one is told like a promise, which asks for the same keepers.
     pub fn mention(&mut self, view: Option<View>) {

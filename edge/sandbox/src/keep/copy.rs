@@ -64,6 +64,10 @@ impl Copy {
         Ok(Self { folder, database: Some(database), aside: None, keeper })
     }
 
+    pub(super) fn standing(&self) -> Standing {
+        self.keeper.standing().clone()
+    }
+
     pub(super) fn view(&self) -> Option<View> {
         self.keeper.standing().view.clone()
     }

@@ -45,7 +45,7 @@ enum Found {
 impl Successor {
     /// Begins, or goes on after a restart. Waits for keepers as long as it has to.
     pub(crate) async fn run(self, progress: &Progress<'_>) -> Result<Replicated, KeyValueError> {
-        let this = Arc::new(self);
+        let this = Arc::new(Arc::new(self).blocking(Self::pinned).await?);
         let told = this.blocking(Self::promise).await?;
         let found = this.blocking(Self::look).await?;
         let (store, first) = match found {
@@ -71,6 +71,32 @@ impl Successor {
         tokio::task::spawn_blocking(move || work(&this)).await.unwrap_or(Err(KeyValueError::Interrupted))
     }
 
+    /// The same with the keepers that this generation was first started with: stewards may have changed since.
+    fn pinned(&self) -> Result<Self, KeyValueError> {
+        let Replication { log, generation, keepers, .. } = &self.replication;
+        let standing = self.copies.standing(log).map_err(|_| KeyValueError::NoPromise)?;
+        let keepers =
+            if self.is_begun()? { keepers.clone() } else { standing.keepers_of(*generation, keepers.clone()) };
+        let replication = Replication { keepers, ..self.replication.clone() };
+        Ok(Self {
+            stores: Arc::clone(&self.stores),
+            copies: Arc::clone(&self.copies),
+            name: self.name.clone(),
+            limit: self.limit,
+            before: self.before.clone(),
+            replication,
+        })
+    }
+
+    /// Whether this generation has its first entry, which names who keeps it.
+    fn is_begun(&self) -> Result<bool, KeyValueError> {
+        if !self.stores.has(&self.name) {
+            return Ok(false);
+        }
+        let view = self.stores.store(&self.name, self.limit)?.standing()?.view;
+        Ok(view.is_some_and(|view| view.at.generation == self.name.generation))
+    }
+
     /// Has this node's own keeper promise this generation, before anybody else does: whoever continues the log later and asks
     /// here hears of it, or was here first, and then nothing begins. Gives how that keeper stands.
     fn promise(&self) -> Result<Standing, KeyValueError> {
@@ -85,13 +111,10 @@ impl Successor {
 
     fn look(&self) -> Result<Found, KeyValueError> {
         if self.stores.has(&self.name) {
-            let store = self.stores.store(&self.name, self.limit)?;
-            let view = store.standing()?.view;
-            if view.is_some_and(|view| view.at.generation == self.name.generation) {
-                return Ok(Found::Own(store));
+            if self.is_begun()? {
+                return Ok(Found::Own(self.stores.store(&self.name, self.limit)?));
             }
             // It was never begun: nobody was told of anything in it.
-            drop(store);
             self.stores.discard(&self.name)?;
         }
         let Some(earlier) = self.stores.earlier(&self.name)? else { return Ok(Found::Earlier(None)) };
