@@ -83,14 +83,10 @@ impl Ingress {
     /// Whether a peer writes this log in this generation, and the room it has. A no is waited for: the peer may hear of
     /// its lease a moment before we do.
     pub(crate) async fn may_write(&self, peer: PeerId, log: &LogId, generation: u64) -> Option<ByteCount> {
-        let room = || {
-            let writer = *self.table().writers.get(log)?;
-            (writer.provider == peer && writer.generation == generation).then_some(writer.room)
-        };
         let until_listed = async {
             loop {
                 let moved = self.moved.notified();
-                match room() {
+                match self.table().room_of(peer, log, generation) {
                     Some(room) => return room,
                     None => moved.await,
                 }

@@ -2,12 +2,13 @@
 //!
 //! The key of a deployment comes of the owner's node key and the deployment's id, so the owner keeps nothing. Each steward
 //! keeps one share, in a file that only its user can read, and gives it only to the holder of an open lease of that
-//! deployment by its own ledger. Two shares make the key; the owner's node gives two.
+//! deployment by its own ledger. Two shares make the key; the owner's node gives two. A steward that takes the place of one that
+//! is lost gets its share of whoever runs the deployment, if the owner is away.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -30,13 +31,15 @@ pub(crate) struct Shares {
     net: Arc<Net>,
     folder: PathBuf,
     key: SecretKey,
+    /// The keys of what runs here, for stewards that come later.
+    known: Mutex<BTreeMap<DeploymentId, SealKey>>,
 }
 
 impl Shares {
     pub(crate) fn new(net: Arc<Net>, folder: &Folder, key: SecretKey) -> io::Result<Self> {
         let folder = folder.at("shares");
         std::fs::create_dir_all(&folder)?;
-        Ok(Self { net, folder, key })
+        Ok(Self { net, folder, key, known: Mutex::default() })
     }
 
     /// The key of a deployment of this node's own account.
@@ -64,6 +67,7 @@ impl Shares {
                 let pairs =
                     shares.iter().enumerate().flat_map(|(at, one)| shares[..at].iter().map(move |two| (one, two)));
                 if let Some(key) = pairs.filter_map(|(one, two)| one.join(two)).next() {
+                    self.known().insert(work.deployment, key.clone());
                     return key;
                 }
             }
@@ -99,9 +103,12 @@ impl Shares {
     async fn answer(&self, from: PeerId, request: &ShareRequest, ingress: &Ingress) -> ShareReply {
         match request {
             ShareRequest::Hold { deployment, share } => {
+                let has = self.kept(*deployment).is_some();
                 let table = ingress.table();
-                let ours = table.stewarded.get(deployment).is_some_and(|owner| *owner == from);
-                if ours && self.keep(*deployment, share) { ShareReply::Held } else { ShareReply::Refused }
+                // Who runs a part of it need not go on telling where there is a share.
+                let there = has && table.may_hand(from, *deployment, false);
+                let kept = if table.may_hand(from, *deployment, has) { self.keep(*deployment, share) } else { there };
+                if kept { ShareReply::Held } else { ShareReply::Refused }
             }
             ShareRequest::Give { log, generation } => {
                 if ingress.may_write(from, log, *generation).await.is_none() {
@@ -138,23 +145,30 @@ impl Shares {
         Share::decode(&bytes).ok()
     }
 
-    /// Gives each steward of our own deployments its share, once, as soon as it can be reached. For ever.
+    /// Gives each steward its share, once, as soon as it can be reached: those of our own deployments, and of those that run
+    /// here, where a steward may have come while the owner is away. For ever.
     pub(crate) async fn hand_out(self: Arc<Self>, ingress: Arc<Ingress>) {
-        let mut held: BTreeSet<(DeploymentId, PeerId)> = BTreeSet::new();
+        let mut told: BTreeSet<(DeploymentId, PeerId)> = BTreeSet::new();
         loop {
             let table = ingress.table();
-            held.retain(|(deployment, _)| table.owned.contains_key(deployment));
+            let me = self.net.peer_id();
+            self.known().retain(|deployment, _| table.runs(me, *deployment));
+            let running = self.known().clone();
+            let own = table.owned.keys().map(|deployment| (*deployment, self.own(*deployment)));
+            let keys: BTreeMap<DeploymentId, SealKey> = running.into_iter().chain(own).collect();
+            told.retain(|(deployment, steward)| {
+                table.stewards.get(deployment).is_some_and(|stewards| stewards.contains(steward))
+            });
             let mut refused = false;
-            for (deployment, stewards) in &table.owned {
-                for steward in stewards {
-                    if held.contains(&(*deployment, *steward)) || !self.net.is_connected(*steward) {
+            for (deployment, key) in keys {
+                for steward in table.stewards.get(&deployment).into_iter().flatten() {
+                    if *steward == me || told.contains(&(deployment, *steward)) || !self.net.is_connected(*steward) {
                         continue;
                     }
-                    let share = Share::of(&self.own(*deployment), *steward);
-                    let request = ShareRequest::Hold { deployment: *deployment, share }.encode();
+                    let request = ShareRequest::Hold { deployment, share: Share::of(&key, *steward) }.encode();
                     let answer = self.net.request(*steward, Protocol::Steward, request, ANSWER_WITHIN).await;
                     if answer.is_ok_and(|bytes| ShareReply::decode(&bytes) == Ok(ShareReply::Held)) {
-                        held.insert((*deployment, *steward));
+                        told.insert((deployment, *steward));
                     } else {
                         // It may hear of the deployment a moment later than we did.
                         refused = true;
@@ -163,6 +177,10 @@ impl Shares {
             }
             ingress.moved_within(if refused { AGAIN } else { GIVE_EVERY }).await;
         }
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<DeploymentId, SealKey>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Removes the shares of deployments that are not known. Reads and removes files.

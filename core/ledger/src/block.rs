@@ -8,8 +8,9 @@ use crate::transaction::Transaction;
 
 /// The highest version of the rules that this crate follows; it follows all before, too.
 ///
-/// 1 is the first. Since 2 a transfer's memo may have 128 bytes in place of 64.
-pub const VERSION: u16 = 2;
+/// 1 is the first. Since 2 a transfer's memo may have 128 bytes in place of 64. Since 3 a reserve takes the place of a steward
+/// that is lost.
+pub const VERSION: u16 = 3;
 
 /// How far ahead of one's own clock a proposed block time may lie.
 pub const CLOCK_TOLERANCE: Millis = Millis::seconds(2);

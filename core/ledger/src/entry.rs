@@ -450,6 +450,17 @@ impl Deployment {
         self.delegate(account).is_some_and(|delegate| delegate.verbs.contains(&verb))
     }
 
+    /// Those of the delegates that may act, in the order of their turns: all but the reserves.
+    pub fn stewards(&self) -> impl Iterator<Item = &Delegate> {
+        self.delegates.iter().filter(|delegate| !delegate.verbs.is_empty())
+    }
+
+    /// Whether this account is a steward.
+    #[must_use]
+    pub fn is_steward(&self, account: AccountId) -> bool {
+        self.stewards().any(|delegate| delegate.account == account)
+    }
+
     /// When the sweep has something to do for it.
     pub(crate) fn due(&self, parameters: &Parameters) -> Option<Time> {
         match self.state {

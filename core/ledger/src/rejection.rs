@@ -502,6 +502,24 @@ pub enum Rejection {
         /// The lease.
         lease: LeaseId,
     },
+    /// The rules that hold do not know the request yet.
+    #[error("this is possible from version {needed} of the rules on, version {holds} holds")]
+    NotYet {
+        /// The version that is needed.
+        needed: u16,
+        /// The version that holds.
+        holds: u16,
+    },
+    /// Nobody says of himself that he is lost, and only a reserve takes a steward's place.
+    #[error("{} is no reserve of deployment {}, or {} no other steward of it", .by.short(), .deployment.short(), .lost.short())]
+    NoReserve {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// Who is to go.
+        lost: AccountId,
+        /// Who is to come.
+        by: AccountId,
+    },
 }
 
 impl Rejection {
@@ -536,6 +554,7 @@ impl Rejection {
             | Self::DeploymentClosed { .. }
             | Self::NameTaken { .. }
             | Self::GenerationStale { .. }
+            | Self::NoReserve { .. }
             | Self::SlotTaken { .. }
             | Self::NotReplaceable { .. }
             | Self::TooEarlyToRenew { .. }
@@ -560,6 +579,7 @@ impl Rejection {
             | Self::ZeroAmount
             | Self::ToItself { .. }
             | Self::MemoTooLong { .. }
+            | Self::NotYet { .. }
             | Self::Keys(_)
             | Self::NodeInvalid { .. }
             | Self::PowerTooHigh

@@ -170,6 +170,16 @@ pub enum Action {
         /// The payers' receipts, at most [`limits::RECEIPTS`].
         receipts: Vec<Signed<Receipt>>,
     },
+    /// Puts a reserve of a deployment in the place of a steward that is lost. Owner, Spend, or another delegate with
+    /// [`Verb::Place`].
+    ReplaceDelegate {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// The steward that is lost; it becomes a reserve.
+        lost: AccountId,
+        /// The reserve: a delegate without verbs.
+        by: AccountId,
+    },
 }
 
 impl Action {
@@ -198,6 +208,7 @@ impl Action {
             Self::Signal { .. } => "signal",
             Self::SetCap { .. } => "set-cap",
             Self::SettleMany { .. } => "settle-many",
+            Self::ReplaceDelegate { .. } => "replace-delegate",
         }
     }
 
@@ -223,7 +234,8 @@ pub enum Verb {
     Renew,
 }
 
-/// An account that may act for a deployment: a steward.
+/// An account that may act for a deployment: a steward. One without verbs may do nothing: it is a reserve, whom the owner
+/// allows to take the place of a steward that is lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delegate {
     /// The account; its keys with the roles Owner, Spend or Node, and its registered nodes, act for it.

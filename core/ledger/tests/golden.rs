@@ -128,6 +128,7 @@ fn actions() -> Vec<Action> {
         Action::SetCap { per_day: Some(Amount(300)) },
         Action::SetCap { per_day: None },
         Action::SettleMany { receipts: vec![signed(receipt)] },
+        Action::ReplaceDelegate { deployment, lost: account(8), by: account(7) },
     ]
 }
 

@@ -18,6 +18,8 @@ pub(crate) const REQUEST_WITHIN: u64 = 2_000;
 pub(crate) const PROBE_WITHIN: u64 = 900;
 /// How long a transaction of ours may wait to be included.
 const TRANSACTION_WITHIN: Millis = Millis::minutes(10);
+/// Whoever has heard of no block for so long may be cut off; idle ledgers write one every five seconds.
+const STILL: Millis = Millis::minutes(1);
 
 /// Who wants to know what became of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +48,8 @@ pub(crate) enum Purpose {
     Fund(CallId),
     /// Our validator's word on which rules it follows.
     Signal,
+    /// A steward in the place of one that is lost.
+    Steward(DeploymentId),
 }
 
 /// A transaction to submit on behalf of our own account.
@@ -193,6 +197,11 @@ impl Context {
 
     pub(crate) fn line(&mut self, call: CallId, line: Line, last: bool) {
         self.push(Action::Line { call, line: Box::new(line), last });
+    }
+
+    /// Whether the ledger moves as far as we hear: else what we see of others says nothing, and what we order comes late.
+    pub(crate) fn follows(&self, ledger: &Ledger) -> bool {
+        self.now.since(ledger.time()) < STILL
     }
 
     /// Whether we can talk to a peer now; to ourselves always.

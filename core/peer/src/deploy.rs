@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use grange_api::{DeployDone, DeployPhase, LeaseEntry, Line, Problem, ProblemCode};
-use grange_ledger::{Action as Deed, Delegate, Deployment, Ledger, Transaction, Verb};
-use grange_types::{AccountId, Amount, DeploymentId, LeaseId, Manifest, Millis, PeerId, Quote, Signed, SlotSpec, Time};
+use grange_ledger::{Action as Deed, Deployment, Ledger, Transaction};
+use grange_types::{Amount, DeploymentId, LeaseId, Manifest, Millis, PeerId, Quote, Signed, SlotSpec, Time};
 
 use crate::bids::{Bids, Verdict};
 use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose, Submission};
@@ -18,6 +18,7 @@ use crate::message::{Ask, Channel, Probe, ProbeReply};
 use crate::problem::{name_taken, no_offer, rejected};
 use crate::shelf::Shelf;
 use crate::slots::{SlotPlan, enough, is_current, number, plan, quote_request};
+use crate::stewards;
 
 /// How long the whole may take, with a cold compilation.
 const DEPLOY_WITHIN: Millis = Millis::seconds(120);
@@ -25,8 +26,6 @@ const DEPLOY_WITHIN: Millis = Millis::seconds(120);
 const PROBE_FIRST: Millis = Millis(4);
 /// Between the later ones.
 const PROBE_EVERY: Millis = Millis(40);
-/// Stewards of a deployment beside its owner's node.
-const STEWARDS: usize = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -285,7 +284,7 @@ fn prepare(
     let specs: Vec<SlotSpec> = slots.iter().map(|plan| plan.spec.clone()).collect();
     let providers: Vec<PeerId> =
         slots.iter().filter_map(|plan| plan.matches.first()).map(|found| found.provider).collect();
-    let delegates = stewards(ctx, ledger, &providers, &specs);
+    let delegates = stewards::chosen(ctx, ledger, &providers, &specs);
     let deed = match &existing {
         Some(found) => {
             number(ledger, &mut slots, found);
@@ -314,24 +313,6 @@ fn prepare(
         patience: PROBE_FIRST,
         deadline: ctx.now.after(DEPLOY_WITHIN),
     })))
-}
-
-/// Two nodes of other operators that are linked now, not the providers themselves as long as there are others.
-fn stewards(ctx: &Context, ledger: &Ledger, providers: &[PeerId], specs: &[SlotSpec]) -> Vec<Delegate> {
-    let view = ledger.view();
-    let mut others: Vec<(bool, PeerId, AccountId)> = view
-        .nodes()
-        .filter(|node| {
-            node.operator != ctx.account && ctx.stewards.contains(&node.peer) && node.operator == node.peer.account()
-        })
-        .map(|node| (providers.contains(&node.peer), node.peer, node.operator))
-        .collect();
-    others.sort();
-    let daily: Amount = specs.iter().map(|spec| spec.max_rate).sum();
-    let ceiling_per_day = daily.scaled(24, 1);
-    let verbs = [Verb::Place, Verb::Receipt, Verb::Renew];
-    let delegate = |(_, _, account)| Delegate { account, verbs: verbs.into(), ceiling_per_day };
-    others.into_iter().take(STEWARDS).map(delegate).collect()
 }
 
 impl Deploying {

@@ -60,6 +60,7 @@ mod shelf;
 mod slots;
 mod spine;
 mod start;
+mod stewards;
 mod sync;
 
 pub use action::{Action, Halt, RequestId};

@@ -99,7 +99,7 @@ fn components(manifest: &Manifest) -> Vec<BlobId> {
 
 /// Who holds a deployment's blobs: the owner's nodes, its stewards, its providers; not ourselves.
 pub(crate) fn holders(ctx: &Context, ledger: &Ledger, deployment: &Deployment) -> Vec<PeerId> {
-    let stewards = deployment.delegates.iter().map(|delegate| delegate.account.peer());
+    let stewards = deployment.stewards().map(|steward| steward.account.peer());
     let leases = deployment.slots.iter().filter_map(|slot| ledger.view().lease(slot.lease?));
     let providers = leases.map(|lease| lease.terms.provider);
     let mut holders = Vec::new();
@@ -115,13 +115,13 @@ pub(crate) fn holders(ctx: &Context, ledger: &Ledger, deployment: &Deployment) -
 /// the steward of one that has none, and fill our disk.
 pub(crate) fn is_taken_on(ctx: &Context, ledger: &Ledger, found: &Deployment, steward: bool) -> bool {
     let ours = found.owner == ctx.account;
-    let asked = || steward && found.delegate(ctx.account).is_some() && !ledger.view().held_by(found).is_zero();
+    let asked = || steward && found.is_steward(ctx.account) && !ledger.view().held_by(found).is_zero();
     found.is_open() && (ours || asked())
 }
 
 /// Whether we hold and watch this deployment: as its owner's node, or as a steward.
 pub(crate) fn is_payer(ctx: &Context, deployment: &Deployment) -> bool {
-    deployment.owner == ctx.account || deployment.delegate(ctx.account).is_some()
+    deployment.owner == ctx.account || deployment.is_steward(ctx.account)
 }
 
 /// Which deployment a fetched manifest is for, when it is still named.

@@ -28,6 +28,7 @@ use crate::library::{Library, is_taken_on};
 use crate::message::{Ask, AskReply, Channel, Counted, MarketMessage, Probe};
 use crate::shelf::Shelf;
 use crate::slots::{need_of, quote_request};
+use crate::stewards::Missing;
 use turn::{payers, rank};
 
 /// Between probes of one replica.
@@ -108,6 +109,7 @@ pub(crate) struct Payer {
     exhausted: BTreeMap<DeploymentId, Time>,
     /// Providers that gave no quote, and until when they are not asked.
     avoided: BTreeMap<PeerId, Time>,
+    missing: Missing,
     next: Time,
 }
 
@@ -141,6 +143,7 @@ impl Payer {
             library.complete(ctx, ledger, deployment);
             self.look_after(ctx, ledger, deployment);
             self.fill_vacant(ctx, ledger, library, shelf, deployment);
+            self.missing.look(ctx, ledger, deployment, rank(ctx, ledger, deployment));
         }
         self.watch.handle(ctx.now, Seen::Tick);
         self.replace_dead(ctx, ledger, library, shelf);
@@ -152,6 +155,7 @@ impl Payer {
         let open = |id: &DeploymentId| view.deployment(*id).is_some_and(Deployment::is_open);
         self.exhausted.retain(|id, _| open(id));
         self.vacant_since.retain(|(id, _), _| open(id));
+        self.missing.retain(open);
         let ended = |id: &LeaseId| view.lease(*id).is_none_or(|lease| !lease.is_open(view.now()));
         let over: Vec<LeaseId> = self.metered.keys().filter(|id| ended(id)).copied().collect();
         for lease in over {
@@ -468,7 +472,7 @@ impl Payer {
 
     /// Asks for quotes for every slot of a deployment that is vacant or dead.
     fn fill(&mut self, ctx: &mut Context, ledger: &Ledger, library: &Library, shelf: &Shelf, deployment: &Deployment) {
-        let Some(manifest) = library.get(deployment.manifest) else { return };
+        let Some(manifest) = library.get(deployment.manifest).filter(|_| ctx.follows(ledger)) else { return };
         let (slots, held) = self.survey(ledger, deployment, manifest);
         for pick in place(&shelf.index, &slots, &held, CANDIDATES, ctx.now) {
             let key = (deployment.id, pick.slot);

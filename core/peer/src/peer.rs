@@ -393,7 +393,7 @@ impl Peer {
         let view = spine.ledger.view();
         let deployment = view.lease(counted.lease).and_then(|lease| view.deployment(lease.deployment));
         let Some(deployment) = deployment else { return };
-        let stewards = deployment.delegates.iter().map(|delegate| delegate.account);
+        let stewards = deployment.stewards().map(|steward| steward.account);
         for peer in core::iter::once(deployment.owner).chain(stewards).map(AccountId::peer) {
             if peer == ctx.me {
                 payer.counted(ctx, &spine.ledger, roles.steward, peer, counted);
@@ -540,7 +540,8 @@ impl Peer {
             | Purpose::Undo(_)
             | Purpose::Signal
             // Others who saw the same may have been first.
-            | Purpose::Accuse(_) => {}
+            | Purpose::Accuse(_)
+            | Purpose::Steward(_) => {}
         }
         if let Err(rejection) = outcome {
             let (purpose, reason) = (format!("{purpose:?}"), sentence(rejection));

@@ -19,6 +19,8 @@ pub struct RouteTable {
     pub owned: BTreeMap<DeploymentId, Vec<PeerId>>,
     /// The owner's node of each deployment that we are a steward of.
     pub stewarded: BTreeMap<DeploymentId, PeerId>,
+    /// The stewards of every deployment.
+    pub stewards: BTreeMap<DeploymentId, Vec<PeerId>>,
 }
 
 /// Who writes the key-values of a replica: the holder of its slot's open lease.
@@ -88,10 +90,11 @@ impl RouteTable {
             let providers = named.replicas.iter().map(|replica| replica.at.provider);
             let readers = table.readers.entry(deployment.manifest).or_default();
             readers.extend(named.payers.iter().copied().chain(providers));
+            let stewards: Vec<PeerId> = deployment.stewards().map(|steward| steward.account.peer()).collect();
+            table.stewards.insert(deployment.id, stewards.clone());
             if deployment.owner == me {
-                let stewards = deployment.delegates.iter().map(|delegate| delegate.account.peer());
-                table.owned.insert(deployment.id, stewards.collect());
-            } else if deployment.delegate(me).is_some() {
+                table.owned.insert(deployment.id, stewards);
+            } else if deployment.is_steward(me) {
                 table.stewarded.insert(deployment.id, deployment.owner.peer());
             }
             table.writers.extend(writers(ledger, deployment));
@@ -100,6 +103,28 @@ impl RouteTable {
             }
         }
         table
+    }
+
+    /// Whether a peer holds the open lease of this slot in this generation, and the room it has; else it may neither write to
+    /// a copy of its key-values nor be given a share of the deployment's key.
+    #[must_use]
+    pub fn room_of(&self, peer: PeerId, log: &LogId, generation: u64) -> Option<ByteCount> {
+        let writer = self.writers.get(log)?;
+        (writer.provider == peer && writer.generation == generation).then_some(writer.room)
+    }
+
+    /// Whether a steward takes its share of a deployment's key from a peer: from the owner's node always, and while it has none
+    /// from whoever runs a part of the deployment, since a steward that comes later may come while the owner is away.
+    #[must_use]
+    pub fn may_hand(&self, from: PeerId, deployment: DeploymentId, has: bool) -> bool {
+        let Some(owner) = self.stewarded.get(&deployment) else { return false };
+        *owner == from || !has && self.runs(from, deployment)
+    }
+
+    /// Whether a peer runs a component of a deployment.
+    #[must_use]
+    pub fn runs(&self, peer: PeerId, deployment: DeploymentId) -> bool {
+        self.writers.iter().any(|(log, writer)| log.deployment == deployment && writer.provider == peer)
     }
 }
 
@@ -137,7 +162,7 @@ impl Named {
                 prefixes.entry(route).or_default().extend(at);
             }
         }
-        let stewards = deployment.delegates.iter().map(|delegate| delegate.account.peer());
+        let stewards = deployment.stewards().map(|steward| steward.account.peer());
         let routes = prefixes.into_iter().map(|(prefix, replicas)| Route { prefix: prefix.into(), replicas });
         Self {
             deployment: deployment.id,

@@ -380,7 +380,7 @@ fn keepers(ledger: &Ledger, deployment: &Deployment, lease: &Lease) -> Vec<PeerI
 
 /// The owner's node and the stewards.
 fn payers(deployment: &Deployment) -> Vec<PeerId> {
-    let stewards = deployment.delegates.iter().map(|delegate| delegate.account);
+    let stewards = deployment.stewards().map(|steward| steward.account);
     core::iter::once(deployment.owner).chain(stewards).map(AccountId::peer).collect()
 }
 

@@ -138,7 +138,7 @@ impl Money {
     fn take_leases(&mut self, view: LedgerView<'_>) {
         for deployment in view.deployments() {
             let delegates = self.delegates.entry(deployment.id).or_default();
-            delegates.extend(deployment.delegates.iter().map(|delegate| delegate.account));
+            delegates.extend(deployment.stewards().map(|steward| steward.account));
             for lease in view.leases_of(deployment.id) {
                 let seen = self.leases.entry(lease.id).or_insert_with(|| Seen {
                     deployment: deployment.id,
@@ -213,6 +213,8 @@ impl Money {
             let sum = self.by_delegate.entry((seen.deployment, signer, day)).or_default();
             *sum = sum.saturating_add(receipt.body.amount.saturating_sub(before));
             let delegate = view.deployment(seen.deployment).and_then(|found| found.delegate(signer));
+            // One that lost its place meanwhile has no ceiling any more.
+            let delegate = delegate.filter(|delegate| !delegate.verbs.is_empty());
             if let Some(delegate) = delegate.filter(|delegate| *sum > delegate.ceiling_per_day) {
                 let (who, ceiling) = (signer.short(), delegate.ceiling_per_day);
                 return Err(format!("delegate {who} paid {sum} in a day, its ceiling is {ceiling}"));

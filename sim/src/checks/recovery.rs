@@ -115,7 +115,7 @@ impl World<'_> {
 
     /// Whether a deployment's owner pays, and has what it takes.
     fn pays(&self, ledger: &Ledger, deployment: &Deployment) -> bool {
-        let payers = deployment.delegates.iter().map(|delegate| delegate.account).chain([deployment.owner]);
+        let payers = deployment.stewards().map(|steward| steward.account).chain([deployment.owner]);
         let honest = |account: grange_types::AccountId| {
             self.places.get(&account.peer()).is_some_and(|place| self.hosts[*place].honest())
         };

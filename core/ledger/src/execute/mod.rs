@@ -9,6 +9,7 @@
 
 mod account;
 mod authority;
+mod delegate;
 mod deployment;
 mod deposit;
 mod layer;
@@ -280,7 +281,8 @@ impl<'a> Execution<'a> {
             | Action::ClaimName { .. }
             | Action::ReleaseName { .. }
             | Action::Signal { .. }
-            | Action::SetCap { .. } => Ok(()),
+            | Action::SetCap { .. }
+            | Action::ReplaceDelegate { .. } => Ok(()),
         }
     }
 
@@ -328,6 +330,7 @@ impl<'a> Execution<'a> {
             Action::Accuse { accused, proof } => self.accuse(trial, *accused, proof),
             Action::Signal { version } => self.signal(trial, *version),
             Action::SetCap { per_day } => self.set_cap(trial, *per_day),
+            Action::ReplaceDelegate { deployment, lost, by } => self.replace_delegate(trial, *deployment, *lost, *by),
         }
     }
 

@@ -31,7 +31,10 @@ fn a_block_must_be_the_next_one_on_this_state() {
         refused(ledger, block)
     };
     assert!(ledger.prepare(block.clone(), &|_, _| false).is_ok());
-    assert_eq!(check(&|block| block.header.version = 1), BlockError::Version { theirs: 1, expected: 2 });
+    assert_eq!(
+        check(&|block| block.header.version = 1),
+        BlockError::Version { theirs: 1, expected: grange_ledger::VERSION }
+    );
     let expected = Height(2);
     assert_eq!(check(&|block| block.header.height = Height(3)), BlockError::Height { theirs: Height(3), expected });
     let theirs = BlockId([1; 32]);

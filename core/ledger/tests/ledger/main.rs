@@ -12,6 +12,7 @@ mod mempool;
 mod network;
 mod random;
 mod receipts;
+mod reserves;
 mod script;
 mod snapshots;
 mod versions;

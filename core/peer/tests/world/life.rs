@@ -142,7 +142,7 @@ fn who_does_not_sell_has_no_offer_and_who_stewards_nothing_is_not_asked_to() {
     assert_eq!(refused.code, ProblemCode::Unsupported);
     let done = world.deploy(0, manifest("shop", "10")).unwrap();
     let view = world.peer(0).ledger().view();
-    let stewards: Vec<_> = view.deployment(done.id).unwrap().delegates.iter().map(|it| it.account.peer()).collect();
+    let stewards: Vec<_> = view.deployment(done.id).unwrap().stewards().map(|it| it.account.peer()).collect();
     assert_eq!(stewards.len(), 2);
     assert!(!stewards.contains(&world.peer_id(1)), "it is no steward");
 }

@@ -1,6 +1,6 @@
 //! A few peers in one thread, on a network, disks and a clock that the test holds: the same machines that nodes run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use grange_api::{Call, Line, Problem, Reply};
 use grange_ledger::{Genesis, GenesisAccount, NodeEntry, Parameters, Validator};
@@ -77,6 +77,8 @@ pub(crate) struct World {
     queue: BTreeMap<(Time, u64), (usize, u32, Delivery)>,
     sequence: u64,
     asked: BTreeMap<u64, (usize, u32, RequestId)>,
+    /// Pairs between which nothing passes.
+    severed: BTreeSet<(usize, usize)>,
 }
 
 fn key(index: usize) -> SecretKey {
@@ -103,7 +105,7 @@ fn prices(index: usize) -> Prices {
     }
 }
 
-fn genesis(count: usize, parameters: Parameters) -> Genesis {
+fn genesis(count: usize, voters: usize, parameters: Parameters) -> Genesis {
     let indices = || 0..count;
     let peer = |index| key(index).public().peer();
     Genesis {
@@ -117,7 +119,7 @@ fn genesis(count: usize, parameters: Parameters) -> Genesis {
                 balance: Amount::credits(1_000),
             })
             .collect(),
-        validators: indices()
+        validators: (count - voters..count)
             .map(|index| Validator::new(peer(index).account(), PublicKey::from(peer(index)), 1))
             .collect(),
         nodes: indices()
@@ -156,7 +158,12 @@ impl World {
     }
 
     pub(crate) fn with(count: usize, parameters: Parameters, change: impl Fn(&mut Config)) -> Self {
-        let genesis = genesis(count, parameters);
+        Self::voted(count, count, parameters, change)
+    }
+
+    /// So many operators, of whom only the last ones vote: the others may die without the ledger standing still.
+    pub(crate) fn voted(count: usize, voters: usize, parameters: Parameters, change: impl Fn(&mut Config)) -> Self {
+        let genesis = genesis(count, voters, parameters);
         let host = |index: usize| {
             let mut config = Config {
                 key: key(index),
@@ -193,7 +200,8 @@ impl World {
         };
         let now = Time(1_795_219_300_000);
         let hosts = (0..count).map(host).collect();
-        let mut world = Self { now, hosts, queue: BTreeMap::new(), sequence: 0, asked: BTreeMap::new() };
+        let (queue, asked, severed) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let mut world = Self { now, hosts, queue, sequence: 0, asked, severed };
         (0..count).for_each(|index| world.start(index));
         world
     }
@@ -236,7 +244,7 @@ impl World {
         host.peer = Some(peer);
         let me = self.peer_id(index);
         for other in (0..self.hosts.len()).filter(|other| *other != index) {
-            if self.hosts[other].peer.is_some() {
+            if self.hosts[other].peer.is_some() && self.reaches(index, other) {
                 let them = self.peer_id(other);
                 self.deliver(other, LATENCY, Event::Connected(me));
                 self.deliver(index, LATENCY, Event::Connected(them));
@@ -254,6 +262,40 @@ impl World {
         host.disk.wal.truncate(host.disk.flushed);
         for other in (0..self.hosts.len()).filter(|other| *other != index) {
             self.deliver(other, NOTICED, Event::Disconnected(me));
+        }
+    }
+
+    fn reaches(&self, from: usize, to: usize) -> bool {
+        !self.severed.contains(&(from.min(to), from.max(to)))
+    }
+
+    /// From now on nothing passes between two peers, which notice after a while.
+    pub(crate) fn sever(&mut self, one: usize, other: usize) {
+        self.severed.insert((one.min(other), one.max(other)));
+        for (from, to) in [(one, other), (other, one)] {
+            let gone = self.peer_id(from);
+            self.deliver(to, NOTICED, Event::Disconnected(gone));
+        }
+    }
+
+    /// A partition: nothing passes between these peers and the others.
+    pub(crate) fn part(&mut self, these: &[usize]) {
+        let (inside, outside): (Vec<usize>, Vec<usize>) =
+            (0..self.hosts.len()).partition(|index| these.contains(index));
+        for (one, other) in inside.iter().flat_map(|one| outside.iter().map(move |other| (*one, *other))) {
+            self.sever(one, other);
+        }
+    }
+
+    /// Everything passes again.
+    pub(crate) fn heal(&mut self) {
+        for (one, other) in core::mem::take(&mut self.severed) {
+            for (from, to) in [(one, other), (other, one)] {
+                if self.hosts[from].peer.is_some() {
+                    let back = self.peer_id(from);
+                    self.deliver(to, LATENCY, Event::Connected(back));
+                }
+            }
         }
     }
 
@@ -355,22 +397,27 @@ impl World {
             | Action::Prune { .. }) => host.disk.write(action),
             Action::Keep { bytes } => drop(host.disk.blobs.insert(BlobId::of(&bytes), bytes)),
             Action::Send { to, channel, bytes } => {
-                self.deliver(self.index_of(to), LATENCY, Event::Message { from: me, channel, bytes });
+                let to = self.index_of(to);
+                if self.reaches(index, to) {
+                    self.deliver(to, LATENCY, Event::Message { from: me, channel, bytes });
+                }
             }
             Action::Gossip(bytes) => {
                 for other in (0..self.hosts.len()).filter(|other| *other != index) {
-                    self.deliver(other, LATENCY, Event::Gossip { bytes: bytes.clone() });
+                    if self.reaches(index, other) {
+                        self.deliver(other, LATENCY, Event::Gossip { bytes: bytes.clone() });
+                    }
                 }
             }
             Action::Request { id, to, channel, bytes, within } => self.request(index, id, to, channel, bytes, within),
             Action::Respond { id, bytes } => {
                 if let Some(bytes) = self.tampered(index, bytes) {
-                    self.respond(id, bytes);
+                    self.respond(index, id, bytes);
                 }
             }
             Action::Serve { id, request } => {
                 let answer = grange_peer::serve(&host.disk, &request);
-                self.respond(id, answer.unwrap());
+                self.respond(index, id, answer.unwrap());
             }
             Action::Fetch { deployment, blobs, from } => self.fetch(index, deployment, &blobs, &from),
             Action::Retain(kept) => {
@@ -398,7 +445,9 @@ impl World {
         let question = self.sequence;
         self.asked.insert(question, (from, self.hosts[from].life, id));
         let (target, asker) = (self.index_of(to), self.peer_id(from));
-        self.deliver(target, LATENCY, Event::Request { id: RequestId(question), from: asker, channel, bytes });
+        if self.reaches(from, target) {
+            self.deliver(target, LATENCY, Event::Request { id: RequestId(question), from: asker, channel, bytes });
+        }
         // A peer takes the first answer only.
         self.deliver(from, Millis(within), Event::Response { id, answer: None });
     }
@@ -419,9 +468,9 @@ impl World {
         }
     }
 
-    fn respond(&mut self, question: RequestId, bytes: Vec<u8>) {
+    fn respond(&mut self, from: usize, question: RequestId, bytes: Vec<u8>) {
         let Some((asker, life, id)) = self.asked.remove(&question.0) else { return };
-        if self.hosts[asker].life == life {
+        if self.hosts[asker].life == life && self.reaches(from, asker) {
             self.deliver(asker, LATENCY, Event::Response { id, answer: Some(bytes) });
         }
     }
@@ -430,7 +479,8 @@ impl World {
         let (mut here, mut manifests) = (Vec::new(), Vec::new());
         for blob in wanted {
             let holders = from.iter().map(|peer| self.index_of(*peer)).chain([index]);
-            let alive = holders.filter(|holder| self.hosts[*holder].peer.is_some());
+            let there = |holder: &usize| self.hosts[*holder].peer.is_some() && self.reaches(index, *holder);
+            let alive = holders.filter(there);
             let found = alive.filter_map(|holder| self.hosts[holder].disk.blobs.get(blob)).next().cloned();
             let Some(bytes) = found else { continue };
             self.hosts[index].disk.blobs.insert(*blob, bytes.clone());
@@ -443,9 +493,10 @@ impl World {
     }
 
     fn visit(&mut self, from: usize, lease: LeaseId, generation: u64, provider: PeerId, within: Millis) {
-        let target = &self.hosts[self.index_of(provider)];
+        let index = self.index_of(provider);
+        let target = &self.hosts[index];
         let runs = target.running.get(&lease).is_some_and(|run| run.serving && run.generation == generation);
-        let answers = target.peer.is_some() && target.villain != Villain::Pretends;
+        let answers = target.peer.is_some() && target.villain != Villain::Pretends && self.reaches(from, index);
         let status = if let Villain::Answers(status) = target.villain { status } else { 200 };
         let visit = match target.villain {
             Villain::Silent => Visit::Late,
