@@ -138,3 +138,18 @@ fn after_a_restart_nobody_is_left_out_before_another_one_has_everything() {
     writer.handle(Time(3_600), Word::Answered { keeper: peer(2), answer: Answer::At(mark(1, 5)) });
     assert!(asks_for_a_view(&mut writer));
 }
+
+/// The provider 5 was started with the keepers 1 and 2, and before it wrote anything its stewards became 3 and 4.
+#[test]
+fn a_generation_without_an_entry_keeps_the_keepers_of_its_first_start() {
+    let first = promised(1, [1, 2]);
+    // Its successor hears 1 and 2 and goes on with nothing, for they account for generation 1: what 3 alone had would be missed.
+    let told = BTreeMap::from([(1, first.clone()), (2, first.clone())]);
+    let plan = succeed(2, [1, 2], [5], Standing::default(), &told).unwrap();
+    assert_eq!((plan.mark, plan.without), (Mark::default(), BTreeSet::new()));
+    // So the provider, started again, goes by what its own keeper promised then.
+    assert_eq!(first.keepers_of(1, peers([3, 4])), peers([1, 2]));
+    // Another generation, and one that was never started here, is kept by whoever is a steward now.
+    assert_eq!(first.keepers_of(2, peers([3, 4])), peers([3, 4]));
+    assert_eq!(Standing::default().keepers_of(1, peers([3, 4])), peers([3, 4]));
+}
