@@ -131,7 +131,10 @@ mod tests {
         let region = Region::try_from("local".to_owned()).unwrap();
         let founder = Founder { peer, display: "ada".into(), region, balance: Amount::credits(1_000) };
         let contact = Contact { peer, addresses: vec!["192.0.2.7:3340".parse().unwrap()], relays: Vec::new() };
-        Invitation { genesis: dev_genesis("test", Time(1), &[founder]), contacts: vec![contact], expires: Time(2) }
+        let mut genesis = dev_genesis("test", Time(1), &[founder]);
+        // New rules are no other bytes.
+        genesis.parameters.version = 2;
+        Invitation { genesis, contacts: vec![contact], expires: Time(2) }
     }
 
     #[test]
