@@ -79,9 +79,9 @@ impl Backend for Api {
                     self.papers(PaperRequest::Logs { name, service, follow, after: after.unwrap_or(0), lease: None })
                 }
                 Call::ExportData { name, service } => self.papers(PaperRequest::Data { name, service }),
-                Call::Deploy { manifest } => {
+                Call::Deploy { manifest, secrets } => {
                     self.check(&manifest).await?;
-                    let call = Call::Deploy { manifest };
+                    let call = Call::Deploy { manifest, secrets };
                     self.charge(&principal, &call).await?;
                     Ok(self.lines(principal, call).await)
                 }
@@ -144,7 +144,7 @@ impl Api {
         let amount = match call {
             Call::Transfer(request) => request.amount,
             // What it takes beyond what the deployment has already; a deployment that fails counts too.
-            Call::Deploy { manifest } => {
+            Call::Deploy { manifest, .. } => {
                 let plan = self.ask(principal.clone(), Call::Plan { manifest: manifest.clone() }).await;
                 match plan.map_err(|problem| Problem { operation: call.operation().id().to_owned(), ..problem })? {
                     Answer::Json(Reply::Plan(plan)) => plan.takes,

@@ -87,7 +87,8 @@ impl Workloads {
             let (events, event) = (events.clone(), WorkEvent::Waiting { reason });
             tokio::spawn(async move { events.send(Event::Work { lease, event }).await });
         };
-        if let Some(ingress) = self.ingress.get().and_then(Weak::upgrade).filter(|_| !work.keepers.is_empty()) {
+        let sealed = !work.keepers.is_empty() || work.workload.has_secrets();
+        if let Some(ingress) = self.ingress.get().and_then(Weak::upgrade).filter(|_| sealed) {
             work.seal = Some(self.shares.key(&work, &ingress, &progress).await);
         }
         match self.sandboxes.start_telling(work, &progress).await {
@@ -125,7 +126,9 @@ impl Workloads {
 
     async fn fetch(&self, workload: &Workload, from: &[PeerId]) -> bool {
         match workload {
-            Workload::Wasm { component, .. } => exchange::fetch(&self.net, &self.blobs, *component, from).await,
+            Workload::Wasm { component, .. } | Workload::Furnished { component, .. } => {
+                exchange::fetch(&self.net, &self.blobs, *component, from).await
+            }
             Workload::Site { index, .. } => exchange::fetch_site(&self.net, &self.blobs, *index, from).await,
         }
     }

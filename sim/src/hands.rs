@@ -272,7 +272,7 @@ impl World<'_> {
 
     fn start_work(&mut self, host: usize, work: &Work, from: &[PeerId]) {
         let lease = work.lease;
-        let grange_types::Workload::Wasm { component, .. } = work.workload else { return };
+        let component = work.workload.blob();
         if !self.copy(host, component, from) {
             let reason = "nobody gives its component".to_owned();
             return self.tell(host, Millis(5), Event::Work { lease, event: WorkEvent::Failed { reason } });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use grange_api::{Call, DeployDone, Problem, Reply, TransferRequest};
 use grange_peer::{CallId, Event};
-use grange_types::{Amount, BlobId, DeploymentId, Height, Millis, Time, TxId};
+use grange_types::{Amount, BlobId, DeploymentId, Height, Millis, Secrets, Time, TxId};
 
 use crate::dice::Dice;
 use crate::seed::{COMPONENT, manifest};
@@ -99,7 +99,7 @@ impl World<'_> {
         self.note(Some(owner), format_args!("deploys {name}: {replicas} × {cpu} millicores"));
         self.load.apps.push(App { name: name.clone(), owner, id: None, removed: false });
         let manifest = Box::new(manifest(&name, replicas, 200, cpu));
-        self.call(owner, Call::Deploy { manifest }, Waiting::Deploy(number));
+        self.call(owner, Call::Deploy { manifest, secrets: Secrets::default() }, Waiting::Deploy(number));
     }
 
     fn remove(&mut self) {

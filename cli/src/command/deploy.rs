@@ -177,7 +177,8 @@ fn order(
     tell: &mut dyn FnMut(&DeployPhase) -> Outcome,
 ) -> Result<DeployDone, Failure> {
     steps.are_at(Step::Asking);
-    let lines = client.lines(&Call::Deploy { manifest: Box::new(project.manifest.clone()) })?;
+    let lines = client
+        .lines(&Call::Deploy { manifest: Box::new(project.manifest.clone()), secrets: project.secrets.clone() })?;
     steps.are_at(Step::Ordered);
     let began = Instant::now();
     let mut last = String::from("validate");

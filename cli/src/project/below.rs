@@ -42,6 +42,12 @@ impl Below {
     }
 }
 
+/// Whether a file lies below a folder once all links are followed.
+pub(super) fn lies_below(folder: &Path, file: &Path) -> bool {
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    real(folder).zip(real(file)).is_some_and(|(folder, file)| file.starts_with(folder))
+}
+
 impl Files for Below {
     fn text(&self, path: &str) -> Result<String, Unread> {
         let unread = |error: std::io::Error| match error.kind() {

@@ -1,6 +1,7 @@
 //! A project on disk: its compose file, and what its services run, packed into blobs.
 
 mod below;
+mod furnish;
 mod pack;
 mod site;
 mod upload;
@@ -13,9 +14,10 @@ use std::path::{Path, PathBuf};
 
 use grange_api::{Finding, Problem, ProblemCode};
 use grange_app::{App, Files, Reading, Severity, Unread};
-use grange_types::Manifest;
+use grange_types::{Manifest, Secrets};
 
 use below::Below;
+use pack::PackError;
 
 pub(crate) use pack::Packed;
 pub(crate) use upload::upload;
@@ -42,6 +44,8 @@ pub(crate) struct Project {
     pub(crate) packed: BTreeMap<String, Packed>,
     /// What a node is asked to run.
     pub(crate) manifest: Manifest,
+    /// The values of its secrets, for the node that seals them.
+    pub(crate) secrets: Secrets,
 }
 
 /// What the user wants to be read.
@@ -84,14 +88,14 @@ pub(crate) fn open(wanted: &Wanted<'_>, operation: &str) -> Result<Project, Prob
         let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
         invalid(operation, &name, errors.map(finding).collect())
     })?;
-    let packed = pack_all(&reading, root, operation, &name)?;
+    let (packed, secrets) = pack_all(&reading, root, &variables, (operation, &name))?;
     let workloads = packed.iter().map(|(name, packed)| (name.clone(), packed.workload.clone())).collect();
     let manifest = reading
         .app
         .manifest(&workloads)
         .map_err(|error| Problem::new(ProblemCode::ManifestInvalid, operation, name.clone(), error.to_string()))?;
     let grange_app::Reading { app, warnings, inactive, .. } = reading;
-    Ok(Project { file, app, warnings, inactive, packed, manifest })
+    Ok(Project { file, app, warnings, inactive, packed, manifest, secrets })
 }
 
 /// The files that are laid over each other, the lowest first: those that are named, else the one at the path, and
@@ -153,29 +157,40 @@ fn variables(below: &Below, operation: &str) -> Result<BTreeMap<String, String>,
 }
 
 /// Packs every service; all mistakes are told at once.
-fn pack_all(reading: &Reading, root: &Path, operation: &str, file: &str) -> Result<BTreeMap<String, Packed>, Problem> {
-    let mut packed = BTreeMap::new();
-    let mut findings = Vec::new();
-    let mut code = ProblemCode::ManifestInvalid;
+fn pack_all(
+    reading: &Reading,
+    root: &Path,
+    variables: &BTreeMap<String, String>,
+    (operation, file): (&str, &str),
+) -> Result<(BTreeMap<String, Packed>, Secrets), Problem> {
+    let (mut packed, mut secrets, mut wrong) = (BTreeMap::new(), Secrets::default(), Vec::new());
     for (name, service) in &reading.app.services {
-        match pack::pack(&service.source, root) {
-            Ok(service) => {
-                packed.insert(name.clone(), service);
-            }
+        let Packed { workload, pieces } = match pack::pack(&service.source, root) {
+            Ok(found) => found,
             Err(error) => {
-                // One mistake has its own code; several have the one of the file that holds them.
-                code = if findings.is_empty() { error.code() } else { ProblemCode::ManifestInvalid };
-                let at = service.source.at();
-                let message = error.to_string();
-                let file = reading.file(at).to_owned();
-                findings.push(Finding { file, line: at.line, column: at.column, message });
+                wrong.push((service.source.at(), error));
+                continue;
             }
+        };
+        match furnish::furnish(workload, &service.files, root, variables, &mut secrets) {
+            Ok(workload) => drop(packed.insert(name.clone(), Packed { workload, pieces })),
+            Err(mistakes) => wrong.extend(mistakes),
         }
     }
-    if findings.is_empty() {
-        return Ok(packed);
-    }
+    // One mistake has its own code; several have the one of the file that holds them.
+    let code = match wrong.as_slice() {
+        [] => return Ok((packed, secrets)),
+        [(_, error)] => error.code(),
+        _ => ProblemCode::ManifestInvalid,
+    };
+    let finding = |(at, error): &(grange_app::Position, PackError)| {
+        let (file, message) = (reading.file(*at).to_owned(), error.to_string());
+        Finding { file, line: at.line, column: at.column, message }
+    };
+    let mut findings: Vec<Finding> = wrong.iter().map(finding).collect();
     findings.sort();
+    // Two services that use one secret find the same mistake.
+    findings.dedup();
     let problem = invalid(operation, file, findings);
     if code == ProblemCode::ManifestInvalid {
         return Err(problem);

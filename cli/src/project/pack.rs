@@ -69,6 +69,10 @@ pub(crate) enum PackError {
     Link { path: String },
     #[error("{path} is nested deeper than {limit} folders")]
     TooDeep { path: String, limit: usize },
+    #[error("{path} is no file, and so holds no config or secret")]
+    NoContent { path: String },
+    #[error("{path} lies outside the project's folder, behind a link; copy it into the folder")]
+    Outside { path: String },
     #[error("cannot read {path}: {source}")]
     Read { path: String, source: io::Error },
 }

@@ -11,6 +11,7 @@ mod light;
 mod load;
 mod main_job;
 mod money;
+mod secrets;
 mod support;
 mod upgrade;
 mod verify;

@@ -187,7 +187,7 @@ impl Call {
     #[must_use]
     pub fn about(&self) -> About<'_> {
         match self {
-            Self::Plan { manifest } | Self::Deploy { manifest } => About::Thing(&manifest.name),
+            Self::Plan { manifest } | Self::Deploy { manifest, .. } => About::Thing(&manifest.name),
             Self::Deployment { name }
             | Self::Down { name }
             | Self::Usage { name }

@@ -1,6 +1,6 @@
 //! What can be asked of a node: one variant per operation, with its arguments.
 
-use grange_types::{AccountId, BlobId, Height, LeaseId, Manifest, PublicKey};
+use grange_types::{AccountId, BlobId, Height, LeaseId, Manifest, PublicKey, Secrets};
 
 use crate::access::KeyRequest;
 use crate::ledger::NameRequest;
@@ -39,6 +39,8 @@ pub enum Call {
     Deploy {
         /// The manifest.
         manifest: Box<Manifest>,
+        /// The values of the secrets that it names.
+        secrets: Secrets,
     },
     /// The replicas of all of one's deployments.
     Deployments,

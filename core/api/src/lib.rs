@@ -23,6 +23,7 @@ pub mod access;
 pub mod base64;
 pub mod call;
 pub mod deployment;
+pub mod files;
 pub mod ledger;
 pub mod manifest;
 pub mod market;
@@ -41,6 +42,7 @@ pub use call::Call;
 pub use deployment::{
     DataLine, DeployDone, DeployPhase, Down, LeaseEntry, LogLine, Replica, ReplicaState, Usage, UsageRow,
 };
+pub use files::{ContentBody, DeployRequest, FileBody, SecretsBody};
 pub use ledger::{
     Account, BlockLine, GenesisFile, Key, KeySet, Lease, LeaseStanding, LedgerHeight, Name, NameRequest, Network,
     OwnedAccount, PieceLine, Upgrade, Validator,

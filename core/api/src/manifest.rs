@@ -8,9 +8,10 @@ use grange_types::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::files::FileBody;
 use crate::market::ResourceSet;
 
-/// A manifest to plan or to deploy.
+/// A manifest to plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ManifestRequest {
@@ -74,6 +75,9 @@ pub enum WorkloadBody {
         /// Its size in bytes.
         #[schema(value_type = u64)]
         size: ByteCount,
+        /// The configs and secrets that it finds, sorted by place.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        files: Vec<FileBody>,
     },
     /// A static site.
     Site {
@@ -188,7 +192,10 @@ impl From<Service> for ServiceBody {
 impl From<WorkloadBody> for Workload {
     fn from(body: WorkloadBody) -> Self {
         match body {
-            WorkloadBody::Wasm { component, size } => Self::Wasm { component, size },
+            WorkloadBody::Wasm { component, size, files } if files.is_empty() => Self::Wasm { component, size },
+            WorkloadBody::Wasm { component, size, files } => {
+                Self::Furnished { component, size, files: files.into_iter().map(Into::into).collect() }
+            }
             WorkloadBody::Site { index, size } => Self::Site { index, size },
         }
     }
@@ -197,7 +204,10 @@ impl From<WorkloadBody> for Workload {
 impl From<Workload> for WorkloadBody {
     fn from(workload: Workload) -> Self {
         match workload {
-            Workload::Wasm { component, size } => Self::Wasm { component, size },
+            Workload::Wasm { component, size } => Self::Wasm { component, size, files: Vec::new() },
+            Workload::Furnished { component, size, files } => {
+                Self::Wasm { component, size, files: files.into_iter().map(Into::into).collect() }
+            }
             Workload::Site { index, size } => Self::Site { index, size },
         }
     }

@@ -14,6 +14,7 @@ use utoipa::openapi::{
 
 use crate::access::{ApiKey, AuditLine, KeyRequest, NewApiKey, RevokedKey};
 use crate::deployment::{DataLine, DeployDone, DeployPhase, Down, LogLine, Replica, Usage};
+use crate::files::DeployRequest;
 use crate::ledger::{
     Account, BlockLine, GenesisFile, KeySet, Lease, LedgerHeight, Name, NameRequest, Network, OwnedAccount, PieceLine,
 };
@@ -196,7 +197,8 @@ fn text_content() -> Content {
 
 fn request_schema(operation: Operation, schemas: &mut Schemas) -> Option<RefOr<Schema>> {
     Some(match operation {
-        Operation::Plan | Operation::Deploy => schemas.reference::<ManifestRequest>(),
+        Operation::Plan => schemas.reference::<ManifestRequest>(),
+        Operation::Deploy => schemas.reference::<DeployRequest>(),
         Operation::Transfer => schemas.reference::<TransferRequest>(),
         Operation::SetCap => schemas.reference::<CapRequest>(),
         Operation::ClaimName => schemas.reference::<NameRequest>(),

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::call::Call;
+use crate::files::{DeployRequest, SecretsBody};
 use crate::manifest::{ManifestBody, ManifestRequest};
 use crate::operation::{Method, Operation, Sending};
 use crate::problem::{Finding, Problem, ProblemCode};
@@ -64,7 +65,10 @@ impl Call {
             Operation::Plan => Self::Plan { manifest: Box::new(reader.body::<ManifestRequest>()?.manifest.into()) },
             Operation::PutBlob => Self::PutBlob { blob: reader.path("id")? },
             Operation::HasBlob => Self::HasBlob { blob: reader.path("id")? },
-            Operation::Deploy => Self::Deploy { manifest: Box::new(reader.body::<ManifestRequest>()?.manifest.into()) },
+            Operation::Deploy => {
+                let DeployRequest { manifest, secrets } = reader.body()?;
+                Self::Deploy { manifest: Box::new(manifest.into()), secrets: secrets.0 }
+            }
             Operation::Deployments => Self::Deployments,
             Operation::Deployment => Self::Deployment { name: reader.path("name")? },
             Operation::Down => Self::Down { name: reader.path("name")? },
@@ -131,9 +135,13 @@ impl Call {
             | Self::ApiKeys
             | Self::RevokeKeys
             | Self::Network => writer,
-            Self::Plan { manifest } | Self::Deploy { manifest } => {
+            Self::Plan { manifest } => {
                 writer.json(&ManifestRequest { manifest: ManifestBody::from((**manifest).clone()) })
             }
+            Self::Deploy { manifest, secrets } => writer.json(&DeployRequest {
+                manifest: ManifestBody::from((**manifest).clone()),
+                secrets: SecretsBody(secrets.clone()),
+            }),
             Self::PutBlob { blob } | Self::HasBlob { blob } => writer.path("id", &blob.to_string()),
             Self::Deployment { name } | Self::Down { name } | Self::Usage { name } | Self::ReleaseName { name } => {
                 writer.path("name", name)

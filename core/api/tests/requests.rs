@@ -10,8 +10,14 @@ use grange_api::{
 };
 use grange_types::{
     AccountId, Amount, BlobId, ByteCount, HealthCheck, Height, Isolation, LeaseId, Manifest, Millis, On, Placement,
-    PublicKey, Resources, Service, Workload,
+    PublicKey, Resources, Secrets, Service, Workload,
 };
+
+fn secrets() -> Secrets {
+    let mut secrets = Secrets::default();
+    secrets.insert("token".into(), vec![0, 255, 7]);
+    secrets
+}
 
 fn manifest() -> Box<Manifest> {
     let api = Service {
@@ -67,7 +73,7 @@ fn samples() -> Vec<Call> {
         Call::Plan { manifest: manifest() },
         Call::PutBlob { blob: BlobId([3; 32]) },
         Call::HasBlob { blob: BlobId([4; 32]) },
-        Call::Deploy { manifest: manifest() },
+        Call::Deploy { manifest: manifest(), secrets: secrets() },
         Call::Deployments,
         Call::Deployment { name: name() },
         Call::Down { name: name() },
@@ -182,8 +188,8 @@ fn every_request_type_refuses_unknown_fields_at_every_depth() {
         let body = call.to_request().body;
         let Ok(value) = serde_json::from_slice::<serde_json::Value>(&body) else { continue };
         for pointer in objects(&value, String::new()) {
-            // The names of services and of variables are the user's.
-            if pointer.ends_with("/services") || pointer.ends_with("/environment") {
+            // The names of services, of variables and of secrets are the user's.
+            if ["/services", "/environment", "/secrets"].iter().any(|names| pointer.ends_with(names)) {
                 continue;
             }
             let mut changed = value.clone();

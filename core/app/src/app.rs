@@ -41,6 +41,8 @@ pub struct AppService {
     pub allow_http: Vec<String>,
     /// The ports written for it; only that there are any has an effect.
     pub ports: Vec<Port>,
+    /// Its configs and secrets, sorted by where it finds them.
+    pub files: Vec<AppFile>,
     /// Where its name stands in the file.
     pub at: Position,
 }
@@ -62,6 +64,30 @@ pub enum WorkSource {
         /// Where the path stands in the compose file, for errors about the folder.
         at: Position,
     },
+}
+
+/// A config or secret of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppFile {
+    /// Where the component finds it, from the root on.
+    pub target: String,
+    /// The secret's name; none of a config.
+    pub secret: Option<String>,
+    /// Where its content is.
+    pub origin: Origin,
+    /// Where the origin is written, for errors about it.
+    pub at: Position,
+}
+
+/// Where the content of a config or secret is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// In a file, relative to the compose file.
+    File(String),
+    /// In this variable, which is set.
+    Environment(String),
+    /// In the compose file itself; of a config only.
+    Content(String),
 }
 
 /// A port of a service, as written.
@@ -144,6 +170,14 @@ impl fmt::Display for AppService {
         writeln!(f)?;
         if !self.allow_http.is_empty() {
             writeln!(f, "  may call: {}", self.allow_http.join(", "))?;
+        }
+        for AppFile { target, secret, origin, .. } in &self.files {
+            let what = if secret.is_some() { "secret" } else { "config" };
+            match origin {
+                Origin::File(path) => writeln!(f, "  {what}: {target} from the file {path}")?,
+                Origin::Environment(name) => writeln!(f, "  {what}: {target} from the variable {name}")?,
+                Origin::Content(text) => writeln!(f, "  {what}: {target} with {} bytes", text.len())?,
+            }
         }
         for Port { target, published } in &self.ports {
             match published {

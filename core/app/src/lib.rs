@@ -44,8 +44,8 @@
 //! ```
 //!
 //! # Left out
-//! Files from elsewhere: another folder, a repository, a registry. `configs` and `secrets` of a service: a component
-//! has no file system to find a config in, and a manifest is held in clear by whoever runs it.
+//! Files from elsewhere: another folder, a repository, a registry. The contents of configs and secrets: the caller looks
+//! them up, and no text of ours ever holds a secret.
 
 mod app;
 mod declared;
@@ -57,6 +57,7 @@ mod environment;
 mod extends;
 mod files;
 mod finding;
+mod furnish;
 mod grange;
 mod health;
 mod include;
@@ -80,7 +81,7 @@ mod table;
 mod walk;
 mod yaml;
 
-pub use app::{App, AppService, Port, WorkSource};
+pub use app::{App, AppFile, AppService, Origin, Port, WorkSource};
 pub use dotenv::{DotenvError, DotenvErrorKind, dotenv};
 pub use files::{Files, Unread};
 pub use finding::{Finding, Position, Severity};

@@ -52,6 +52,13 @@ pub(crate) fn project_path(folder: &str, text: &str) -> Result<String, PathError
     }
 }
 
+/// Whether a text can name a service, a config or a secret.
+pub(crate) fn is_name(text: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let starts = text.starts_with(|first: char| first.is_ascii_alphanumeric());
+    starts && text.len() <= grange_types::limits::NAME_BYTES && text.bytes().all(legal)
+}
+
 /// The folder that a path lies in, empty for the project's own.
 pub(crate) fn folder_of(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
@@ -62,6 +69,11 @@ pub(crate) fn folder_of(path: &str) -> &str {
 pub(crate) fn rebase(file: &mut Map, folder: &str) {
     if folder.is_empty() {
         return;
+    }
+    let declared = file.entries.iter_mut().filter(|entry| matches!(entry.key.as_str(), "configs" | "secrets"));
+    for map in declared.filter_map(map_of).flat_map(|map| map.entries.iter_mut()).filter_map(map_of) {
+        let paths = map.entries.iter_mut().filter(|entry| entry.key == "file");
+        paths.for_each(|entry| rebase_text(&mut entry.node, folder));
     }
     let services = file.entries.iter_mut().filter(|entry| entry.key == "services").filter_map(map_of);
     for service in services.flat_map(|map| map.entries.iter_mut()).filter_map(map_of) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use grange_types::limits as shared;
 
 use crate::app::{App, AppService};
-use crate::declared;
+use crate::declared::{self, Declared};
 use crate::depends::{self, Dependency};
 use crate::env_file;
 use crate::files::{Files, Unread};
@@ -141,10 +141,10 @@ fn env_files(file: &mut Map, variables: &Variables, loader: &mut Loader<'_>) {
 
 fn app(file: &Map, variables: &Variables, inactive: &Inactive, findings: &mut Findings) -> Option<App> {
     walk(file, findings);
-    declared::check(file, findings);
+    let declared = declared::declared(file, variables, findings);
     let name = name(file, findings);
     let budget = budget(file, findings);
-    let drafts = drafts(file, variables, inactive, findings)?;
+    let drafts = drafts(file, (variables, &declared), inactive, findings)?;
     Some(App { name: name?, budget, services: settled(drafts, inactive, findings) })
 }
 
@@ -201,7 +201,12 @@ fn is_label(name: &str) -> bool {
     length && name.bytes().all(legal) && !name.starts_with('-') && !name.ends_with('-')
 }
 
-fn drafts(file: &Map, variables: &Variables, inactive: &Inactive, findings: &mut Findings) -> Option<Vec<Draft>> {
+fn drafts(
+    file: &Map,
+    (variables, declared): (&Variables, &Declared),
+    inactive: &Inactive,
+    findings: &mut Findings,
+) -> Option<Vec<Draft>> {
     let Some(entry) = file.get("services") else {
         findings.error(Position::START, "the file has no `services`");
         return None;
@@ -223,7 +228,8 @@ fn drafts(file: &Map, variables: &Variables, inactive: &Inactive, findings: &mut
         );
         return None;
     }
-    let drafts: Vec<Draft> = services.entries.iter().filter_map(|entry| service(entry, variables, findings)).collect();
+    let draft = |entry| service(entry, variables, declared, findings);
+    let drafts: Vec<Draft> = services.entries.iter().filter_map(draft).collect();
     let slots: u64 = drafts.iter().map(|draft| u64::from(draft.service.replicas)).sum();
     if slots > shared::SLOTS as u64 {
         findings.error(entry.at, format!("{slots} replicas in all are more than the limit of {}", shared::SLOTS));

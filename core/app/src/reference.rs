@@ -79,9 +79,18 @@ service that waits for one that is left out is refused, unless it says `required
 
 ## Configs and secrets
 
-A service that uses one is refused in this version. A component has no file system in which a config could lie; put
-its value in `environment`. A secret would travel in the manifest, which the deployment's stewards and whoever runs it
-hold in clear; there is no remedy yet but to keep it out. What is only declared at the top is checked and has no effect.
+A component finds them as files, which it can read and nothing can write: a config at `/NAME`, a secret at
+`/run/secrets/NAME`, or where `target` says. A component without any finds no folder at all; a site has no use for them.
+A service has at most 64, a config at most 128 KiB, a secret 64, and all of an app's fit the manifest's 512.
+
+A config stands in the manifest in clear. A secret is handed to your own node, which seals it under the deployment's key;
+what leaves the node is sealed. The key is in shares at the deployment's stewards, two of which make it, and is given only
+to whoever holds the service's lease by their own ledger: it opens the secret in memory, and no disk holds it in clear. So
+a service keeps its secrets when it is placed anew, also while your node is off. Whoever runs the service can read what it
+reads, and has the key from then on; two stewards together could make it. A changed value is a new version of the service:
+`deploy` again replaces it. What is sealed shows how long it is, and whether it is the same as before.
+
+A file or variable that is not there, a name that is not declared, and what would come from outside are refused.
 
 ## Variables
 

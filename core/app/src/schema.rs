@@ -128,6 +128,7 @@ fn takes(takes: Takes, inner: Option<Value>) -> Value {
             "propertyNames": { "pattern": "^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$" },
             "additionalProperties": mapping,
         }),
+        Takes::Named => json!({ "type": ["object", "null"], "additionalProperties": mapping }),
         Takes::TextOrMapping => {
             json!({ "type": ["string", "number", "boolean", "object", "null"], "allOf": [inner] })
         }

@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use grange_types::{Kind, limits::NAME_BYTES};
 
 use crate::app::AppService;
+use crate::declared::Declared;
 use crate::depends::{Dependency, depends_on};
 use crate::deploy::deploy;
 use crate::environment::environment;
 use crate::finding::{Findings, Position, quote};
+use crate::furnish::files;
 use crate::grange::{ServiceBlock, service_block};
 use crate::health::health;
+use crate::path::is_name;
 use crate::ports::ports;
 use crate::shape;
 use crate::yaml::{Entry, Map, Value};
@@ -25,7 +28,12 @@ pub(crate) struct Draft {
 }
 
 /// Reads one service. Nothing comes of it when what it runs is not known; the reason is among the findings.
-pub(crate) fn service(entry: &Entry, variables: &BTreeMap<String, String>, findings: &mut Findings) -> Option<Draft> {
+pub(crate) fn service(
+    entry: &Entry,
+    variables: &BTreeMap<String, String>,
+    declared: &Declared,
+    findings: &mut Findings,
+) -> Option<Draft> {
     check_name(entry, findings);
     let empty = Map::default();
     let map = match &entry.node.value {
@@ -42,6 +50,7 @@ pub(crate) fn service(entry: &Entry, variables: &BTreeMap<String, String>, findi
     let environment = environment(map.get("environment"), variables, findings);
     let health = health(map.get("healthcheck"), findings);
     let ports = ports(map.get("ports"), findings);
+    let mut files = files(map, declared, findings);
     let depends_on = depends_on(map.get("depends_on"), findings);
     let told = |key: &str| map.get(key).is_some();
     // A service that still has `extends` could not get what it extends, which has been told.
@@ -53,6 +62,7 @@ pub(crate) fn service(entry: &Entry, variables: &BTreeMap<String, String>, findi
     let source = source?;
     if source.kind() == Kind::Site {
         idle_in_a_site(map, findings);
+        files.clear();
     }
     let at = entry.at;
     let service = AppService {
@@ -66,6 +76,7 @@ pub(crate) fn service(entry: &Entry, variables: &BTreeMap<String, String>, findi
         placement,
         allow_http,
         ports,
+        files,
         at,
     };
     Some(Draft { name: entry.key.clone(), service, route_at, depends_on })
@@ -73,9 +84,7 @@ pub(crate) fn service(entry: &Entry, variables: &BTreeMap<String, String>, findi
 
 fn check_name(entry: &Entry, findings: &mut Findings) {
     let name = &entry.key;
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    let starts = name.starts_with(|first: char| first.is_ascii_alphanumeric());
-    if !starts || name.len() > NAME_BYTES || !name.bytes().all(legal) {
+    if !is_name(name) {
         let message = format!(
             "a service's name is 1 to {NAME_BYTES} letters, digits, `.`, `_` and `-`, a letter or digit first; not {}",
             quote(name)
@@ -90,7 +99,8 @@ fn idle_in_a_site(service: &Map, findings: &mut Findings) {
         Value::Map(map) => map.get("allow_http"),
         _ => None,
     });
-    for entry in [service.get("environment"), hosts].into_iter().flatten() {
+    let idle = ["environment", "configs", "secrets"].map(|key| service.get(key));
+    for entry in idle.into_iter().chain([hosts]).flatten() {
         findings.warning(entry.at, format!("`{}` has no effect: a site is files, and runs nothing", entry.key));
     }
 }

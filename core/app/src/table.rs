@@ -67,6 +67,8 @@ pub(crate) enum Takes {
     Mapping,
     /// Mappings by name, the names those that a service may have.
     Services,
+    /// Mappings by name.
+    Named,
     /// A single value, or a mapping with the keys of the inner level.
     TextOrMapping,
     /// A list of single values and mappings with the keys of the inner level.

@@ -1,7 +1,7 @@
 //! Cut, seal, code and place objects; audit them; plan repair.
 //!
 //! So far there is the [`log`] of a service's key-values, which is on a second operator's disk before a write is acknowledged, and
-//! from which whoever serves next goes on; and the [`share`]s of the key that it is sealed under. Objects, their shards and
+//! from which whoever serves next goes on; the [`share`]s of the key that it is sealed under; and [`secret`]s under the same key. Objects, their shards and
 //! their repair are still to come.
 //!
 //! # Rules
@@ -11,4 +11,5 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod log;
+pub mod secret;
 pub mod share;

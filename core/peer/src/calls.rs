@@ -82,9 +82,9 @@ impl Calls {
             },
             Call::LedgerKey { key } => Reply::Accounts(describe::owned(ledger, key)),
             Call::Plan { manifest } => return plan(ctx, &parts, id, account, &manifest),
-            Call::Deploy { manifest } => {
+            Call::Deploy { manifest, secrets } => {
                 let Parts { library, shelf, deploys, .. } = &mut parts;
-                return deploys.begin(ctx, ledger, library, shelf, id, *manifest);
+                return deploys.begin(ctx, ledger, library, shelf, id, (*manifest, &secrets));
             }
             Call::Deployments | Call::Deployment { .. } => return self.list(ctx, &parts, id, account, &call),
             Call::Usage { name } => return usage(ctx, &parts, id, &name),

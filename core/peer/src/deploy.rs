@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 
 use grange_api::{DeployDone, DeployPhase, LeaseEntry, Line, Problem, ProblemCode};
-use grange_ledger::{Action as Deed, Deployment, Ledger, Transaction};
-use grange_types::{Amount, DeploymentId, LeaseId, Manifest, Millis, PeerId, Quote, Signed, SlotSpec, Time};
+use grange_ledger::{Action as Deed, Delegate, Deployment, Ledger, Transaction};
+use grange_types::{
+    Amount, BlobId, DeploymentId, LeaseId, Manifest, Millis, PeerId, Quote, Secrets, Signed, SlotSpec, Time, Wire as _,
+};
 
 use crate::bids::{Bids, Verdict};
 use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose, Submission};
@@ -16,6 +18,7 @@ use crate::event::CallId;
 use crate::library::Library;
 use crate::message::{Ask, Channel, Probe, ProbeReply};
 use crate::problem::{name_taken, no_offer, rejected};
+use crate::secrets;
 use crate::shelf::Shelf;
 use crate::slots::{SlotPlan, enough, is_current, number, plan, quote_request};
 use crate::stewards;
@@ -48,8 +51,8 @@ struct Deploying {
     name: String,
     services: Manifest,
     id: DeploymentId,
-    /// The deed that opens or updates the deployment; gone once handed to the spine.
-    opening: Option<Signed<Transaction>>,
+    /// The deeds that open or update the deployment; gone once handed to the spine.
+    opening: Vec<Signed<Transaction>>,
     /// What a raised budget adds to a deployment that is there already.
     added: Amount,
     fresh: bool,
@@ -90,9 +93,9 @@ impl Deploys {
         library: &mut Library,
         shelf: &Shelf,
         call: CallId,
-        manifest: Manifest,
+        (manifest, secrets): (Manifest, &Secrets),
     ) {
-        match prepare(ctx, ledger, library, shelf, manifest) {
+        match prepare(ctx, ledger, library, shelf, manifest, secrets) {
             Ok(Prepared::Unchanged(done)) => ctx.line(call, Line::Done(done), true),
             Ok(Prepared::Deploy(mut deploying)) => {
                 phase(ctx, call, "match", Millis(0));
@@ -232,12 +235,12 @@ impl Deploys {
     fn fail(&mut self, ctx: &mut Context, ledger: &Ledger, call: CallId, problem: Problem) {
         let deploying = self.under_way.remove(&call);
         let problem = match deploying {
-            Some(Deploying { id, opening: None, fresh: true, .. }) => {
+            Some(Deploying { id, opening, fresh: true, .. }) if opening.is_empty() => {
                 // It may still wait for its block; the closing stands behind it.
                 ctx.submit(ledger, Deed::CloseDeployment { deployment: id }, Purpose::Undo(id));
                 problem
             }
-            Some(Deploying { opening: None, fresh: false, .. }) => problem.with_remedy(
+            Some(Deploying { opening, fresh: false, .. }) if opening.is_empty() => problem.with_remedy(
                 "the new version is ordered and is tried again until it serves, the old one goes on as long; deploy the \
                  file of before to go back",
             ),
@@ -259,6 +262,7 @@ fn prepare(
     library: &mut Library,
     shelf: &Shelf,
     manifest: Manifest,
+    sealed: &Secrets,
 ) -> Result<Prepared, Box<Problem>> {
     let name = manifest.name.clone();
     let view = ledger.view();
@@ -266,12 +270,17 @@ fn prepare(
     if let Some(other) = existing.as_ref().filter(|found| found.owner != ctx.account) {
         return Err(Box::new(name_taken("deploy", &name, other.owner)));
     }
+    secrets::check(&manifest, sealed)?;
     let budget = manifest.budget;
-    let services = manifest.clone();
-    let manifest = library.keep(ctx, manifest);
+    let mut services = manifest;
+    if let Some(found) = &existing {
+        secrets::seal(&ctx.key, found.id, &mut services, sealed);
+    }
     // A deployment whose last update did not come to its end is taken up where it stands.
-    let current = |found: &&Deployment| found.manifest == manifest && is_current(ledger, found);
+    let id = BlobId::of(&services.encode());
+    let current = |found: &&Deployment| found.manifest == id && is_current(ledger, found);
     if let Some(found) = existing.as_ref().filter(current) {
+        library.keep(ctx, services);
         return Ok(Prepared::Unchanged(done(ctx, ledger, found, false)));
     }
     let mut slots = plan(shelf, ctx.account, &services, ctx.now)
@@ -281,28 +290,27 @@ fn prepare(
     // The budget is the most that the deployment may ever cost: what is there and what is spent count.
     let there = existing.as_ref().map_or(budget, |found| describe::returnable(ledger, found).saturating_add(spent));
     let added = budget.saturating_sub(there);
-    let specs: Vec<SlotSpec> = slots.iter().map(|plan| plan.spec.clone()).collect();
     let providers: Vec<PeerId> =
         slots.iter().filter_map(|plan| plan.matches.first()).map(|found| found.provider).collect();
-    let delegates = stewards::chosen(ctx, ledger, &providers, &specs);
-    let deed = match &existing {
+    let delegates = stewards::chosen(ctx, ledger, &providers, &specs(&slots));
+    let (id, opening) = match &existing {
         Some(found) => {
             number(ledger, &mut slots, found);
             slots.iter_mut().for_each(|plan| plan.stay(ledger));
-            Deed::UpdateDeployment { deployment: found.id, manifest, slots: specs, delegates }
+            let manifest = library.keep(ctx, services.clone());
+            let deed = Deed::UpdateDeployment { deployment: found.id, manifest, slots: specs(&slots), delegates };
+            (found.id, vec![ctx.transaction(ledger, deed)])
         }
         None => {
             slots.iter_mut().zip(0..).for_each(|(plan, number)| plan.number = number);
-            Deed::OpenDeployment { name: Some(name.clone()), manifest, budget, slots: specs, delegates }
+            open(ctx, ledger, library, &mut services, sealed, &mut slots, delegates)
         }
     };
-    let opening = ctx.transaction(ledger, deed);
-    let id = existing.as_ref().map_or(DeploymentId(opening.id().0), |found| found.id);
     Ok(Prepared::Deploy(Box::new(Deploying {
         name,
         services,
         id,
-        opening: Some(opening),
+        opening,
         added,
         fresh: existing.is_none(),
         slots,
@@ -313,6 +321,40 @@ fn prepare(
         patience: PROBE_FIRST,
         deadline: ctx.now.after(DEPLOY_WITHIN),
     })))
+}
+
+/// What opens a new deployment: one deed, or where there are secrets two, the second of which names the sealed manifest.
+fn open(
+    ctx: &mut Context,
+    ledger: &Ledger,
+    library: &mut Library,
+    services: &mut Manifest,
+    sealed: &Secrets,
+    slots: &mut [SlotPlan],
+    delegates: Vec<Delegate>,
+) -> (DeploymentId, Vec<Signed<Transaction>>) {
+    let (name, budget) = (Some(services.name.clone()), services.budget);
+    let open = |manifest, slots, delegates| Deed::OpenDeployment { name, manifest, budget, slots, delegates };
+    if !secrets::has_secrets(services) {
+        let manifest = library.keep(ctx, services.clone());
+        let opening = ctx.transaction(ledger, open(manifest, specs(slots), delegates));
+        return (DeploymentId(opening.id().0), vec![opening]);
+    }
+    let opening = ctx.transaction(ledger, open(secrets::no_manifest(), specs(slots), delegates.clone()));
+    let deployment = DeploymentId(opening.id().0);
+    secrets::seal(&ctx.key, deployment, services, sealed);
+    for plan in &mut *slots {
+        if let Some(service) = services.services.get(&plan.spec.service) {
+            plan.spec.revision = grange_app::revision(&plan.spec.service, service);
+        }
+    }
+    let manifest = library.keep(ctx, services.clone());
+    let update = Deed::UpdateDeployment { deployment, manifest, slots: specs(slots), delegates };
+    (deployment, vec![opening, ctx.transaction(ledger, update)])
+}
+
+fn specs(slots: &[SlotPlan]) -> Vec<SlotSpec> {
+    slots.iter().map(|plan| plan.spec.clone()).collect()
 }
 
 impl Deploying {
@@ -377,7 +419,7 @@ impl Deploying {
             ctx.submit(ledger, Deed::FundDeployment { deployment: self.id, amount }, Purpose::Fund(call));
             self.unsettled += 1;
         }
-        if let Some(transaction) = self.opening.take() {
+        for transaction in self.opening.drain(..) {
             ctx.submissions.push_back(Submission { transaction, purpose: Purpose::Deploy(call) });
             self.unsettled += 1;
         }

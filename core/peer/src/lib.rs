@@ -55,6 +55,7 @@ mod peer;
 mod problem;
 mod retention;
 mod routes;
+mod secrets;
 mod seller;
 mod shelf;
 mod slots;

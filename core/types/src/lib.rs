@@ -39,11 +39,13 @@ pub use id::{
 };
 pub use key::{KeyError, KeyGrant, PublicKey, Role, SecretKey, Signature};
 pub use lease::{Counters, LeaseTerms, Quote, Receipt};
-pub use manifest::{HealthCheck, Manifest, On, Placement, Service, SiteFile, SiteIndex, SlotSpec, Workload};
+pub use manifest::{
+    Content, File, HealthCheck, Manifest, On, Placement, Service, SiteFile, SiteIndex, SlotSpec, Workload,
+};
 pub use plant::{Plant, is_sown};
 pub use price::{Isolation, Kind, OfferDelta, PriceSheet, Prices, Region, Resources, Sku, UsageLine};
 pub use rights::{Right, Rights, RightsBlock, RightsError, RightsToken, Scope};
-pub use seal::SealKey;
+pub use seal::{SealKey, Secrets};
 pub use unit::{ByteCount, Height, Millis, Time};
 pub use vote::{Equivocation, EquivocationError, Proposal, SignedProposal, SignedVote, Vote, VoteKind};
 pub use work::Work;

@@ -22,6 +22,14 @@ pub const DELEGATES: usize = 8;
 pub const ALLOWED_HOSTS: usize = 64;
 /// A manifest: 64 services with hosts and environment of 8 KiB each.
 pub const MANIFEST_BYTES: usize = 512 << 10;
+/// Configs and secrets of one service.
+pub const SERVICE_FILES: usize = 64;
+/// One config. All of an app's together fit its manifest.
+pub const CONFIG_BYTES: usize = 128 << 10;
+/// One secret: a key, a certificate with its chain.
+pub const SECRET_BYTES: usize = 64 << 10;
+/// Where a config or secret lies, in bytes.
+pub const TARGET_BYTES: usize = 255;
 /// Environment variables of one service.
 pub const ENVIRONMENT_ENTRIES: usize = 128;
 /// One transaction: the largest opens a deployment with 256 slots of about 160 bytes and 8 delegates.

@@ -1,5 +1,6 @@
 //! What a deployment is, as its stewards and providers hold it: a blob, made from a compose file.
 
+use core::fmt;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,48 @@ pub enum Workload {
         /// The size of all files.
         size: ByteCount,
     },
+    /// A wasm component that finds files: its configs and secrets.
+    Furnished {
+        /// The component.
+        component: BlobId,
+        /// Its size.
+        size: ByteCount,
+        /// What it finds, sorted by place, no place twice; at least one.
+        files: Vec<File>,
+    },
+}
+
+/// A file that a component finds. It can be read, and not be written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// Where: `/` and parts between `/`, none of them empty, `.` or `..`.
+    pub target: String,
+    /// What is in it.
+    pub content: Content,
+}
+
+/// What is in a file that a component finds.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Content {
+    /// A config, in clear: no secret.
+    Config(Vec<u8>),
+    /// A secret.
+    Secret {
+        /// Its name, under which the owner hands it over.
+        name: String,
+        /// Its value, sealed under the deployment's key; empty until the owner's node has sealed it.
+        sealed: Vec<u8>,
+    },
+}
+
+/// Tells nothing of what is in it.
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(bytes) => write!(f, "Config({} bytes)", bytes.len()),
+            Self::Secret { name, sealed } => write!(f, "Secret({name}, {} bytes)", sealed.len()),
+        }
+    }
 }
 
 impl Workload {
@@ -74,7 +117,7 @@ impl Workload {
     #[must_use]
     pub const fn kind(&self) -> Kind {
         match self {
-            Self::Wasm { .. } => Kind::Wasm,
+            Self::Wasm { .. } | Self::Furnished { .. } => Kind::Wasm,
             Self::Site { .. } => Kind::Site,
         }
     }
@@ -83,9 +126,24 @@ impl Workload {
     #[must_use]
     pub const fn blob(&self) -> BlobId {
         match self {
-            Self::Wasm { component, .. } => *component,
+            Self::Wasm { component, .. } | Self::Furnished { component, .. } => *component,
             Self::Site { index, .. } => *index,
         }
+    }
+
+    /// What a component finds.
+    #[must_use]
+    pub fn files(&self) -> &[File] {
+        match self {
+            Self::Furnished { files, .. } => files,
+            Self::Wasm { .. } | Self::Site { .. } => &[],
+        }
+    }
+
+    /// Whether it finds something that is sealed.
+    #[must_use]
+    pub fn has_secrets(&self) -> bool {
+        self.files().iter().any(|file| matches!(file.content, Content::Secret { .. }))
     }
 }
 

@@ -130,6 +130,36 @@ fn manifest() {
 }
 
 #[test]
+fn a_manifest_with_files() {
+    let config = File { target: "/etc/app.toml".into(), content: Content::Config(b"colour".to_vec()) };
+    let sealed = Content::Secret { name: "token".into(), sealed: vec![1, 2, 3] };
+    let secret = File { target: "/run/secrets/token".into(), content: sealed };
+    let workload = Workload::Furnished { component: BlobId([1; 32]), size: ByteCount(99), files: vec![config, secret] };
+    let service = Service {
+        workload,
+        replicas: 1,
+        resources: resources(),
+        environment: BTreeMap::new(),
+        route: None,
+        health: None,
+        depends_on: vec![],
+        placement: Placement::default(),
+        allow_http: vec![],
+    };
+    let services = BTreeMap::from([("api".into(), service)]);
+    let manifest = Manifest { name: "shop".into(), budget: Amount::credits(1), services };
+    check_golden(&manifest, include_str!("../golden/manifest-furnished.hex"));
+}
+
+#[test]
+fn what_is_secret_is_not_printed() {
+    let mut secrets = Secrets::default();
+    secrets.insert("token".into(), b"horse".to_vec());
+    let content = Content::Config(b"horse".to_vec());
+    assert_eq!(format!("{secrets:?} {content:?}"), "{\"token\"} Config(5 bytes)");
+}
+
+#[test]
 fn site_index() {
     let file = SiteFile { path: "index.html".into(), blob: BlobId([3; 32]), size: ByteCount(12) };
     check_golden(&SiteIndex { files: vec![file] }, include_str!("../golden/site-index.hex"));

@@ -195,6 +195,28 @@ pub enum SandboxError {
         /// The name.
         name: String,
     },
+    /// A secret cannot be opened.
+    #[error("cannot open the secret {name} of {service}: it is sealed under another key")]
+    Secret {
+        /// The service.
+        service: String,
+        /// The secret's name.
+        name: String,
+    },
+    /// A replica with secrets was started without the key that they are sealed under.
+    #[error("cannot open the secrets of {service} without the deployment's key")]
+    NoKey {
+        /// The service.
+        service: String,
+    },
+    /// A config or secret has no place of its own.
+    #[error("{target} is no place for a config or secret of {service}, or holds another one")]
+    FilePlace {
+        /// The service.
+        service: String,
+        /// The place.
+        target: String,
+    },
     /// The replica's key-value store cannot be used.
     #[error("cannot open the key-value store of {service}")]
     KeyValue {
@@ -308,6 +330,9 @@ impl SandboxError {
             Self::ServiceName { .. } => {
                 "use letters, digits, dashes, dots and underscores, beginning with a letter or digit"
             }
+            Self::Secret { .. } => "deploy again with the secret's value",
+            Self::NoKey { .. } => "wait until two of the deployment's owner and stewards can be reached",
+            Self::FilePlace { .. } => "give each config and secret a `target` of its own, such as /etc/app.toml",
             Self::SiteIndex { .. } | Self::SitePath { .. } => "deploy the site again with this version of grange",
             Self::SiteTooLarge { .. } => "split the site into several services",
             Self::WrongKind { .. } => "ask a node that sells this kind of work",

@@ -13,6 +13,7 @@ mod answer;
 mod code;
 mod component;
 pub(crate) mod engine;
+mod files;
 mod guest;
 mod keyvalue;
 mod memory;
@@ -49,6 +50,7 @@ use crate::logs::Logs;
 use crate::work::{Capability, LimitsEnforced, Replica, Sandbox};
 use code::CodeCache;
 use component::Offer;
+use files::Files;
 use guest::{Guest, Surroundings};
 use keyvalue::KeyValues;
 use memory::Memory;
@@ -153,7 +155,7 @@ impl WasmSandbox {
 
     /// The component of a spec, and the whole of what a start needs.
     async fn build(&self, spec: &Work) -> Result<WasmReplica, SandboxError> {
-        let Workload::Wasm { component, .. } = spec.workload else {
+        let (Workload::Wasm { component, .. } | Workload::Furnished { component, .. }) = spec.workload else {
             return Err(SandboxError::WrongKind { runs: Kind::Wasm, asked: spec.workload.kind() });
         };
         check_service_name(&spec.service)?;
@@ -200,6 +202,7 @@ impl WasmSandbox {
                     self.tls.clone(),
                 )),
                 keyvalues: Arc::new(KeyValues::new(Arc::clone(&self.stores), store_name(spec), disk)),
+                files: Files::of(spec)?,
             },
             bounds: Bounds {
                 processor: Arc::new(Processor::new(share, started)),
@@ -257,6 +260,9 @@ impl WasmSandbox {
         spec: Work,
         progress: &Progress<'_>,
     ) -> Result<Arc<dyn Replica>, SandboxError> {
+        if spec.workload.has_secrets() && spec.seal.is_none() {
+            return Err(SandboxError::NoKey { service: spec.service });
+        }
         let replica = self.build(&spec).await?;
         self.begin(&spec, &replica, progress).await?;
         Ok(Arc::new(replica))

@@ -1,6 +1,6 @@
 //! The keys of `build` and `develop`: how a container is made, which is refused or has no effect.
 
-use super::mounts::CONFIG_OR_SECRET;
+use super::mounts::BUILD_SECRET;
 use super::service::{HOOK, ULIMIT};
 use super::{Level, shared};
 
@@ -29,7 +29,7 @@ pub(super) static BUILD: Level = Level {
         shared("extra_hosts"),
         shared("isolation"),
         shared("privileged"),
-        shared("secrets").keys(&CONFIG_OR_SECRET),
+        shared("secrets").keys(&BUILD_SECRET),
         shared("tags"),
         shared("ulimits").named(&ULIMIT),
         shared("platforms"),

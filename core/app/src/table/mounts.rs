@@ -1,6 +1,6 @@
 //! The keys of what a container is given: volumes, configs, secrets, files of variables, networks.
 
-use super::{Level, Takes, honoured, shared};
+use super::{Level, Takes, accepted, honoured, shared};
 
 /// One entry of `volumes`.
 pub(super) static MOUNT: Level = Level {
@@ -30,9 +30,27 @@ static MOUNT_TMPFS: Level = Level { path: "services.*.volumes.tmpfs", keys: &[sh
 
 static MOUNT_IMAGE: Level = Level { path: "services.*.volumes.image", keys: &[shared("subpath")] };
 
-/// One entry of `configs` or `secrets`; also in `build`.
+/// One entry of `configs` or `secrets`.
 pub(super) static CONFIG_OR_SECRET: Level = Level {
     path: "services.*.configs, secrets",
+    keys: &[
+        honoured("source", "its name at the top").takes(Takes::Text),
+        honoured(
+            "target",
+            "where the component finds it; a secret below `/run/secrets`, a config below `/`, unless it begins with `/`; its name where nothing is written",
+        )
+        .takes(Takes::Text),
+        accepted("uid", ONE_READER),
+        accepted("gid", ONE_READER),
+        accepted("mode", "the component is the only one that can read it, and nothing can write it"),
+    ],
+};
+
+const ONE_READER: &str = "a component has no users";
+
+/// One entry of `secrets` in `build`.
+pub(super) static BUILD_SECRET: Level = Level {
+    path: "services.*.build.secrets",
     keys: &[shared("source"), shared("target"), shared("uid"), shared("gid"), shared("mode")],
 };
 

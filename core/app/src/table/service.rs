@@ -28,7 +28,7 @@ const SERVICE_KEYS: &[Key] = &[
     honoured("x-grange", "what runs, where, and for how much").takes(Takes::Mapping).keys(&GRANGE_SERVICE),
     honoured(
         "environment",
-        "the variables of the component, as a mapping or a list; a name alone takes its value from where the file is read; no secret: whoever pays for the deployment, runs it, or opens one that names its manifest can read it",
+        "the variables of the component, as a mapping or a list; a name alone takes its value from where the file is read; no secret, which belongs into `secrets`: whoever pays for the deployment, runs it, or opens one that names its manifest can read it",
     ).takes(Takes::Variables),
     honoured(
         "env_file",
@@ -60,15 +60,13 @@ const SERVICE_KEYS: &[Key] = &[
     refused("entrypoint", NO_COMMAND),
     refused("volumes", "volumes are not in this version; a component keeps its data in wasi:keyvalue").keys(&MOUNT),
     refused("volumes_from", "volumes are not in this version; a component keeps its data in wasi:keyvalue"),
-    refused(
-        "configs",
-        "configs are not in this version, since a component has no file system to find one in; put the value in environment",
-    )
+    honoured("configs", "contents that the component finds as files, as names or mappings; no secrets").takes(Takes::Items)
     .keys(&CONFIG_OR_SECRET),
-    refused(
+    honoured(
         "secrets",
-        "secrets are not in this version: whoever holds the manifest, stewards and providers among them, could read one; remove the key",
+        "secrets that the component finds as files in `/run/secrets`, as names or mappings; they travel sealed and are opened only by whoever holds the service's lease",
     )
+    .takes(Takes::Items)
     .keys(&CONFIG_OR_SECRET),
     refused("models", "models are not in this version; remove the key").named(&SERVICE_MODEL),
     refused("provider", "services that something else provides are not in this version; remove the service")

@@ -1,6 +1,6 @@
 //! The keys of the file itself, and of what it declares beside services.
 
-use super::{Key, Level, SERVICE, Takes, accepted, honoured, shared};
+use super::{Key, Level, SERVICE, Takes, accepted, honoured, refused, shared};
 use crate::table::grange::GRANGE_TOP;
 
 /// The file.
@@ -14,11 +14,12 @@ const TOP_KEYS: &[Key] = &[
     accepted("networks", "services have no networks of their own in this version; each is reached by its route")
         .named(&NETWORK),
     accepted("volumes", "no volume is made in this version; a service that mounts one is refused").named(&VOLUME),
-    accepted("configs", "no config is made in this version; a service that uses one is refused").named(&CONFIG),
-    accepted(
+    honoured("configs", "contents by name, for services that use them").takes(Takes::Named).named(&CONFIG),
+    honoured(
         "secrets",
-        "no secret is read or sent in this version, since a manifest is no place to keep one; a service that uses one is refused",
+        "secrets by name, for services that use them; each is sealed before it leaves this machine's node, and opened where the service runs",
     )
+    .takes(Takes::Named)
     .named(&SECRET),
     accepted("models", "no model is served in this version; a service that uses one is refused").named(&MODEL),
     honoured(
@@ -85,29 +86,32 @@ static VOLUME: Level = Level {
 static CONFIG: Level = Level {
     path: "configs.*",
     keys: &[
-        shared("name"),
-        shared("content"),
-        shared("environment"),
-        shared("file"),
-        shared("external").keys(&EXTERNAL),
-        shared("labels"),
-        shared("template_driver"),
+        honoured("file", "the file with its content, at most 128 KiB").takes(Takes::Text),
+        honoured("environment", "the variable with its content").takes(Takes::Text),
+        honoured("content", "its content").takes(Takes::Text),
+        accepted("name", LOOKED_UP),
+        refused("external", OUTSIDE).agrees(&["false"]).keys(&EXTERNAL),
+        accepted("labels", "labels are not kept in this version"),
+        refused("template_driver", "contents are taken as they are; put variables into `content`"),
     ],
 };
 
 static SECRET: Level = Level {
     path: "secrets.*",
     keys: &[
-        shared("name"),
-        shared("environment"),
-        shared("file"),
-        shared("external").keys(&EXTERNAL),
-        shared("labels"),
-        shared("driver"),
-        shared("driver_opts"),
-        shared("template_driver"),
+        honoured("file", "the file with its value, at most 64 KiB").takes(Takes::Text),
+        honoured("environment", "the variable with its value").takes(Takes::Text),
+        accepted("name", LOOKED_UP),
+        refused("external", OUTSIDE).agrees(&["false"]).keys(&EXTERNAL),
+        accepted("labels", "labels are not kept in this version"),
+        refused("driver", OUTSIDE),
+        accepted("driver_opts", "no driver makes a secret"),
+        refused("template_driver", "values are taken as they are; remove the key"),
     ],
 };
+
+const LOOKED_UP: &str = "nothing is looked up by a name outside";
+const OUTSIDE: &str = "there is no store outside to take it from; give it a `file` or `environment`";
 
 static MODEL: Level = Level {
     path: "models.*",

@@ -10,5 +10,6 @@ mod invoice;
 mod life;
 mod light;
 mod money;
+mod secrets;
 mod support;
 mod update;

@@ -10,7 +10,7 @@ use grange_peer::{
 use grange_types::manifest::Placement;
 use grange_types::{
     Amount, BlobId, ByteCount, Counters, Isolation, Kind, LeaseId, Manifest, Millis, PeerId, Prices, PublicKey, Region,
-    Resources, SecretKey, Service, Signed, Time, Wire, Workload,
+    Resources, SecretKey, Secrets, Service, Signed, Time, Wire, Workload,
 };
 
 use crate::disk::Disk;
@@ -590,14 +590,29 @@ impl World {
 
     /// Orders a deployment from a peer, and does not wait for what comes of it.
     pub(crate) fn order(&mut self, index: usize, manifest: Manifest) -> CallId {
+        self.order_with(index, manifest, Secrets::default())
+    }
+
+    fn order_with(&mut self, index: usize, manifest: Manifest, secrets: Secrets) -> CallId {
         self.hosts[index].disk.blobs.insert(BlobId::of(b"component"), b"component".to_vec());
-        self.call(index, Call::Deploy { manifest: Box::new(manifest) })
+        self.call(index, Call::Deploy { manifest: Box::new(manifest), secrets })
     }
 
     /// Deploys from a peer; the leases it came to.
     #[track_caller]
     pub(crate) fn deploy(&mut self, index: usize, manifest: Manifest) -> Result<grange_api::DeployDone, Problem> {
-        let id = self.order(index, manifest);
+        self.deploy_with(index, manifest, Secrets::default())
+    }
+
+    /// The same with the values of its secrets.
+    #[track_caller]
+    pub(crate) fn deploy_with(
+        &mut self,
+        index: usize,
+        manifest: Manifest,
+        secrets: Secrets,
+    ) -> Result<grange_api::DeployDone, Problem> {
+        let id = self.order_with(index, manifest, secrets);
         self.end_of(index, id)
     }
 

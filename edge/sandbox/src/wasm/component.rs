@@ -17,7 +17,7 @@ pub(super) struct Offer {
 }
 
 /// The packages whose interfaces of version 0.2 are offered. Interpreters import files and sockets whether their
-/// program uses them or not, so these are there; but there is no file, and no socket can be made.
+/// program uses them or not, so these are there; but there is no file beside its configs and secrets, and no socket can be made.
 const PACKAGES: [&str; 7] =
     ["wasi:io/", "wasi:clocks/", "wasi:random/", "wasi:cli/", "wasi:http/", "wasi:filesystem/", "wasi:sockets/"];
 /// Interfaces that have no stable version yet.
@@ -97,11 +97,12 @@ fn initial_memory(code: &Component) -> ByteCount {
     ByteCount(most.saturating_mul(PAGE_BYTES).saturating_mul(u64::from(count)))
 }
 
-/// Everything of WASI 0.2, with nothing in it: no files, no arguments, no terminal, no network but HTTP.
+/// Everything of WASI 0.2, with nothing in it: no files but configs and secrets, no arguments, no terminal, no network but HTTP.
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    super::files::add_to_linker(&mut linker)?;
     super::keyvalue::add_to_linker(&mut linker)?;
     Ok(linker)
 }

@@ -7,6 +7,7 @@ use wasmtime::{Engine, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use super::files::Files;
 use super::keyvalue::KeyValues;
 use super::memory::{Memory, Part};
 use super::outgoing::{Calls, Outgoing};
@@ -28,6 +29,7 @@ pub(super) struct Guest {
     outgoing: Outgoing,
     pub(super) memory: Part,
     keyvalues: Arc<KeyValues>,
+    files: Files,
 }
 
 /// What the instances of one replica have in common.
@@ -37,6 +39,7 @@ pub(super) struct Surroundings {
     pub(super) memory: Arc<Memory>,
     pub(super) calls: Arc<Calls>,
     pub(super) keyvalues: Arc<KeyValues>,
+    pub(super) files: Files,
 }
 
 impl Surroundings {
@@ -67,6 +70,7 @@ impl Surroundings {
             outgoing: Outgoing::new(Arc::clone(&self.calls)),
             memory: Part::new(Arc::clone(&self.memory)),
             keyvalues: Arc::clone(&self.keyvalues),
+            files: self.files.clone(),
         }
     }
 }
@@ -74,6 +78,10 @@ impl Surroundings {
 impl Guest {
     pub(super) fn keyvalue(&mut self) -> super::keyvalue::KeyValueView<'_> {
         super::keyvalue::KeyValueView { values: &self.keyvalues, table: &mut self.table }
+    }
+
+    pub(super) fn files(&mut self) -> super::files::FilesView<'_> {
+        super::files::FilesView { files: &self.files, table: &mut self.table }
     }
 }
 
