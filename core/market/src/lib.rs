@@ -9,6 +9,7 @@
 //! | buyer | [`placement`] | which slots need a lease now, and which operators must be avoided |
 //! | buyer | [`Watch`] | does the replica still serve, and is it my turn to replace it |
 //! | buyer | [`Meter`] | what did the replica deliver, and what do I sign for it |
+//! | both | [`trust::Book`] | how far is an operator trusted, and what shows it |
 //! | seller | [`Desk`] | is there room, and for how long is it held |
 //! | seller | [`Till`] | what was I paid, what do I settle, and whom do I stop serving |
 //!
@@ -28,6 +29,7 @@ pub mod placement;
 pub mod quote;
 pub mod signer;
 pub mod till;
+pub mod trust;
 pub mod watch;
 
 pub use desk::{Buyer, Desk, DeskSetup, OpenError};

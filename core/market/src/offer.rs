@@ -229,6 +229,10 @@ pub struct NoOffer {
     pub on: On,
     /// The price that was asked for.
     pub price_max: Option<Amount>,
+    /// The least trust that was asked for.
+    pub trust_min: Option<Trust>,
+    /// The most that any provider of others which is known is trusted.
+    pub trust_best: Trust,
 }
 
 impl fmt::Display for NoOffer {
@@ -258,7 +262,10 @@ impl NoOffer {
             Constraint::Kind => write!(f, "{} not run {}", if one { "does" } else { "do" }, self.kind),
             Constraint::Isolation => write!(f, "{} too weakly", if one { "isolates" } else { "isolate" }),
             Constraint::Region => write!(f, "{be} in another region"),
-            Constraint::Trust => write!(f, "{be} trusted too little"),
+            Constraint::Trust => {
+                let (least, best) = (self.trust_min.unwrap_or_default().0 / 10, self.trust_best.0 / 10);
+                write!(f, "{be} trusted less than the {least} that is asked for (the most trusted: {best})")
+            }
             Constraint::Latency => write!(f, "{be} too far away"),
             Constraint::Price => {
                 let price = self.price_max.unwrap_or(Amount::MAX);
@@ -282,6 +289,8 @@ mod tests {
             kind: Kind::Wasm,
             on,
             price_max: Some("0.01".parse().unwrap()),
+            trust_min: Some(crate::offer::Trust(600)),
+            trust_best: crate::offer::Trust(333),
         };
         assert_eq!(refusal.to_string(), expected);
     }
@@ -301,7 +310,7 @@ mod tests {
             &[(Excluded, 1), (Operator, 2), (Kind, 1), (Isolation, 1), (Trust, 2), (Latency, 1), (Paused, 2)],
             On::OwnFirst,
             "no offer: of 10 providers 1 is dead or refused, 2 are of an operator already used, 1 does not run wasm, \
-             1 isolates too weakly, 2 are trusted too little, 1 is too far away, 2 are paused",
+             1 isolates too weakly, 2 are trusted less than the 60 that is asked for (the most trusted: 33), 1 is too far away, 2 are paused",
         );
     }
 

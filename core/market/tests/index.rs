@@ -143,7 +143,7 @@ fn reason(need: &Need, offer: &Offer, per_hour: Amount) -> Option<Constraint> {
         (Constraint::Kind, sheet.kinds.contains(&need.kind)),
         (Constraint::Isolation, need.isolation.is_none_or(|least| sheet.isolation >= least)),
         (Constraint::Region, need.region.as_ref().is_none_or(|wanted| sheet.region.lies_in(wanted))),
-        (Constraint::Trust, need.trust_min.is_none_or(|least| offer.trust >= least)),
+        (Constraint::Trust, sheet.operator == need.owner || need.trust_min.is_none_or(|least| offer.trust >= least)),
         (Constraint::Latency, need.latency_max.is_none_or(near)),
         (Constraint::Price, need.price_max.is_none_or(|most| per_hour <= most)),
         (Constraint::Resources, offer.free.cover(&need.resources)),
@@ -286,7 +286,16 @@ fn compare(steps: Vec<Step>, needs: &[Need], k: usize) {
         let considered = model.offers.len();
         let expected = model.find(need, k).map_err(|excluded| {
             assert_eq!(excluded.values().sum::<usize>(), considered);
-            NoOffer { considered, excluded, kind: need.kind, on: need.on, price_max: need.price_max }
+            let others = model.offers.values().filter(|known| known.offer.sheet.operator != need.owner);
+            NoOffer {
+                considered,
+                excluded,
+                kind: need.kind,
+                on: need.on,
+                price_max: need.price_max,
+                trust_min: need.trust_min,
+                trust_best: others.map(|known| known.offer.trust).max().unwrap_or_default(),
+            }
         });
         assert_eq!(found, expected, "{need:?}");
     }

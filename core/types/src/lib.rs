@@ -24,6 +24,7 @@ pub mod plant;
 pub mod price;
 pub mod rights;
 pub mod seal;
+pub mod sighting;
 mod signature;
 #[cfg(feature = "simulation")]
 pub mod simulation;
@@ -46,6 +47,7 @@ pub use plant::{Plant, is_sown};
 pub use price::{Isolation, Kind, OfferDelta, PriceSheet, Prices, Region, Resources, Sku, UsageLine};
 pub use rights::{Right, Rights, RightsBlock, RightsError, RightsToken, Scope};
 pub use seal::{SealKey, Secrets};
+pub use sighting::{Sighting, Sightings};
 pub use unit::{ByteCount, Height, Millis, Time};
 pub use vote::{Equivocation, EquivocationError, Proposal, SignedProposal, SignedVote, Vote, VoteKind};
 pub use work::Work;

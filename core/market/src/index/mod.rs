@@ -120,6 +120,13 @@ impl OfferIndex {
         self.providers.values().filter_map(|slot| self.entry(*slot)).map(|entry| &entry.offer)
     }
 
+    /// The providers of an operator.
+    #[must_use]
+    pub fn providers_of(&self, operator: &AccountId) -> Vec<PeerId> {
+        let slots = self.operators.get(operator).into_iter().flatten();
+        slots.filter_map(|slot| self.entry(*slot)).map(|entry| entry.offer.sheet.provider).collect()
+    }
+
     /// When [`OfferIndex::expire`] has something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {

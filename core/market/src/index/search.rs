@@ -146,9 +146,8 @@ impl<'a> Search<'a> {
         if let Some(constraint) = self.reject_label(&Label::of(sheet)) {
             return Some(constraint);
         }
-        if offer.trust < self.filter.trust_min {
-            Some(Constraint::Trust)
-        } else if distance_key(offer.distance) > self.filter.distance_max {
+        // Nobody has to be told how far he may trust himself.
+        if distance_key(offer.distance) > self.filter.distance_max {
             Some(Constraint::Latency)
         } else if !offer.free.cover(&self.filter.resources) {
             Some(Constraint::Resources)
@@ -243,8 +242,10 @@ impl<'a> Search<'a> {
         }
         let excluded: BTreeMap<_, _> =
             Constraint::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect();
-        let Need { kind, on, price_max, .. } = *self.need;
-        NoOffer { considered, excluded, kind, on, price_max }
+        let Need { kind, on, price_max, trust_min, .. } = *self.need;
+        let others = self.index.offers().filter(|offer| offer.sheet.operator != self.need.owner);
+        let trust_best = others.map(|offer| offer.trust).max().unwrap_or_default();
+        NoOffer { considered, excluded, kind, on, price_max, trust_min, trust_best }
     }
 
     fn explain_block(&self, number: u32, verdict: Option<Constraint>, counts: &mut [usize; Constraint::COUNT]) {
