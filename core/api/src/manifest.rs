@@ -122,6 +122,9 @@ pub struct PlacementBody {
     /// The weakest isolation accepted: `wasm`, `container` or `vm`.
     #[schema(value_type = Option<String>)]
     pub isolation: Option<Isolation>,
+    /// The least measured trust in a provider of others, from 0 to 100.
+    #[schema(minimum = 0, maximum = 100)]
+    pub trust_min: Option<u8>,
 }
 
 impl From<ManifestBody> for Manifest {
@@ -155,7 +158,7 @@ macro_rules! mirror {
     };
 }
 mirror!(HealthBody = HealthCheck { path, interval, timeout, retries });
-mirror!(PlacementBody = Placement { on, price_max, region, isolation });
+mirror!(PlacementBody = Placement { on, price_max, region, isolation, trust_min });
 
 impl From<ServiceBody> for Service {
     fn from(body: ServiceBody) -> Self {

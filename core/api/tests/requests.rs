@@ -38,6 +38,7 @@ fn manifest() -> Box<Manifest> {
             price_max: Some("0.5".parse().unwrap()),
             region: Some("eu-be".to_owned().try_into().unwrap()),
             isolation: Some(Isolation::Container),
+            trust_min: Some(60),
         },
         allow_http: vec!["api.example.org:8443".into()],
     };

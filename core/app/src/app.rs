@@ -156,7 +156,7 @@ impl fmt::Display for AppService {
         if !self.depends_on.is_empty() {
             writeln!(f, "  depends on: {}", self.depends_on.join(", "))?;
         }
-        let Placement { on, price_max, region, isolation } = &self.placement;
+        let Placement { on, price_max, region, isolation, trust_min } = &self.placement;
         write!(f, "  placement: {on:?}")?;
         if let Some(price) = price_max {
             write!(f, ", at most {price} an hour")?;
@@ -166,6 +166,9 @@ impl fmt::Display for AppService {
         }
         if let Some(isolation) = isolation {
             write!(f, ", {isolation} or stronger")?;
+        }
+        if let Some(least) = trust_min {
+            write!(f, ", trusted {least} of 100 or more")?;
         }
         writeln!(f)?;
         if !self.allow_http.is_empty() {

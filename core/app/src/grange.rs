@@ -74,6 +74,7 @@ pub(crate) fn service_block(service: &Map, findings: &mut Findings) -> ServiceBl
         price_max: map.get("price_max").and_then(|entry| amount(entry, findings)),
         region: map.get("region").and_then(|entry| word(entry, findings, |text| Region::try_from(text.to_owned()))),
         isolation: map.get("isolation").and_then(|entry| isolation(entry, findings)),
+        trust_min: map.get("trust_min").and_then(|entry| word(entry, findings, trust)),
     };
     ServiceBlock {
         source,
@@ -126,6 +127,17 @@ fn choice<T: Copy>(entry: &Entry, findings: &mut Findings, words: &[(&str, T)]) 
     findings.error(entry.node.at, format!("`{}` is one of {}, not {}{near}", entry.key, known.join(", "), quote(text)));
     None
 }
+
+/// A number of hundredths, as `grange offers` shows trust.
+fn trust(text: &str) -> Result<u8, TrustError> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|least| digits && *least <= 100).ok_or(TrustError)
+}
+
+/// Why a text is no measure of trust.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the least trust is a whole number from 0 to 100, as `grange offers` shows it")]
+struct TrustError;
 
 fn allow_http(entry: &Entry, findings: &mut Findings) -> Vec<String> {
     let Some(list) = shape::list(findings, entry) else {

@@ -2,7 +2,7 @@
 
 use grange_api::{Problem, ProblemCode};
 use grange_ledger::{Deployment, Ledger, Slot};
-use grange_market::{MATCHES, Match, Need, NoOffer, QuoteRequest};
+use grange_market::{MATCHES, Match, Need, NoOffer, QuoteRequest, Trust};
 use grange_types::manifest::On;
 use grange_types::{
     AccountId, Amount, BlobId, DeploymentId, Isolation, LeaseId, Manifest, PeerId, Quote, Service, Signed, SlotSpec,
@@ -23,6 +23,7 @@ pub(crate) fn need_of(owner: AccountId, service: &Service) -> Need {
         region: placement.region.clone(),
         price_max: placement.price_max,
         on: placement.on,
+        trust_min: placement.trust_min.map(|least| Trust(u16::from(least) * 10)),
         ..Need::new(owner, service.workload.kind(), service.resources)
     }
 }

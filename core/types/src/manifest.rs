@@ -175,6 +175,7 @@ pub enum On {
 
 /// Where a service may run.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "WrittenPlacement", into = "WrittenPlacement")]
 pub struct Placement {
     /// Whose capacity.
     pub on: On,
@@ -184,6 +185,58 @@ pub struct Placement {
     pub region: Option<Region>,
     /// The weakest isolation accepted.
     pub isolation: Option<Isolation>,
+    /// The least measured trust in a provider of others, from 0 to 100.
+    pub trust_min: Option<u8>,
+}
+
+/// A placement as it is written. A least trust came later than the rest: it stands with whose capacity, as further
+/// words there, so that what was written before reads and hashes as ever.
+#[derive(Clone, Serialize, Deserialize)]
+struct WrittenPlacement {
+    on: WrittenOn,
+    price_max: Option<Amount>,
+    region: Option<Region>,
+    isolation: Option<Isolation>,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+enum WrittenOn {
+    Market,
+    Own,
+    OwnFirst,
+    MarketTrusted(u8),
+    OwnTrusted(u8),
+    OwnFirstTrusted(u8),
+}
+
+impl From<Placement> for WrittenPlacement {
+    fn from(placement: Placement) -> Self {
+        let Placement { on, price_max, region, isolation, trust_min } = placement;
+        let on = match (on, trust_min) {
+            (On::Market, None) => WrittenOn::Market,
+            (On::Own, None) => WrittenOn::Own,
+            (On::OwnFirst, None) => WrittenOn::OwnFirst,
+            (On::Market, Some(least)) => WrittenOn::MarketTrusted(least),
+            (On::Own, Some(least)) => WrittenOn::OwnTrusted(least),
+            (On::OwnFirst, Some(least)) => WrittenOn::OwnFirstTrusted(least),
+        };
+        Self { on, price_max, region, isolation }
+    }
+}
+
+impl From<WrittenPlacement> for Placement {
+    fn from(written: WrittenPlacement) -> Self {
+        let WrittenPlacement { on, price_max, region, isolation } = written;
+        let (on, trust_min) = match on {
+            WrittenOn::Market => (On::Market, None),
+            WrittenOn::Own => (On::Own, None),
+            WrittenOn::OwnFirst => (On::OwnFirst, None),
+            WrittenOn::MarketTrusted(least) => (On::Market, Some(least)),
+            WrittenOn::OwnTrusted(least) => (On::Own, Some(least)),
+            WrittenOn::OwnFirstTrusted(least) => (On::OwnFirst, Some(least)),
+        };
+        Self { on, price_max, region, isolation, trust_min }
+    }
 }
 
 /// One slot of a deployment, as the ledger keeps it.

@@ -110,6 +110,7 @@ fn manifest() {
             price_max: Some(Amount::CREDIT),
             region: Some(region("eu")),
             isolation: Some(Isolation::Vm),
+            trust_min: None,
         },
         allow_http: vec!["example.org".into()],
     };
@@ -127,6 +128,17 @@ fn manifest() {
     let services = BTreeMap::from([("api".into(), service), ("web".into(), site)]);
     let manifest = Manifest { name: "guestbook".into(), budget: Amount::credits(10), services };
     check_golden(&manifest, include_str!("../golden/manifest.hex"));
+    let mut demanding = manifest;
+    for service in demanding.services.values_mut() {
+        service.placement.trust_min = Some(60);
+    }
+    check_golden(&demanding, include_str!("../golden/manifest-trust.hex"));
+}
+
+#[test]
+fn sightings() {
+    let seen = vec![Sighting { operator: AccountId([4; 32]), looks: 5, answered: 4 }];
+    check_golden(&Sightings { period: 300, seen }, include_str!("../golden/sightings.hex"));
 }
 
 #[test]

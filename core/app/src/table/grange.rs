@@ -35,6 +35,11 @@ const SERVICE_KEYS: &[Key] = &[
     honoured("isolation", "the weakest isolation accepted: `wasm`, `container` or `vm`; `wasm` where it is missing")
         .takes(Takes::Word(&["wasm", "container", "vm"])),
     honoured(
+        "trust_min",
+        "the least measured trust in a provider, from 0 to 100, as `grange offers` shows it; one's own capacity needs none",
+    )
+    .takes(Takes::Whole { least: 0, most: 100 }),
+    honoured(
         "on",
         "whose capacity to use: `market` (others', one's own only when there is no other; the default), `own`, or \
          `own-first`",
