@@ -170,6 +170,7 @@ fn fresh_peer() -> Option<Peer> {
         prune: true,
         inline: 64,
         rules: grange_ledger::VERSION,
+        canaries: Amount::ZERO,
         sequence: 1,
         seed: 1,
     };

@@ -6,7 +6,7 @@ use grange_api::{Call, IncomingRequest, Operation};
 use grange_ledger::{Block, Entry, Genesis, KeyStatement, SnapshotChunk, StateKey, StateProof, Transaction};
 use grange_types::{
     AccountId, Amount, Manifest, OfferDelta, PriceSheet, PublicKey, Quote, Receipt, Record, Region, RightsBlock,
-    RightsToken, Signed, SiteIndex, Wire,
+    RightsToken, Sightings, Signed, SiteIndex, Wire,
 };
 
 use crate::{disks, edges, machines, people, sites};
@@ -36,6 +36,7 @@ targets! {
     "offer-delta" in "core/types": signed::<OfferDelta>,
     "quote" in "core/types": signed::<Quote>,
     "receipt" in "core/types": signed::<Receipt>,
+    "sightings" in "core/types": signed::<Sightings>,
     "rights-block" in "core/types": signed::<RightsBlock>,
     "rights-token" in "core/types": rights_token,
     "words" in "core/types": words,
@@ -58,6 +59,7 @@ targets! {
     "consensus" in "core/consensus": machines::consensus,
     "consensus-log" in "core/consensus": machines::consensus_log,
     "quote-request" in "core/market": wire::<grange_market::QuoteRequest>,
+    "trust-book" in "core/market": record::<grange_market::trust::Book>,
     "quote-reply" in "core/market": wire::<grange_market::QuoteReply>,
     "keep-request" in "core/objects": wire::<grange_objects::log::KeepRequest>,
     "keep-reply" in "core/objects": wire::<grange_objects::log::KeepReply>,
@@ -80,6 +82,7 @@ targets! {
     "market-message" in "core/peer": wire::<grange_peer::MarketMessage>,
     "ask" in "core/peer": wire::<grange_peer::Ask>,
     "ask-reply" in "core/peer": wire::<grange_peer::AskReply>,
+    "evidence" in "core/peer": record::<grange_peer::Evidence>,
     "history" in "core/peer": record::<grange_peer::History>,
     "peer" in "core/peer": machines::peer,
     "compose" in "core/app": compose,

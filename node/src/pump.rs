@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use grange_api::{Line, Problem, Reply as Answer};
 use grange_disk::DiskError;
-use grange_gateway::{Target, VisitError};
+use grange_gateway::{Target, VisitError, Visited};
 use grange_net::{Net, NetEvent, Protocol, Reply, Topic};
 use grange_peer::{Action, CallId, Channel, Event, RequestId, Visit};
 use grange_types::{AccountId, BlobId, DeploymentId, Millis, PeerId, Time, Wire};
@@ -263,6 +263,7 @@ impl Pump {
             }
             Action::Turn { height, turn } => blocking(|| self.storage.turn(height, &turn)).map_err(disk)?,
             Action::Install { height, state } => blocking(|| self.storage.install(height, &state)).map_err(disk)?,
+            Action::Evidence(book) => blocking(|| self.storage.evidence(&book)).map_err(disk)?,
             Action::Prune { first } => blocking(|| self.storage.prune(first)).map_err(disk)?,
             Action::Serve { id, request } => {
                 if let Some(reply) = self.requests.remove(&id) {
@@ -281,9 +282,9 @@ impl Pump {
                 tokio::task::spawn_blocking(move || crate::retention::retain(*kept, &blobs, &sandboxes, &shares));
             }
             Action::Start { work, from } => self.workloads.start(*work, from),
-            Action::Visit { lease, generation, provider, name, path, within } => {
+            Action::Visit { lease, generation, provider, name, path, within, whole } => {
                 let target = Target { provider, lease, generation };
-                self.visit(target, format!("{name}.localhost"), path, Duration::from_millis(within));
+                self.visit(target, format!("{name}.localhost"), path, Duration::from_millis(within), whole);
             }
             Action::Stop { lease } => self.workloads.stop(lease),
             Action::Reply { call, reply } => self.calls.reply(call, *reply),
@@ -302,11 +303,12 @@ impl Pump {
         });
     }
 
-    fn visit(&self, target: Target, host: String, path: String, within: Duration) {
+    fn visit(&self, target: Target, host: String, path: String, within: Duration, whole: bool) {
         let (ingress, events) = (Arc::clone(&self.ingress), self.events.clone());
         tokio::spawn(async move {
-            let visit = match grange_gateway::visit(&*ingress, &target, &host, &path, within).await {
-                Ok(status) => Visit::Answered(status.as_u16()),
+            let visit = match grange_gateway::visit(&*ingress, &target, &host, &path, within, whole).await {
+                Ok(Visited { status, content: Some(content) }) => Visit::Read { status: status.as_u16(), content },
+                Ok(Visited { status, content: None }) => Visit::Answered(status.as_u16()),
                 Err(VisitError::Late { .. }) => Visit::Late,
                 Err(error) => Visit::Failed { reason: chain(&error) },
             };

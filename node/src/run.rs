@@ -267,6 +267,7 @@ fn config(
         prune: settings.prune,
         inline: Config::INLINE,
         rules: settings.rules.unwrap_or(grange_ledger::VERSION),
+        canaries: settings.canaries.unwrap_or_default(),
         // Sheets are numbered by time, so that a restart needs no memory of the last one.
         sequence: clock.now().0,
         seed: u64::from_le_bytes([seed[0], seed[1], seed[2], seed[3], seed[4], seed[5], seed[6], seed[7]]),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use grange_api::{NodeRole, PriceSettings, ResourceSet};
 use grange_ledger::Genesis;
-use grange_types::{DecodeError, Kind, PeerId, Region, SecretKey, Wire};
+use grange_types::{Amount, DecodeError, Kind, PeerId, Region, SecretKey, Wire};
 use serde::{Deserialize, Serialize};
 
 /// What a node is told; the content of `node.json`.
@@ -57,6 +57,9 @@ pub struct Settings {
     /// The highest version of the ledger's rules that it follows; none for all that the program knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<u16>,
+    /// What orders may cost a day that only show whether providers serve; none without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canaries: Option<Amount>,
 }
 
 /// Where a peer can be dialled.

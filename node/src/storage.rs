@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use grange_disk::{Blobs, Chain, DiskError, Snapshots, Tail, Turns, Wal};
+use grange_disk::{Blobs, Chain, DiskError, Page, Snapshots, Tail, Turns, Wal};
 use grange_peer::{Archive, Recovery, ledger_pieces};
 use grange_sandbox::BlobSource;
 use grange_types::{BlobId, Height};
@@ -16,6 +16,8 @@ pub(crate) struct Storage {
     chain: Arc<Mutex<Chain>>,
     turns: Arc<Mutex<Turns>>,
     snapshots: Arc<Snapshots>,
+    /// What was seen of others.
+    evidence: Page,
     pub(crate) blobs: Arc<Blobs>,
 }
 
@@ -57,9 +59,11 @@ impl Storage {
         let blobs = Arc::new(Blobs::open(&folder.at("blobs"))?);
         let first = chain.first();
         let (chain, turns) = (Arc::new(Mutex::new(chain)), Arc::new(Mutex::new(turns)));
-        let storage = Self { wal, chain, turns, snapshots: Arc::new(snapshots), blobs };
+        let trust = Page::at(&folder.at("trust"));
+        let evidence = trust.read()?.unwrap_or_default();
+        let storage = Self { wal, chain, turns, snapshots: Arc::new(snapshots), evidence: trust, blobs };
         let (wal_height, wal) = (logged.height, logged.entries);
-        Ok((storage, Recovery { snapshot, blocks, first, wal_height, wal }))
+        Ok((storage, Recovery { snapshot, blocks, first, wal_height, wal, evidence }))
     }
 
     pub(crate) fn wal_append(&mut self, entry: &[u8]) -> Result<(), DiskError> {
@@ -94,6 +98,10 @@ impl Storage {
 
     pub(crate) fn snapshot(&self, height: Height, state: &[Vec<u8>]) -> Result<(), DiskError> {
         self.snapshots.write(height, state)
+    }
+
+    pub(crate) fn evidence(&self, book: &[u8]) -> Result<(), DiskError> {
+        self.evidence.write(book)
     }
 
     /// The chain and the snapshots, to be read beside the node's own work.

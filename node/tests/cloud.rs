@@ -106,6 +106,7 @@ fn found(root: &Path, count: u8) -> Vec<Folder> {
             prune: false,
             snapshot_every: None,
             rules: None,
+            canaries: None,
         };
         let folder = Folder(root.join(format!("node-{index}")));
         folder.create(&settings, &genesis, key).unwrap();

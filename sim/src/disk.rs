@@ -29,6 +29,8 @@ pub(crate) struct Disk {
     /// What the log was before a reset that was not flushed yet.
     before: Option<Log>,
     pub(crate) blobs: BTreeMap<BlobId, Vec<u8>>,
+    /// What was seen of others.
+    pub(crate) evidence: Vec<u8>,
     /// No byte can be written any more.
     pub(crate) full: bool,
     /// Flushes do nothing, though they say that they did.
@@ -128,7 +130,7 @@ impl Disk {
         }
         self.log.marked_for_good = self.log.marked;
         let first = self.chain.first_key_value().map_or(recovered + 1, |(first, _)| *first);
-        (Recovery { snapshot, blocks, first: Height(first), wal_height, wal }, cut)
+        (Recovery { snapshot, blocks, first: Height(first), wal_height, wal, evidence: self.evidence.clone() }, cut)
     }
 
     /// Makes a height the last of the chain, as `Chain::end_at` does; whether anything had to go for it.

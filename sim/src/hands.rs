@@ -69,6 +69,7 @@ impl World<'_> {
                 disk.install(height, state);
                 self.note(Some(host), format_args!("begins from a snapshot at {height}"));
             }
+            Action::Evidence(book) => disk.evidence = book,
             Action::Prune { first } => disk.prune(first),
             Action::Serve { id, request } => {
                 self.coverage.count("message", asked_for(&request));
@@ -98,11 +99,13 @@ impl World<'_> {
                 self.coverage.count("note", event);
                 self.note(Some(host), format_args!("notes {event}: {purpose}: {reason}"));
             }
-            Action::Halt(why) => {
-                let what = format!("{} halted: {why}", self.hosts[host].name);
-                self.checks.found(self.now, "halt", what);
-            }
+            Action::Halt(why) => self.halted(host, &why),
         }
+    }
+
+    fn halted(&mut self, host: usize, why: &grange_peer::Halt) {
+        let what = format!("{} halted: {why}", self.hosts[host].name);
+        self.checks.found(self.now, "halt", what);
     }
 
     /// Sends a message to one peer.
@@ -163,6 +166,7 @@ impl World<'_> {
                 "receipt"
             }
             MarketMessage::Steward(_) => "steward",
+            MarketMessage::Seen(_) => "seen",
         };
         self.coverage.count("message", kind);
     }
@@ -193,6 +197,7 @@ impl World<'_> {
         let kind = match (channel, Ask::decode(&bytes)) {
             (Channel::Sync, _) => "sync",
             (_, Ok(Ask::Quote { .. })) => "quote",
+            (_, Ok(Ask::Look)) => "look",
             _ => "probe",
         };
         self.coverage.count("message", kind);
@@ -374,6 +379,7 @@ const fn writes(action: &Action) -> bool {
             | Action::Commit { .. }
             | Action::Install { .. }
             | Action::Keep { .. }
+            | Action::Evidence(_)
     )
 }
 
@@ -401,6 +407,7 @@ const fn name_of(action: &Action) -> &'static str {
         Action::Turn { .. } => "turn",
         Action::Install { .. } => "install",
         Action::Prune { .. } => "prune",
+        Action::Evidence(_) => "evidence",
         Action::Serve { .. } => "serve",
         Action::Gossip(_) => "gossip",
         Action::Keep { .. } => "keep",

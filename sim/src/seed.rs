@@ -180,6 +180,7 @@ fn config(index: usize, genesis: &Genesis, validators: usize, dice: &mut Dice) -
         prune: dice.chance(500),
         inline: 512,
         rules: grange_ledger::VERSION,
+        canaries: Amount::ZERO,
         sequence: 1,
         seed: dice.number(),
     }

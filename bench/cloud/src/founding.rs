@@ -83,6 +83,7 @@ fn settings(keys: &[SecretKey]) -> Result<Vec<Settings>, Fault> {
             prune: false,
             snapshot_every: None,
             rules: None,
+            canaries: None,
         }
     };
     Ok((0..keys.len()).map(node).collect())

@@ -109,6 +109,12 @@ pub(crate) enum Command {
     Providers,
     /// List what is for sale, cheapest first
     Offers,
+    /// Show how far operators are trusted, and what each number rests on
+    Trust {
+        /// Only this operator: its account, a node of its, the beginning of either, or a node's name
+        #[arg(value_name = "OPERATOR|NODE")]
+        of: Option<String>,
+    },
     /// List the peers that the node is connected to
     Peers,
     /// Look after money

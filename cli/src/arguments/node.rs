@@ -45,6 +45,9 @@ pub(crate) struct Up {
     /// Follow the ledger's rules up to this version only, to hold an upgrade back; else all that this program knows
     #[arg(long, value_name = "VERSION", value_parser = value::rules())]
     pub(crate) rules: Option<u16>,
+    /// Spend up to this much a day on small orders that show whether providers serve; 0 for none
+    #[arg(long, value_name = "CREDITS")]
+    pub(crate) canaries: Option<Amount>,
     #[command(flatten)]
     pub(crate) prices: Prices,
     /// The process that keeps it: it ends when that one does

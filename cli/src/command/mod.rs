@@ -16,6 +16,7 @@ mod money;
 mod names;
 mod replicas;
 pub(crate) mod step;
+mod trust;
 
 use clap::CommandFactory;
 use grange_api::{Call, InviteRequest};
@@ -77,6 +78,7 @@ pub(crate) fn run(context: Context<'_>, command: &Command) -> Outcome {
         }
         Command::Providers => market::providers(context),
         Command::Offers => market::offers(context),
+        Command::Trust { of } => trust::run(context, of.as_deref()),
         Command::Peers => replicas::peers(context),
         Command::Wallet { action } => money::wallet(context, action),
         Command::Usage(bill) => bill::run(context, bill),

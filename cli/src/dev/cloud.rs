@@ -309,6 +309,7 @@ fn settings(folder: &Path, keys: &[SecretKey], wanted: Wanted) -> Result<Vec<Set
             prune: false,
             snapshot_every: None,
             rules,
+            canaries: None,
         });
     }
     let contact = |(key, settings): (&SecretKey, &Settings)| Contact {

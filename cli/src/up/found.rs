@@ -140,6 +140,7 @@ fn fresh(folder: &Folder, arguments: &Up, operation: &str) -> Result<Settings, P
         prune: false,
         snapshot_every: None,
         rules: None,
+        canaries: None,
     })
 }
 
@@ -164,6 +165,9 @@ fn apply(settings: &mut Settings, arguments: &Up, operation: &str) -> Result<(),
         }
     }
     settings.prune |= arguments.prune;
+    if let Some(ceiling) = arguments.canaries {
+        settings.canaries = Some(ceiling).filter(|ceiling| !ceiling.is_zero());
+    }
     settings.rules = arguments.rules.or(settings.rules);
     settings.prices = arguments.prices.over(settings.prices);
     Ok(())

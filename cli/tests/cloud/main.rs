@@ -13,5 +13,6 @@ mod main_job;
 mod money;
 mod secrets;
 mod support;
+mod trust;
 mod upgrade;
 mod verify;

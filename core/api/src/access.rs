@@ -143,6 +143,7 @@ impl Operation {
             | Self::Peers
             | Self::Offers
             | Self::Providers
+            | Self::Trust
             | Self::Plan
             | Self::HasBlob
             | Self::Deployments
@@ -201,6 +202,7 @@ impl Call {
             | Self::Peers
             | Self::Offers
             | Self::Providers
+            | Self::Trust { .. }
             | Self::PutBlob { .. }
             | Self::HasBlob { .. }
             | Self::LedgerHeight
@@ -241,6 +243,7 @@ impl Call {
             Self::LedgerKey { key } => key.to_string(),
             Self::LedgerLease { lease } => lease.to_string(),
             Self::LedgerName { name } => name.clone(),
+            Self::Trust { of } => of.clone().unwrap_or_default(),
             Self::LedgerBlocks { from } => from.to_string(),
             Self::CreateKey(request) => request.name.clone(),
             Self::RevokeKey { name } => name.clone(),

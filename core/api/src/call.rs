@@ -20,6 +20,11 @@ pub enum Call {
     Offers,
     /// Who sells.
     Providers,
+    /// How far operators are trusted.
+    Trust {
+        /// Only this one: its account, a node of its, the beginning of either, or a node's name.
+        of: Option<String>,
+    },
     /// Where a manifest would run and what it would cost.
     Plan {
         /// The manifest.
@@ -184,6 +189,7 @@ impl Call {
             Self::Peers => Operation::Peers,
             Self::Offers => Operation::Offers,
             Self::Providers => Operation::Providers,
+            Self::Trust { .. } => Operation::Trust,
             Self::Plan { .. } => Operation::Plan,
             Self::PutBlob { .. } => Operation::PutBlob,
             Self::HasBlob { .. } => Operation::HasBlob,

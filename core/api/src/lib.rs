@@ -34,6 +34,7 @@ pub mod problem;
 pub mod reply;
 pub mod request;
 pub mod timestamp;
+pub mod trust;
 pub mod wallet;
 
 pub use access::{About, ApiKey, AuditLine, KeyRequest, NewApiKey, REQUEST_HEADER, RevokedKey};
@@ -56,6 +57,7 @@ pub use problem::{Finding, Problem, ProblemCode};
 pub use reply::{Blob, Line, Reply};
 pub use request::{IncomingRequest, OutgoingRequest};
 pub use timestamp::Timestamp;
+pub use trust::{TrustEvidence, TrustReport};
 pub use wallet::{
     Budget, BudgetUse, CapRequest, Caps, Direction, HistoryEntry, HistoryKind, KeyUse, Submitted, TransferRequest,
     Wallet,

@@ -24,6 +24,7 @@ use crate::node::{Invite, InviteRequest, Peer, Status, Token};
 use crate::operation::{Answering, Endpoint, Method, Operation, Sending};
 use crate::problem::Problem;
 use crate::reply::Blob;
+use crate::trust::TrustReport;
 use crate::wallet::{CapRequest, Caps, HistoryEntry, Submitted, TransferRequest, Wallet};
 
 /// The name of the security scheme.
@@ -236,6 +237,7 @@ fn answer_schema(operation: Operation, schemas: &mut Schemas) -> RefOr<Schema> {
         Operation::Peers => schemas.list::<Peer>(),
         Operation::Offers => schemas.list::<Offer>(),
         Operation::Providers => schemas.list::<Provider>(),
+        Operation::Trust => schemas.list::<TrustReport>(),
         Operation::Plan => schemas.reference::<Plan>(),
         Operation::PutBlob | Operation::HasBlob => schemas.reference::<Blob>(),
         Operation::Deploy => {

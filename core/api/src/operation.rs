@@ -127,6 +127,8 @@ operations! {
     Offers = "offers",
     /// Who sells.
     Providers = "providers",
+    /// How far operators are trusted.
+    Trust = "trust",
     /// What a deployment would cost and where it would run.
     Plan = "plan",
     /// Hand over a blob.
@@ -216,6 +218,7 @@ impl Operation {
             Self::Peers => route(Get, "/v1/peers", "The peers it is connected to."),
             Self::Offers => route(Get, "/v1/offers", "What providers sell now, cheapest first."),
             Self::Providers => route(Get, "/v1/providers", "The providers the node has heard of."),
+            Self::Trust => asking("/v1/trust", "How far operators are trusted, and what that rests on.", TRUST_QUERY),
             Self::Plan => json(Post, "/v1/plan", "Where a manifest would run and the most it would cost."),
             Self::PutBlob => {
                 route(Put, "/v1/blobs/{id}", "Hand over the bytes that a BLAKE3 hash names.").sending(Sending::Stream)
@@ -235,9 +238,7 @@ impl Operation {
             Self::Caps => route(Get, "/v1/wallet/caps", "What keys may put into deployments, and how budgets stand."),
             Self::SetCap => json(Put, "/v1/wallet/caps", "Say what each key may put into deployments a day."),
             Self::Transfer => json(Post, "/v1/wallet/transfers", "Send money; answered once it is final."),
-            Self::WalletHistory => {
-                route(Get, "/v1/wallet/history", "What came and went, newest first.").query(HISTORY_QUERY)
-            }
+            Self::WalletHistory => asking("/v1/wallet/history", "What came and went, newest first.", HISTORY_QUERY),
             Self::SubmitTransaction => {
                 route(Post, "/v1/transactions", "Hand in a transaction one signed oneself.").sending(Sending::Bytes)
             }
@@ -274,6 +275,11 @@ const fn json(method: Method, path: &'static str, summary: &'static str) -> Endp
     Endpoint::new(method, path, summary).sending(Sending::Json)
 }
 
+/// What is read as one value, and may be narrowed.
+const fn asking(path: &'static str, summary: &'static str, query: &'static [(&'static str, &'static str)]) -> Endpoint {
+    Endpoint::new(Method::Get, path, summary).query(query)
+}
+
 /// What is answered line by line.
 const fn lines(path: &'static str, summary: &'static str, query: &'static [(&'static str, &'static str)]) -> Endpoint {
     Endpoint::new(Method::Get, path, summary).answering(Answering::Lines).query(query)
@@ -290,6 +296,8 @@ const AUDIT_QUERY: &[(&str, &str)] = &[
     ("principal", "Only calls of this key's name or id, or of `owner`."),
 ];
 const DATA_QUERY: &[(&str, &str)] = &[("service", "Only this service.")];
+const TRUST_QUERY: &[(&str, &str)] =
+    &[("of", "Only this operator: its account, a node of its, the beginning of either, or a node's name.")];
 const HISTORY_QUERY: &[(&str, &str)] = &[("limit", "At most so many entries, from 1 to 1000; 100 if not given.")];
 
 const BLOCKS_QUERY: &[(&str, &str)] = &[("from", "The height of the first block; 1 if not given.")];

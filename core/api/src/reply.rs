@@ -12,6 +12,7 @@ use crate::ledger::{
 use crate::market::{Offer, Plan, Provider, ProviderSettings};
 use crate::node::{Invite, Peer, Status, Token};
 use crate::problem::Problem;
+use crate::trust::TrustReport;
 use crate::wallet::{Caps, HistoryEntry, Submitted, Wallet};
 
 /// The one value of an answer. In JSON it is the value alone; the operation says which it is.
@@ -26,6 +27,8 @@ pub enum Reply {
     Offers(Vec<Offer>),
     /// To [`crate::Call::Providers`].
     Providers(Vec<Provider>),
+    /// To [`crate::Call::Trust`].
+    Trust(Vec<TrustReport>),
     /// To [`crate::Call::Plan`].
     Plan(Plan),
     /// To [`crate::Call::PutBlob`] and [`crate::Call::HasBlob`].

@@ -62,6 +62,7 @@ impl Call {
             Operation::Peers => Self::Peers,
             Operation::Offers => Self::Offers,
             Operation::Providers => Self::Providers,
+            Operation::Trust => Self::Trust { of: reader.query("of")? },
             Operation::Plan => Self::Plan { manifest: Box::new(reader.body::<ManifestRequest>()?.manifest.into()) },
             Operation::PutBlob => Self::PutBlob { blob: reader.path("id")? },
             Operation::HasBlob => Self::HasBlob { blob: reader.path("id")? },
@@ -142,6 +143,7 @@ impl Call {
                 manifest: ManifestBody::from((**manifest).clone()),
                 secrets: SecretsBody(secrets.clone()),
             }),
+            Self::Trust { of } => writer.query("of", of.as_deref()),
             Self::PutBlob { blob } | Self::HasBlob { blob } => writer.path("id", &blob.to_string()),
             Self::Deployment { name } | Self::Down { name } | Self::Usage { name } | Self::ReleaseName { name } => {
                 writer.path("name", name)

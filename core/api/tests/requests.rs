@@ -71,6 +71,8 @@ fn samples() -> Vec<Call> {
         Call::Peers,
         Call::Offers,
         Call::Providers,
+        Call::Trust { of: None },
+        Call::Trust { of: Some("operator-2".into()) },
         Call::Plan { manifest: manifest() },
         Call::PutBlob { blob: BlobId([3; 32]) },
         Call::HasBlob { blob: BlobId([4; 32]) },

@@ -113,6 +113,8 @@ pub enum Action {
     },
     /// Free the room of everything on the disk that is not among this, unless it came there lately.
     Retain(Box<Kept>),
+    /// Store durably what was seen of others, in place of what was stored before; may happen later.
+    Evidence(Vec<u8>),
     /// Run a workload; answered by [`crate::Event::Work`].
     Start {
         /// What.
@@ -134,6 +136,8 @@ pub enum Action {
         path: String,
         /// How long to wait, in milliseconds.
         within: u64,
+        /// Whether the whole answer counts, and not its status alone: then its hash is told.
+        whole: bool,
     },
     /// Stop a workload. Its data stays.
     Stop {

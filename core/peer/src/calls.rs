@@ -10,17 +10,21 @@ use grange_types::{AccountId, Amount, DeploymentId, LeaseId, Manifest, Signed, W
 use crate::budget::{caps, lasts};
 use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose, Submission};
 use crate::copies::Known;
-use crate::deploy::Deploys;
+use crate::deploy::{Deploys, Order};
 use crate::describe;
 use crate::event::CallId;
 use crate::history::History;
 use crate::library::Library;
 use crate::message::{Ask, Channel, Probe, ProbeReply};
 use crate::payer::{Payer, Sight};
-use crate::problem::{name_taken, no_offer, rejected, undecodable, unknown_deployment, unknown_lease, unknown_name};
+use crate::problem::{
+    name_taken, no_offer, rejected, undecodable, unknown_deployment, unknown_lease, unknown_name, unknown_operator,
+};
 use crate::seller::Seller;
 use crate::shelf::Shelf;
 use crate::slots::{self, SlotPlan, enough};
+use crate::trust;
+use crate::witness::Witness;
 
 /// A list that waits for providers to say how their replicas are.
 struct Listing {
@@ -39,6 +43,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) seller: &'a mut Seller,
     pub(crate) payer: &'a Payer,
     pub(crate) deploys: &'a mut Deploys,
+    pub(crate) witness: &'a Witness,
 }
 
 #[derive(Default)]
@@ -60,7 +65,7 @@ impl Calls {
     ) {
         let ledger = parts.ledger;
         let reply = match call {
-            Call::Offers => Reply::Offers(describe::offers(parts.shelf)),
+            Call::Offers => Reply::Offers(trust::offers(ctx, ledger, parts.shelf, parts.witness)),
             Call::Providers => Reply::Providers(describe::providers(ctx, parts.shelf)),
             Call::Wallet => Reply::Wallet(describe::wallet(ledger, account)),
             Call::Caps => Reply::Caps(caps(ctx.now, ledger, account, parts.payer)),
@@ -81,10 +86,16 @@ impl Calls {
                 None => return refuse(ctx, id, unknown_name(&name)),
             },
             Call::LedgerKey { key } => Reply::Accounts(describe::owned(ledger, key)),
+            Call::Trust { of } => match trust::reports(ctx, ledger, parts.shelf, parts.witness, of.as_deref()) {
+                Some(reports) => Reply::Trust(reports),
+                None => return refuse(ctx, id, unknown_operator(&of.unwrap_or_default())),
+            },
             Call::Plan { manifest } => return plan(ctx, &parts, id, account, &manifest),
             Call::Deploy { manifest, secrets } => {
                 let Parts { library, shelf, deploys, .. } = &mut parts;
-                return deploys.begin(ctx, ledger, library, shelf, id, (*manifest, &secrets));
+                let order = Order { call: id, manifest: *manifest, secrets, only: None };
+                deploys.begin(ctx, ledger, library, shelf, order);
+                return;
             }
             Call::Deployments | Call::Deployment { .. } => return self.list(ctx, &parts, id, account, &call),
             Call::Usage { name } => return usage(ctx, &parts, id, &name),

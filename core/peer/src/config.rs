@@ -2,7 +2,7 @@
 
 use grange_api::NodeRole;
 use grange_ledger::{Genesis, Ledger};
-use grange_types::{Height, Isolation, Kind, Prices, Region, Resources, SecretKey};
+use grange_types::{Amount, Height, Isolation, Kind, Prices, Region, Resources, SecretKey};
 
 /// Which parts a node plays; each can be switched off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +77,8 @@ pub struct Config {
     pub inline: usize,
     /// The highest version of the ledger's rules that it follows: lower than this build's to hold it back from an upgrade.
     pub rules: u16,
+    /// What orders may cost a day that only show whether providers serve; nothing for none.
+    pub canaries: Amount,
     /// Makes numbers that must differ between starts.
     pub seed: u64,
 }
@@ -108,4 +110,6 @@ pub struct Recovery {
     pub wal_height: Height,
     /// Its entries.
     pub wal: Vec<Vec<u8>>,
+    /// What was seen of others, as the last [`crate::Action::Evidence`] had it; empty when there was none.
+    pub evidence: Vec<u8>,
 }

@@ -9,6 +9,7 @@ use grange_types::{
 };
 
 use crate::action::{Action, RequestId};
+use crate::canary::is_own;
 use crate::event::CallId;
 use crate::message::Channel;
 
@@ -87,6 +88,8 @@ pub(crate) enum Asked {
     DeployProbe { call: CallId, lease: LeaseId },
     /// Whether a replica serves, for a user who lists it.
     ListProbe { call: CallId, lease: LeaseId },
+    /// Whether anybody is there, of an operator that is looked at.
+    Look { operator: AccountId },
 }
 
 /// What the parts share.
@@ -102,6 +105,8 @@ pub(crate) struct Context {
     /// Linked peers that take on others' deployments.
     pub(crate) stewards: BTreeSet<PeerId>,
     pub(crate) submissions: VecDeque<Submission>,
+    /// What our own calls were told.
+    pub(crate) heard: VecDeque<(CallId, Line)>,
     actions: VecDeque<Action>,
     asked: BTreeMap<RequestId, (PeerId, Asked)>,
     /// Questions to ourselves, answered without a packet.
@@ -122,6 +127,7 @@ impl Context {
             linked: BTreeSet::new(),
             stewards: BTreeSet::new(),
             submissions: VecDeque::new(),
+            heard: VecDeque::new(),
             actions: VecDeque::new(),
             asked: BTreeMap::new(),
             loopback: VecDeque::new(),
@@ -196,6 +202,9 @@ impl Context {
     }
 
     pub(crate) fn line(&mut self, call: CallId, line: Line, last: bool) {
+        if is_own(call) {
+            return self.heard.push_back((call, line));
+        }
         self.push(Action::Line { call, line: Box::new(line), last });
     }
 

@@ -22,17 +22,22 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// Takes down what our own store or copy says; never of an older generation.
-    pub(crate) fn learn(&mut self, log: LogId, mut copies: Copies) {
+    /// Takes down what our own store or copy says; never of an older generation. Says who has newly been found to keep a
+    /// copy in this generation, and whom it newly goes on without.
+    pub(crate) fn learn(&mut self, log: LogId, mut copies: Copies) -> (Vec<PeerId>, Vec<PeerId>) {
+        let (mut kept, mut lost) = (copies.keepers.clone(), copies.without.clone());
         if let Some(known) = self.logs.get(&log) {
             if known.generation > copies.generation {
-                return;
+                return (Vec::new(), Vec::new());
             }
             if known.generation == copies.generation {
+                kept.retain(|peer| !known.keepers.contains(peer));
+                lost.retain(|peer| !known.without.contains(peer));
                 copies.without.extend(&known.without);
             }
         }
         self.logs.insert(log, copies);
+        (kept.into_iter().collect(), lost.into_iter().collect())
     }
 
     /// The copies of this generation.

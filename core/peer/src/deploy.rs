@@ -65,6 +65,15 @@ struct Deploying {
     deadline: Time,
 }
 
+/// What is to be deployed.
+pub(crate) struct Order {
+    pub(crate) call: CallId,
+    pub(crate) manifest: Manifest,
+    pub(crate) secrets: Secrets,
+    /// The only provider to be asked; else the best ones.
+    pub(crate) only: Option<PeerId>,
+}
+
 #[derive(Default)]
 pub(crate) struct Deploys {
     under_way: BTreeMap<CallId, Deploying>,
@@ -85,27 +94,33 @@ impl Deploys {
         self.under_way.values().any(|deploy| now >= deploy.deadline)
     }
 
-    /// Begins.
+    /// Begins; gives the deployment that is now under way.
     pub(crate) fn begin(
         &mut self,
         ctx: &mut Context,
         ledger: &Ledger,
         library: &mut Library,
         shelf: &Shelf,
-        call: CallId,
-        (manifest, secrets): (Manifest, &Secrets),
-    ) {
-        match prepare(ctx, ledger, library, shelf, manifest, secrets) {
+        order: Order,
+    ) -> Option<DeploymentId> {
+        let Order { call, manifest, secrets, only } = order;
+        match prepare(ctx, ledger, library, shelf, manifest, &secrets) {
             Ok(Prepared::Unchanged(done)) => ctx.line(call, Line::Done(done), true),
             Ok(Prepared::Deploy(mut deploying)) => {
+                let id = deploying.id;
+                if let Some(provider) = only {
+                    deploying.slots.iter_mut().for_each(|plan| plan.matches.retain(|found| found.provider == provider));
+                }
                 phase(ctx, call, "match", Millis(0));
                 deploying.since = ctx.now;
                 deploying.ask(ctx, call);
                 self.under_way.insert(call, *deploying);
                 self.advance(ctx, ledger, call);
+                return Some(id);
             }
             Err(problem) => ctx.line(call, Line::Problem(*problem), true),
         }
+        None
     }
 
     /// A provider answered our request for a quote, or did not.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use grange_api::{
-    Account, Budget, Key, KeySet, LeaseStanding, LedgerHeight, Name, Network, Offer, OwnedAccount, Provider, Replica,
+    Account, Budget, Key, KeySet, LeaseStanding, LedgerHeight, Name, Network, OwnedAccount, Provider, Replica,
     ReplicaState, Status, Timestamp, Upgrade, Usage, UsageRow, Validator, Wallet,
 };
 use grange_ledger::{Deployment, Lease, LeaseState, Ledger, Slot};
@@ -130,28 +130,6 @@ pub(crate) fn network(ctx: &Context, ledger: &Ledger, name: &str) -> Network {
         height: ledger.height(),
         validators: view.validators().iter().map(validator).collect(),
     }
-}
-
-pub(crate) fn offers(shelf: &Shelf) -> Vec<Offer> {
-    let describe = |offer: &grange_market::Offer| {
-        let sheet = &offer.sheet;
-        Offer {
-            provider: sheet.provider,
-            display: sheet.display.clone(),
-            operator: sheet.operator,
-            region: sheet.region.to_string(),
-            kinds: sheet.kinds.clone(),
-            isolation: sheet.isolation,
-            price: sheet.prices.per_hour(&grange_api::market::STANDARD_NEED),
-            prices: sheet.prices.into(),
-            free: offer.free.into(),
-            trust: None,
-            evidence: "nothing is known yet: no audits have run".into(),
-        }
-    };
-    let mut offers: Vec<Offer> = shelf.index.offers().filter(|offer| !offer.paused).map(describe).collect();
-    offers.sort_by_key(|offer| (offer.price, offer.provider));
-    offers
 }
 
 pub(crate) fn providers(ctx: &Context, shelf: &Shelf) -> Vec<Provider> {

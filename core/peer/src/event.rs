@@ -113,6 +113,13 @@ pub enum Event {
 pub enum Visit {
     /// It answered with this HTTP status.
     Answered(u16),
+    /// It answered, and its whole answer was read, which was asked for.
+    Read {
+        /// The HTTP status.
+        status: u16,
+        /// The hash of the body.
+        content: BlobId,
+    },
     /// Its node took the request, and no answer came in the time there was.
     Late,
     /// Its node cannot be reached, does not run it, or broke off.

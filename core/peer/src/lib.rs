@@ -17,9 +17,12 @@
 //! | `bids` | asks for quotes for one slot and judges them |
 //! | `payer` | for deployments we own or steward: probes, meters, signs receipts, replaces what died |
 //! | `slots` | what each slot of a deployment needs, and what may stay |
+//! | `canary` | orders small things to see whether providers serve |
 //! | `deploy` | takes a manifest from the user to serving replicas |
 //! | `invoice` | makes a bill again from the receipts in the blocks |
 //! | `history` | what came to our account and what went |
+//! | `trust` | says what operators are trusted, and what each number rests on |
+//! | `witness` | what was seen of other operators, by us and by others: trust |
 //! | `copies` | how many copies there are of key-values that we write or keep |
 //! | `calls` | answers what a user asks |
 //! | `audit` | verifies a chain from its genesis or a checkpoint; no part of a running peer |
@@ -38,6 +41,7 @@ mod audit;
 mod bids;
 mod budget;
 mod calls;
+mod canary;
 mod config;
 mod context;
 mod copies;
@@ -63,6 +67,8 @@ mod spine;
 mod start;
 mod stewards;
 mod sync;
+mod trust;
+mod witness;
 
 pub use action::{Action, Halt, RequestId};
 pub use archive::{Archive, page, serve};
@@ -80,3 +86,4 @@ pub use peer::Peer;
 pub use retention::Kept;
 pub use routes::{Named, Replica, Route, RouteTable, Routed};
 pub use start::StartError;
+pub use witness::{Evidence, Orders};

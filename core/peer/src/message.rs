@@ -2,7 +2,9 @@
 
 use grange_ledger::{HeaderProof, SnapshotChunk, StateKey, Transaction};
 use grange_market::QuoteRequest;
-use grange_types::{Counters, Height, LeaseId, OfferDelta, PriceSheet, Quote, Receipt, Record, Signed, Wire, limits};
+use grange_types::{
+    Counters, Height, LeaseId, OfferDelta, PriceSheet, Quote, Receipt, Record, Sightings, Signed, Wire, limits,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::light::{Sealed, Shown, Turn};
@@ -178,6 +180,8 @@ pub enum MarketMessage {
     Receipt(Signed<Receipt>),
     /// Whether the sender's node takes on others' deployments as a steward; said when a link stands.
     Steward(bool),
+    /// What a node saw of others in a period.
+    Seen(Signed<Sightings>),
 }
 
 impl Wire for MarketMessage {
@@ -206,6 +210,8 @@ pub enum Ask {
     },
     /// Does it serve?
     Probe(Probe),
+    /// Is anybody there?
+    Look,
 }
 
 impl Wire for Ask {
@@ -236,6 +242,8 @@ pub enum AskReply {
     Probe(ProbeReply),
     /// How it is when it cannot start yet for a reason that it would meet with another provider too.
     Waiting(ProbeReply),
+    /// Yes.
+    Here,
 }
 
 impl AskReply {
@@ -244,7 +252,7 @@ impl AskReply {
     pub fn probe(self) -> Option<ProbeReply> {
         match self {
             Self::Probe(reply) | Self::Waiting(reply) => Some(reply),
-            Self::Quote(_) | Self::Refused { .. } => None,
+            Self::Quote(_) | Self::Refused { .. } | Self::Here => None,
         }
     }
 }

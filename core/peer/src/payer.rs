@@ -29,6 +29,7 @@ use crate::message::{Ask, AskReply, Channel, Counted, MarketMessage, Probe};
 use crate::shelf::Shelf;
 use crate::slots::{need_of, quote_request};
 use crate::stewards::Missing;
+use crate::witness::Glimpse;
 use turn::{payers, rank};
 
 /// Between probes of one replica.
@@ -76,6 +77,8 @@ struct Metered {
     held: u32,
     /// Since when its lease is known to be over.
     ended: Option<Time>,
+    /// Whether its node is why the last look found nothing.
+    fault: bool,
 }
 
 /// Answers that a health check does not accept.
@@ -110,6 +113,8 @@ pub(crate) struct Payer {
     /// Providers that gave no quote, and until when they are not asked.
     avoided: BTreeMap<PeerId, Time>,
     missing: Missing,
+    /// What was seen of providers since somebody last asked.
+    pub(crate) glimpses: Vec<Glimpse>,
     next: Time,
 }
 
@@ -217,6 +222,7 @@ impl Payer {
             silent: 0,
             held: 0,
             ended: None,
+            fault: false,
         };
         self.metered.insert(lease.id, metered);
         self.watch.handle(ctx.now, Seen::Begin { lease: lease.id });
@@ -265,6 +271,7 @@ impl Payer {
         let Some(metered) = self.metered.get_mut(&lease) else { return };
         let waits = matches!(reply, Some(AskReply::Waiting(_)));
         let Some(reply) = reply.and_then(AskReply::probe) else {
+            self.glimpses.push(metered.glimpse(false));
             return self.unanswered(ctx.now, lease);
         };
         metered.meter.report(reply.counters);
@@ -309,6 +316,7 @@ impl Payer {
             name: deployment.name().unwrap_or_default().to_owned(),
             path: path.or_else(|| spec.route.clone()).unwrap_or_else(|| "/".into()),
             within,
+            whole: false,
         });
     }
 
@@ -316,8 +324,9 @@ impl Payer {
     pub(crate) fn visited(&mut self, now: Time, lease: LeaseId, visit: Visit) {
         let Some(metered) = self.metered.get_mut(&lease) else { return };
         match visit {
-            Visit::Answered(status) => {
+            Visit::Answered(status) | Visit::Read { status, .. } => {
                 metered.silent = 0;
+                self.glimpses.push(metered.glimpse(true));
                 let verdict = metered.accept(now, status);
                 self.judge(now, lease, verdict);
             }
@@ -326,7 +335,10 @@ impl Payer {
                 Ok(()) => self.unpaid(now, lease, "it did not answer its health check in time".into()),
                 bad => self.judge(now, lease, bad),
             },
-            Visit::Failed { reason } => self.judge(now, lease, Err(reason)),
+            Visit::Failed { reason } => {
+                self.glimpses.push(metered.glimpse(false));
+                self.judge(now, lease, Err(reason));
+            }
         }
     }
 
@@ -463,6 +475,9 @@ impl Payer {
         let view = ledger.view();
         while let Some(call) = self.watch.poll_action() {
             let Call::Replace { lease } = call else { continue };
+            if let Some(metered) = self.metered.get(&lease).filter(|metered| metered.fault) {
+                self.glimpses.push(Glimpse::Died(metered.meter.terms().operator, lease));
+            }
             let deployment = view.lease(lease).and_then(|lease| view.deployment(lease.deployment));
             if let Some(deployment) = deployment.filter(|found| found.is_open()) {
                 self.fill(ctx, ledger, library, shelf, deployment);
@@ -593,6 +608,13 @@ impl Payer {
 }
 
 impl Metered {
+    /// Takes down whether its node does its part.
+    const fn glimpse(&mut self, ok: bool) -> Glimpse {
+        self.fault = !ok;
+        let operator = self.meter.terms().operator;
+        if ok { Glimpse::Answered(operator) } else { Glimpse::Failed(operator) }
+    }
+
     /// Whether an answer shows that the replica serves: any does, unless the service has a health check, which gives up
     /// after so many bad answers, each its interval after the one before.
     fn accept(&mut self, now: Time, status: u16) -> Result<(), String> {

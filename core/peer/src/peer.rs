@@ -9,6 +9,7 @@ use grange_types::{AccountId, BlobId, DeploymentId, Millis, PeerId, Signed, Time
 use crate::action::{Action, RequestId};
 use crate::budget::Alerts;
 use crate::calls::{Calls, Parts, refuse, writes};
+use crate::canary::{Canaries, Means};
 use crate::config::{Config, Recovery, Roles};
 use crate::context::{Asked, Context, Outcome, Purpose};
 use crate::copies::{Copies, Known};
@@ -26,6 +27,7 @@ use crate::shelf::Shelf;
 use crate::spine::{Keeping, Spine};
 use crate::start::{StartError, recover};
 use crate::sync::Sync;
+use crate::witness::Witness;
 
 /// The parts that look around by themselves do so this often.
 const TICK_EVERY: Millis = Millis(500);
@@ -56,6 +58,8 @@ pub struct Peer {
     retention: Retention,
     copies: Known,
     alerts: Alerts,
+    witness: Witness,
+    canaries: Canaries,
     next_tick: Time,
     next_register: Time,
     /// Until when news of others is waited for before anything of before the start runs again.
@@ -89,6 +93,7 @@ impl Peer {
             first: recovery.first,
             snapshot: recovery.snapshot_height(&ledger),
         };
+        let witness = Witness::recover(&mut ctx, &recovery.evidence);
         let entry = NodeEntry {
             peer: ctx.me,
             operator: ctx.account,
@@ -113,6 +118,8 @@ impl Peer {
             retention: Retention::default(),
             copies: Known::default(),
             alerts: Alerts::default(),
+            witness,
+            canaries: Canaries::new(config.canaries),
             next_tick: Time(0),
             next_register: Time(0),
             resume_at: Some(Time(u64::MAX)),
@@ -167,7 +174,9 @@ impl Peer {
             Event::Response { id, answer } => self.response(id, answer),
             Event::Gossip { bytes } => {
                 // Who delivered it says nothing of who wrote it: only what its author signed and everybody may hear counts.
-                if let Ok(message @ (MarketMessage::Sheet(_) | MarketMessage::Delta(_))) = MarketMessage::decode(&bytes)
+                let message = MarketMessage::decode(&bytes);
+                if let Ok(message @ (MarketMessage::Sheet(_) | MarketMessage::Delta(_) | MarketMessage::Seen(_))) =
+                    message
                 {
                     self.market(self.ctx.me, message);
                 }
@@ -177,9 +186,15 @@ impl Peer {
                 self.seller.work(self.ctx.now, lease, event);
             }
             Event::Keepers { log, generation, keepers, without } => {
-                self.copies.learn(log, Copies { generation, keepers, without });
+                let changed = self.copies.learn(log, Copies { generation, keepers, without });
+                self.witness.copies(&self.ctx, &self.spine.ledger, changed);
             }
-            Event::Visited { lease, visit } => self.payer.visited(self.ctx.now, lease, visit),
+            Event::Visited { lease, visit } => {
+                let Self { ctx, spine, library, shelf, deploys, witness, canaries, .. } = self;
+                let means = Means { ledger: &spine.ledger, library, shelf, deploys, witness };
+                canaries.visited(ctx, means, lease, &visit);
+                self.payer.visited(self.ctx.now, lease, visit);
+            }
             Event::Counted { lease, requests, egress } => self.count(Counted { lease, requests, egress }),
             Event::Call { id, account, call } => self.call(id, account, *call),
             Event::Tick => {}
@@ -241,6 +256,7 @@ impl Peer {
             ("grange_budgets_half_used", self.alerts.count() as u64),
             ("grange_workloads", workloads as u64),
             ("grange_workloads_serving", serving as u64),
+            ("grange_trust_operators", self.witness.book.len() as u64),
         ]
     }
 
@@ -309,8 +325,9 @@ impl Peer {
     }
 
     fn market(&mut self, from: PeerId, message: MarketMessage) {
-        let Self { ctx, spine, shelf, seller, payer, roles, .. } = self;
+        let Self { ctx, spine, shelf, seller, payer, roles, witness, .. } = self;
         match message {
+            MarketMessage::Seen(told) => witness.hear(ctx, &spine.ledger, &told),
             MarketMessage::Sheet(sheet) => shelf.take_sheet(ctx, &spine.ledger, sheet),
             MarketMessage::Delta(delta) => shelf.take_delta(ctx, &delta),
             MarketMessage::Counted(counted) => payer.counted(ctx, &spine.ledger, roles.steward, from, counted),
@@ -348,7 +365,7 @@ impl Peer {
 
     fn response(&mut self, id: RequestId, answer: Option<Vec<u8>>) {
         let Some((from, asked)) = self.ctx.answered(id) else { return };
-        let Self { ctx, spine, sync, payer, deploys, calls, library, copies, .. } = self;
+        let Self { ctx, spine, sync, payer, deploys, calls, library, copies, witness, .. } = self;
         let ledger = &spine.ledger;
         let reply = || answer.as_deref().and_then(|bytes| AskReply::decode(bytes).ok());
         let probed = || reply().and_then(AskReply::probe);
@@ -366,6 +383,11 @@ impl Peer {
             Asked::PlaceQuote { deployment, slot } => payer.quoted(ctx, ledger, (deployment, slot), from, quoted()),
             Asked::DeployQuote { call, slot } => deploys.quoted(ctx, ledger, (call, slot, from), quoted()),
             Asked::DeployProbe { call, lease } => deploys.probed(ctx, ledger, (call, lease), probed()),
+            Asked::Look { operator } => {
+                if matches!(reply(), Some(AskReply::Here)) {
+                    witness.answered(operator);
+                }
+            }
             Asked::ListProbe { call, lease } => calls.probed(ctx, (ledger, copies), (call, lease), probed()),
         }
     }
@@ -412,7 +434,7 @@ impl Peer {
             let text = "the token's account is not this node's, whose key would have to sign";
             return refuse(&mut self.ctx, id, Problem::new(ProblemCode::Denied, "call", account.to_string(), text));
         }
-        let Self { ctx, spine, library, shelf, seller, payer, deploys, calls, copies, .. } = self;
+        let Self { ctx, spine, library, shelf, seller, payer, deploys, calls, copies, witness, .. } = self;
         match call {
             Call::Status => {
                 let status = describe::status(ctx, &spine.ledger, self.roles, self.display.clone(), reason);
@@ -424,7 +446,7 @@ impl Peer {
             }
             call => {
                 let (ledger, history) = (&spine.ledger, &spine.history);
-                let parts = Parts { ledger, history, copies, library, shelf, seller, payer, deploys };
+                let parts = Parts { ledger, history, copies, library, shelf, seller, payer, deploys, witness };
                 calls.begin(ctx, parts, id, account, call);
             }
         }
@@ -433,17 +455,22 @@ impl Peer {
     /// Whoever looks around by himself does so now, if it is time.
     fn tick(&mut self) {
         let halted = if self.deploys.is_late(self.ctx.now) { self.reason() } else { None };
-        let Self { ctx, spine, library, shelf, seller, payer, deploys, .. } = self;
+        let Self { ctx, spine, library, shelf, seller, payer, deploys, witness, canaries, .. } = self;
         spine.let_out(ctx);
         spine.tell(ctx, Said::Tick);
         deploys.tick(ctx, &spine.ledger, halted.as_deref());
         payer.tick(ctx, &spine.ledger, library, shelf, self.roles.steward);
+        for glimpse in payer.glimpses.drain(..) {
+            witness.saw(ctx, &spine.ledger, glimpse);
+        }
         if ctx.now < self.next_tick {
             return;
         }
         self.next_tick = ctx.now.after(TICK_EVERY);
         shelf.tick(ctx, &spine.ledger, seller.desk.as_mut());
         seller.tick(ctx, &spine.ledger, library);
+        canaries.tick(ctx, Means { ledger: &spine.ledger, library, shelf, deploys, witness });
+        witness.tick(ctx, &spine.ledger, shelf);
         library.sweep(&spine.ledger);
         self.copies.sweep(&spine.ledger);
         self.alerts.tick(ctx, &spine.ledger, payer);
@@ -491,7 +518,10 @@ impl Peer {
 
     fn committed(&mut self, changes: Vec<Change>) {
         self.sync.committed(&mut self.ctx, &self.spine);
-        let Self { ctx, spine, library, shelf, seller, .. } = self;
+        let Self { ctx, spine, library, shelf, seller, witness, .. } = self;
+        for lease in core::mem::take(&mut spine.deserted) {
+            witness.deserted(ctx, &spine.ledger, lease);
+        }
         for change in changes {
             match change {
                 Change::Lease(id) => {
@@ -500,6 +530,7 @@ impl Peer {
                         seller.lease_changed(ctx, &spine.ledger, library, id);
                     }
                     shelf.may_have_changed(seller.desk.as_ref());
+                    witness.lease_changed(ctx, &spine.ledger, id);
                     self.routes += 1;
                 }
                 Change::Deployment(id) => {

@@ -78,7 +78,10 @@ pub(crate) fn no_offer(operation: &str, thing: &str, refusal: &NoOffer) -> Probl
         Constraint::Region => "name a wider x-grange.region",
         Constraint::Isolation => "accept a weaker x-grange.isolation",
         Constraint::Kind => "no provider that is known runs this kind; look at `grange offers`",
-        Constraint::Excluded | Constraint::Operator | Constraint::Trust | Constraint::Latency | Constraint::Paused => {
+        Constraint::Trust => {
+            "lower x-grange.trust_min; or let them show what they are: `grange trust` names what each number rests on"
+        }
+        Constraint::Excluded | Constraint::Operator | Constraint::Latency | Constraint::Paused => {
             "look at `grange providers`, and try again when another one is there"
         }
     })
@@ -101,6 +104,13 @@ pub(crate) fn unknown_lease(lease: LeaseId) -> Problem {
     let text = "the ledger has no such lease, or has forgotten it";
     Problem::new(ProblemCode::NotFound, "ledger lease", lease.to_string(), text)
         .with_remedy("`grange ps --json` shows the leases of your deployments")
+}
+
+/// Nobody of whom anything is known has this id or name.
+pub(crate) fn unknown_operator(of: &str) -> Problem {
+    let text = format!("no operator or node that sells, or of which anything was seen, is called {of}");
+    Problem::new(ProblemCode::NotFound, "trust", of, text)
+        .with_remedy("`grange trust` lists them; give an account, a node, the beginning of either, or a node's name")
 }
 
 /// Nobody has this name.

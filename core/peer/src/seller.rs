@@ -77,6 +77,7 @@ impl Seller {
                 Some(Run { stage: Stage::Held { .. }, .. }) => AskReply::Waiting(self.probe(probe)),
                 _ => AskReply::Probe(self.probe(probe)),
             },
+            Ask::Look => AskReply::Here,
         }
     }
 

@@ -3,9 +3,13 @@
 //! A sheet counts only when its provider signed it and the ledger lists that provider under the operator it names:
 //! placement counts operators, so nobody may pretend to be another's.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use grange_ledger::Ledger;
 use grange_market::{Desk, OfferIndex, Trust};
-use grange_types::{Millis, OfferDelta, PeerId, PriceSheet, PublicKey, Resources, Signed, Time, Wire, limits};
+use grange_types::{
+    AccountId, Millis, OfferDelta, PeerId, PriceSheet, PublicKey, Resources, Signed, Time, Wire, limits,
+};
 
 use crate::action::Action;
 use crate::context::Context;
@@ -20,6 +24,8 @@ const DELTA_LIFE: Millis = Millis::minutes(5);
 
 pub(crate) struct Shelf {
     pub(crate) index: OfferIndex,
+    /// How far each operator of whom anything was seen is trusted.
+    trust: BTreeMap<AccountId, Trust>,
     next_sheet: Time,
     next_delta: Time,
     /// What was told last is free.
@@ -30,6 +36,7 @@ impl Shelf {
     pub(crate) fn new() -> Self {
         Self {
             index: OfferIndex::new(limits::OFFERS),
+            trust: BTreeMap::new(),
             next_sheet: Time(0),
             next_delta: Time(0),
             told: Resources::default(),
@@ -52,6 +59,23 @@ impl Shelf {
             self.told = delta.body.free;
             self.take_delta(ctx, &delta);
             ctx.push(Action::Gossip(MarketMessage::Delta(delta).encode()));
+        }
+    }
+
+    /// What was measured of operators: matching goes by it from now on.
+    pub(crate) fn trusted(&mut self, now: Time, trust: BTreeMap<AccountId, Trust>) {
+        let before = core::mem::replace(&mut self.trust, trust);
+        let operators: BTreeSet<&AccountId> = before.keys().chain(self.trust.keys()).collect();
+        for operator in operators {
+            let trust = self.trust.get(operator).copied().unwrap_or_default();
+            if before.get(operator).copied().unwrap_or_default() == trust {
+                continue;
+            }
+            for provider in self.index.providers_of(operator) {
+                let distance = self.index.get(&provider).and_then(|offer| offer.distance);
+                // It was there a moment ago.
+                let _ = self.index.measured(&provider, trust, distance, now);
+            }
         }
     }
 
@@ -87,7 +111,8 @@ impl Shelf {
         let signed = sheet.open(ctx.network, ctx.now).is_ok() && sheet.signer == PublicKey::from(provider);
         if signed && ledger.view().operator_of(provider) == Some(operator) {
             // An older or malformed sheet is refused by the index, which is all there is to do about it.
-            let _ = self.index.insert(sheet.body, Trust::default(), None, ctx.now);
+            let trust = self.trust.get(&operator).copied().unwrap_or_default();
+            let _ = self.index.insert(sheet.body, trust, None, ctx.now);
         }
     }
 

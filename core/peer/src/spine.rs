@@ -17,7 +17,7 @@ use grange_ledger::{
     Transaction, clock_rule,
 };
 use grange_types::{
-    AccountId, BlockId, Equivocation, Height, Millis, PeerId, Plant, Record, Signed, Time, TxId, Wire, is_sown,
+    AccountId, BlockId, Equivocation, Height, LeaseId, Millis, PeerId, Plant, Record, Signed, Time, TxId, Wire, is_sown,
 };
 
 use crate::action::{Action, Halt, RequestId};
@@ -27,6 +27,7 @@ use crate::light::Shown;
 use crate::light::trust::voters;
 use crate::message::{Batch, Channel};
 use crate::problem::sentence;
+use crate::witness::deserted;
 
 /// Between empty blocks while leases are being paid.
 const PACE_RUNNING: Millis = Millis(1_000);
@@ -57,6 +58,8 @@ pub(crate) struct Spine {
     next_batch: Time,
     committed: VecDeque<Vec<Change>>,
     outcomes: VecDeque<(Purpose, Outcome)>,
+    /// Leases that their providers have closed.
+    pub(crate) deserted: Vec<LeaseId>,
     /// Peers whose messages show that they are further than we are.
     pub(crate) ahead: VecDeque<(PeerId, Height)>,
     /// How often in a row transactions that wait were refused a place in our blocks.
@@ -116,6 +119,7 @@ impl Spine {
             next_batch: Time(0),
             committed: VecDeque::new(),
             outcomes: VecDeque::new(),
+            deserted: Vec::new(),
             ahead: VecDeque::new(),
             refused: BTreeMap::new(),
             pace: Millis(0),
@@ -428,6 +432,7 @@ impl Spine {
         ctx.push(Action::Commit { height, block, certificate: certificate.encode() });
         self.prepared.clear();
         let memos = memos(&prepared.block, ctx.account);
+        self.deserted.extend(deserted(&prepared.block, &self.ledger));
         self.decided_by = self.ledger.view().validators().to_vec();
         let committed = match self.ledger.commit(prepared) {
             Ok(committed) => committed,

@@ -75,6 +75,7 @@ impl Net {
             prune: false,
             inline: Config::INLINE,
             rules: grange_ledger::VERSION,
+            canaries: Amount::ZERO,
             sequence: 1,
             seed: u64::from(index),
         };

@@ -12,7 +12,7 @@ use grange_peer::{
 use grange_types::codec::check_golden;
 use grange_types::{
     AccountId, Amount, BlobId, BlockId, ByteCount, Counters, DeploymentId, Height, Isolation, Kind, LeaseId, Millis,
-    NetworkId, PeerId, Receipt, Resources, SecretKey, Signature, Signed, StateRoot, Time,
+    NetworkId, PeerId, Receipt, Resources, SecretKey, Sighting, Sightings, Signature, Signed, StateRoot, Time,
 };
 
 fn key() -> SecretKey {
@@ -84,6 +84,11 @@ fn what_shows_the_ledger() {
 fn market_messages() {
     let counted = Counted { lease: LeaseId([1; 32]), requests: 2, egress: 300 };
     check_golden(&MarketMessage::Counted(counted), include_str!("../golden/market-message.hex"));
+    let seen = vec![Sighting { operator: AccountId([4; 32]), looks: 5, answered: 4 }];
+    let seen = Signed::seal(NetworkId([8; 32]), &key(), Time(9), Sightings { period: 300, seen });
+    check_golden(&MarketMessage::Seen(seen), include_str!("../golden/market-message-seen.hex"));
+    check_golden(&Ask::Look, include_str!("../golden/ask-look.hex"));
+    check_golden(&AskReply::Here, include_str!("../golden/ask-reply-here.hex"));
     check_golden(&MarketMessage::Receipt(receipt()), include_str!("../golden/market-message-receipt.hex"));
 }
 

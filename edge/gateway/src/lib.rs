@@ -49,7 +49,7 @@ pub use ingress::{
     serve_ingress,
 };
 pub use provider::{ReplicaLookup, Serve, ServeFailure, serve_peer_stream};
-pub use visit::{VisitError, visit};
+pub use visit::{VisitError, Visited, visit};
 
 /// A request's or an answer's body: a stream that can fail.
 pub type Body = http_body_util::combinators::BoxBody<bytes::Bytes, BodyError>;

@@ -15,6 +15,7 @@ pub(crate) struct Disk {
     pub(crate) wal: Vec<Vec<u8>>,
     pub(crate) flushed: usize,
     pub(crate) blobs: BTreeMap<BlobId, Vec<u8>>,
+    evidence: Vec<u8>,
     /// How often a snapshot of another's took the place of what was here.
     pub(crate) installed: usize,
 }
@@ -39,6 +40,7 @@ impl Disk {
                 self.blocks.clear();
                 self.installed += 1;
             }
+            Action::Evidence(bytes) => self.evidence = bytes,
             Action::Prune { first } => self.blocks = self.blocks.split_off(&first.0),
             other => unreachable!("{other:?} does not concern the ledger"),
         }
@@ -54,6 +56,7 @@ impl Disk {
             first: Height(first),
             wal_height: self.wal_height,
             wal: self.wal.clone(),
+            evidence: self.evidence.clone(),
         }
     }
 }

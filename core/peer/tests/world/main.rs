@@ -12,4 +12,5 @@ mod light;
 mod money;
 mod secrets;
 mod support;
+mod trust;
 mod update;

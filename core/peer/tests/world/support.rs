@@ -10,7 +10,7 @@ use grange_peer::{
 use grange_types::manifest::Placement;
 use grange_types::{
     Amount, BlobId, ByteCount, Counters, Isolation, Kind, LeaseId, Manifest, Millis, PeerId, Prices, PublicKey, Region,
-    Resources, SecretKey, Secrets, Service, Signed, Time, Wire, Workload,
+    Resources, SecretKey, Secrets, Service, Signed, SiteIndex, Time, Wire, Workload,
 };
 
 use crate::disk::Disk;
@@ -39,10 +39,14 @@ pub(crate) enum Villain {
     Mute,
     /// Its workloads answer with this status.
     Answers(u16),
+    /// Its sites are not what was ordered.
+    Garbles,
 }
 
 struct Running {
     generation: u64,
+    /// The first file of a site.
+    page: Option<BlobId>,
     since: Time,
     serving: bool,
     requests: u64,
@@ -94,7 +98,7 @@ pub(crate) fn credits(text: &str) -> Amount {
 }
 
 /// Each operator a little dearer than the one before.
-fn prices(index: usize) -> Prices {
+pub(crate) fn prices(index: usize) -> Prices {
     let scaled = |text: &str| credits(text).scaled(10 + index as u128, 10);
     Prices {
         cpu_hour: scaled("0.01"),
@@ -181,6 +185,7 @@ impl World {
                 prune: false,
                 inline: 512,
                 rules: grange_ledger::VERSION,
+                canaries: Amount::ZERO,
                 sequence: 1,
                 seed: index as u64,
             };
@@ -394,6 +399,7 @@ impl World {
             | Action::Commit { .. }
             | Action::Snapshot { .. }
             | Action::Install { .. }
+            | Action::Evidence(_)
             | Action::Prune { .. }) => host.disk.write(action),
             Action::Keep { bytes } => drop(host.disk.blobs.insert(BlobId::of(&bytes), bytes)),
             Action::Send { to, channel, bytes } => {
@@ -424,13 +430,14 @@ impl World {
                 host.disk.blobs.retain(|id, _| kept.blobs.contains(id) || kept.sites.contains(id));
             }
             Action::Start { work, .. } => {
-                let running =
-                    Running { generation: work.generation, since: self.now, serving: false, requests: 0, egress: 0 };
-                host.running.insert(work.lease, running);
+                let (generation, since) = (work.generation, self.now);
+                let page = self.page(&work.workload);
+                let running = Running { generation, page, since, serving: false, requests: 0, egress: 0 };
+                self.hosts[index].running.insert(work.lease, running);
                 self.schedule(index, STARTS, Delivery::Served(work.lease));
             }
-            Action::Visit { lease, generation, provider, within, .. } => {
-                self.visit(index, lease, generation, provider, Millis(within));
+            Action::Visit { lease, generation, provider, within, whole, .. } => {
+                self.visit(index, (lease, generation, whole), provider, Millis(within));
             }
             Action::Stop { lease } => drop(host.running.remove(&lease)),
             Action::Reply { call, reply } => drop(host.replies.insert(call, *reply)),
@@ -492,15 +499,25 @@ impl World {
         self.deliver(index, Millis(5), Event::Fetched { deployment, here, manifests });
     }
 
-    fn visit(&mut self, from: usize, lease: LeaseId, generation: u64, provider: PeerId, within: Millis) {
+    /// The first file of a site, whoever has it.
+    fn page(&self, workload: &Workload) -> Option<BlobId> {
+        let Workload::Site { index, .. } = workload else { return None };
+        let bytes = self.hosts.iter().find_map(|host| host.disk.blobs.get(index))?;
+        Some(SiteIndex::decode(bytes).unwrap().files[0].blob)
+    }
+
+    fn visit(&mut self, from: usize, asked: (LeaseId, u64, bool), provider: PeerId, within: Millis) {
+        let (lease, generation, whole) = asked;
         let index = self.index_of(provider);
         let target = &self.hosts[index];
+        let page = target.running.get(&lease).and_then(|run| run.page).filter(|_| whole);
         let runs = target.running.get(&lease).is_some_and(|run| run.serving && run.generation == generation);
         let answers = target.peer.is_some() && target.villain != Villain::Pretends && self.reaches(from, index);
         let status = if let Villain::Answers(status) = target.villain { status } else { 200 };
         let visit = match target.villain {
             Villain::Silent => Visit::Late,
-            _ if runs && answers => Visit::Answered(status),
+            Villain::Garbles if runs && whole => Visit::Read { status, content: BlobId::of(b"something else") },
+            _ if runs && answers => page.map_or(Visit::Answered(status), |content| Visit::Read { status, content }),
             _ => Visit::Failed { reason: "it does not answer".to_owned() },
         };
         let after = if visit == Visit::Late { within } else { Millis(2 * LATENCY.0) };

@@ -132,6 +132,7 @@ impl Recorder {
             Call::Peers => Reply::Peers(Vec::new()),
             Call::Offers => Reply::Offers(Vec::new()),
             Call::Providers => Reply::Providers(Vec::new()),
+            Call::Trust { .. } => Reply::Trust(Vec::new()),
             Call::Plan { .. } => Reply::Plan(Plan {
                 services: Vec::new(),
                 total_per_hour: Amount::ZERO,

@@ -334,7 +334,9 @@ async fn a_visit_tells_answers_from_silence_and_both_from_absence() {
     let look = async |number: u8| {
         let wires = Wires(Arc::clone(&world.shared));
         let within = Duration::from_millis(200);
-        grange_gateway::visit(&wires, &target(number, 1), "app.localhost", "/health", within).await
+        grange_gateway::visit(&wires, &target(number, 1), "app.localhost", "/health", within, false)
+            .await
+            .map(|visited| visited.status)
     };
     world.shared.run(
         target(1, 1),
@@ -356,4 +358,20 @@ async fn a_visit_tells_answers_from_silence_and_both_from_absence() {
     world.shared.node(target(7, 1), Node::Breaking);
     assert!(matches!(look(7).await, Err(VisitError::Broken(_) | VisitError::Frame(_))));
     assert_eq!(world.shared.usage(target(1, 1)), (0, 0), "a visit is not on the bill");
+}
+
+#[tokio::test]
+async fn a_visit_reads_the_whole_answer_where_that_is_what_counts() {
+    let world = World::new().await;
+    let page = vec![b'x'; 20_000];
+    let told = page.clone();
+    let answer = move |_: Request<Body>| {
+        let page = told.clone();
+        async move { Ok(Response::new(full(page))) }
+    };
+    world.shared.run(target(1, 1), replica(answer));
+    let wires = Wires(Arc::clone(&world.shared));
+    let within = Duration::from_secs(10);
+    let visited = grange_gateway::visit(&wires, &target(1, 1), "app.localhost", "/", within, true).await.unwrap();
+    assert_eq!((visited.status, visited.content), (StatusCode::OK, Some(grange_types::BlobId::of(&page))));
 }
