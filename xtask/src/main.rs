@@ -4,7 +4,7 @@ mod acceptance;
 mod tidy;
 
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
@@ -57,9 +57,8 @@ fn failed(what: &str, error: &dyn std::error::Error) -> ExitCode {
 /// Runs a program of the workspace as the whole workspace's build makes it: one of its own would build most dependencies
 /// anew, with other features.
 fn tool(root: &Path, name: &str) -> ExitCode {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let mut command = std::process::Command::new(cargo);
-    command.args(["run", "--quiet", "--bin", name, "--"]).args(std::env::args().skip(2)).current_dir(root);
+    let mut command = cargo(root);
+    command.args(["run", "--quiet", "--bin", name, "--"]).args(std::env::args().skip(2));
     match command.status() {
         Ok(status) if status.success() => ExitCode::SUCCESS,
         Ok(status) => ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)),
@@ -69,14 +68,25 @@ fn tool(root: &Path, name: &str) -> ExitCode {
 
 /// Runs a storm over the program as it is now.
 fn storm(root: &Path) -> ExitCode {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let mut command = std::process::Command::new(cargo);
-    command.args(["build", "--quiet", "--bin", "grange"]).current_dir(root);
-    match command.status() {
+    match cargo(root).args(["build", "--quiet", "--bin", "grange"]).status() {
         Ok(status) if status.success() => tool(root, "grange-storm"),
         Ok(_) => ExitCode::FAILURE,
         Err(error) => failed("grange", &error),
     }
+}
+
+/// Cargo, without what the cargo that runs this program says of its package: build scripts that look at that would run
+/// again each time, and most of the tree be built after them.
+fn cargo(root: &Path) -> Command {
+    let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+    for (name, _) in std::env::vars_os() {
+        let of_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        if name.to_str().is_some_and(of_package) {
+            command.env_remove(name);
+        }
+    }
+    command.current_dir(root);
+    command
 }
 
 fn openapi(root: &Path) -> ExitCode {
