@@ -126,7 +126,11 @@ impl World<'_> {
         self.hosts[owner].disk.blobs.insert(BlobId::of(COMPONENT), COMPONENT.to_vec());
         self.load.apps.push(crate::load::App { name: name.clone(), owner, id: None, removed: false });
         let manifest = Box::new(manifest(&name, replicas, 200, cpu));
-        self.call(owner, grange_api::Call::Deploy { manifest }, Waiting::Deploy(number));
+        self.call(
+            owner,
+            grange_api::Call::Deploy { manifest, secrets: grange_types::Secrets::default() },
+            Waiting::Deploy(number),
+        );
     }
 
     /// Lets time pass, and gives the messages that a node sent in a second of it.

@@ -98,6 +98,7 @@ fn newcomer(genesis: Genesis) -> Result<Config, Fault> {
         isolation: Isolation::Wasm,
         prices: Prices::default(),
         paused: false,
+        canaries: Amount::ZERO,
         gateway_port: 8_000,
         sequence: 1,
         snapshot_every: Config::SNAPSHOT_EVERY,

@@ -150,7 +150,8 @@ fn receipts(chain: &mut Chain, leased: &[Leased], sequence: u64, together: usize
     let mut waiting: BTreeMap<PeerId, Vec<Signed<Receipt>>> = BTreeMap::new();
     for Leased { lease, terms, owner, provider } in leased {
         let (counters, amount) = earned(terms, sequence);
-        let receipt = Receipt { lease: *lease, generation: 1, sequence, counters, amount };
+        let disputed = Amount::ZERO;
+        let receipt = Receipt { lease: *lease, generation: 1, sequence, counters, amount, disputed };
         let receipt = Signed::seal(network, owner, expires, receipt);
         if together == 1 {
             made.push(chain.sign(provider, Action::Settle { receipt: Box::new(receipt) }));

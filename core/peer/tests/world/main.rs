@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod budget;
 mod away;
+mod budget;
 mod disk;
 mod forged;
 mod invoice;
