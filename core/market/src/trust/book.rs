@@ -212,7 +212,7 @@ impl Book {
             lines.push(Shown { kind: key.kind, observer: key.observer, standing, good, bad, weight, last, until });
         }
         lines.retain(|line| line.weight != (0, 0));
-        lines.sort_by(|left, right| right.last.cmp(&left.last));
+        lines.sort_by_key(|line| core::cmp::Reverse(line.last));
         let own = sums.remove(&eyes.me).unwrap_or_default();
         let own = (own.0.min(OWN), own.1.min(OWN));
         let (mut hearsay, mut witnesses): ((u64, u64), usize) = ((0, 0), 0);
