@@ -171,7 +171,7 @@ fn a_partition_with_the_owner_on_one_side_ends_in_one_state() {
 /// Two days in every gate; `GRANGE_DAYS=5` makes it five.
 #[test]
 fn the_owner_may_be_away_for_days() {
-    let days: u64 = std::env::var("GRANGE_DAYS").map_or(2, |days| days.parse().unwrap());
+    let days = std::env::var_os("GRANGE_DAYS").map_or(2, |days| days.to_str().unwrap().parse::<u64>().unwrap());
     // The last one votes and sells nothing, so that days pass quickly.
     let mut world = World::voted(5, 1, Parameters::dev(), |config| {
         let voter = config.display == "operator-4";
