@@ -575,25 +575,8 @@ impl Rejection {
             | Self::BudgetTooLow { .. }
             | Self::BudgetExhausted { .. } => RejectionKind::Limit,
             Self::QuoteExpired { .. } | Self::LeaseEnded { .. } | Self::ClaimsClosed { .. } => RejectionKind::Expired,
-            Self::ExpiryTooFar { .. }
-            | Self::ZeroAmount
-            | Self::ToItself { .. }
-            | Self::MemoTooLong { .. }
-            | Self::NotYet { .. }
-            | Self::Keys(_)
-            | Self::NodeInvalid { .. }
-            | Self::PowerTooHigh
-            | Self::NoProof(_)
-            | Self::SlotsInvalid
-            | Self::DelegatesInvalid
-            | Self::NameInvalid { .. }
-            | Self::RateTooHigh { .. }
-            | Self::IsolationTooWeak { .. }
-            | Self::OwnCapacityPriced
-            | Self::OwnCapacity { .. }
-            | Self::ReceiptCount { .. }
-            | Self::ReceiptBackwards
-            | Self::ReceiptTooHigh { .. } => RejectionKind::Invalid,
+            // Whatever the state is, these break a rule.
+            _ => RejectionKind::Invalid,
         }
     }
 }
