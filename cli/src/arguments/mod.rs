@@ -18,7 +18,7 @@ pub(crate) use identity::{DeviceAction, DeviceRole, Identity, IdentityAction};
 pub(crate) use key::{KeyAction, Limits};
 pub(crate) use node::{Prices, Up};
 pub(crate) use value::duration;
-use value::{account, cap, lease};
+use value::{Cap, account, cap, lease};
 
 /// The people's cloud: rent computers from each other, deploy to them, pay by the second.
 #[derive(Debug, Parser)]
@@ -263,7 +263,7 @@ pub(crate) enum WalletAction {
     Caps {
         /// Each key may put in so many credits a day from now on; `none` lifts the cap. Only the owner's key may say so
         #[arg(long, value_name = "CREDITS|none", value_parser = cap)]
-        per_day: Option<Option<Amount>>,
+        per_day: Option<Cap>,
     },
     /// Show what came and went, newest first
     History {

@@ -44,8 +44,12 @@ pub(crate) fn long_duration(text: &str) -> Result<u64, ValueError> {
 }
 
 /// A cap in credits, or its absence.
-pub(crate) fn cap(text: &str) -> Result<Option<Amount>, grange_types::ParseAmountError> {
-    if text == "none" { Ok(None) } else { text.parse().map(Some) }
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cap(pub(crate) Option<Amount>);
+
+/// A cap, from an amount or the word `none`.
+pub(crate) fn cap(text: &str) -> Result<Cap, grange_types::ParseAmountError> {
+    Ok(Cap(if text == "none" { None } else { Some(text.parse()?) }))
 }
 
 /// A word for what a key may do.

@@ -212,8 +212,9 @@ mod tests {
         assert_eq!(lines.len(), 3);
         assert!(lines[0].starts_with("BilledCost,BillingAccountId,BillingAccountName,BillingCurrency,"));
         assert!(lines[1].starts_with("1,0101"), "{}", lines[1]);
-        assert!(lines[1].contains(",Usage,,cpu.hour of shop/web by '=north"), "{}", lines[1]);
-        assert!(lines[1].contains(",Compute,Grange cpu.hour,0.5,CPU-Hours,2,2,Usage-Based,Standard,credits,"));
+        assert!(lines[1].contains(",Usage,,\"cpu.hour of shop/web by =north, \"\"old\"\"\","), "{}", lines[1]);
+        assert!(lines[1].contains(",\"'=north, \"\"old\"\"\",Compute,"), "{}", lines[1]);
+        assert!(lines[1].contains(",Grange cpu.hour,0.5,CPU-Hours,2,2,Usage-Based,Standard,credits,"));
         assert!(lines[2].starts_with("0.5,") && lines[2].contains(",Networking,"), "{}", lines[2]);
     }
 

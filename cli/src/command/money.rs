@@ -31,12 +31,12 @@ pub(super) fn wallet(context: Context<'_>, action: &WalletAction) -> Outcome {
             let caps: Caps = context.actor("wallet caps")?.ask(&Call::Caps)?;
             show_caps(context, &caps)
         }
-        WalletAction::Caps { per_day: Some(per_day) } => {
-            let request = CapRequest { per_day: *per_day };
+        WalletAction::Caps { per_day: Some(cap) } => {
+            let request = CapRequest { per_day: cap.0 };
             let set: Submitted = context.actor("wallet caps")?.ask(&Call::SetCap(request))?;
             context.output.show(&set, |set| {
                 let (transaction, height) = (set.transaction, set.height);
-                let now = daily(*per_day);
+                let now = daily(cap.0);
                 format!("{now}; transaction {transaction} is final in block {height}")
             })
         }
