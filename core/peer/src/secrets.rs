@@ -33,8 +33,9 @@ pub(crate) fn check(manifest: &Manifest, secrets: &Secrets) -> Result<(), Box<Pr
         if files.windows(2).any(|pair| pair[0].target >= pair[1].target) {
             return wrong(format!("the configs and secrets of {service} are not sorted by their places, each once"));
         }
-        for File { target, content } in files {
-            if !is_place(target) {
+        for file in files {
+            let File { target, content } = file;
+            if !file.is_placed() {
                 return wrong(format!(
                     "{target:?} is no place for a config or secret of {service}; name one like /etc/a"
                 ));
@@ -73,11 +74,4 @@ pub(crate) fn seal(key: &SecretKey, deployment: DeploymentId, manifest: &mut Man
             }
         }
     }
-}
-
-/// Whether a text is a path from the root on, with no part that leads back or to nothing.
-fn is_place(target: &str) -> bool {
-    let legal = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(['\0', '\\']);
-    let inner = target.strip_prefix('/');
-    target.len() <= limits::TARGET_BYTES && inner.is_some_and(|inner| inner.split('/').all(legal))
 }

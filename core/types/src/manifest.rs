@@ -88,6 +88,16 @@ pub struct File {
     pub content: Content,
 }
 
+impl File {
+    /// Whether its target is a path from the root on, not too long, with no part that leads back or to nothing.
+    #[must_use]
+    pub fn is_placed(&self) -> bool {
+        let legal = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(['\0', '\\']);
+        let inner = self.target.strip_prefix('/');
+        self.target.len() <= limits::TARGET_BYTES && inner.is_some_and(|inner| inner.split('/').all(legal))
+    }
+}
+
 /// What is in a file that a component finds.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Content {

@@ -18,6 +18,7 @@ use futures_util::future::BoxFuture;
 use grange_objects::log::{Content, KeepReply, KeepRequest, LogId, Refusal, Standing, View};
 use grange_types::{ByteCount, DeploymentId, PeerId};
 
+use crate::wasm::check_service_name;
 use copy::Copy;
 
 /// Copies whose database is open at the same time, and not in use.
@@ -116,6 +117,8 @@ impl Copies {
         if open.len() >= OPEN {
             open.retain(|_, copy| Arc::strong_count(copy) > 1);
         }
+        // The ledger takes any text as a service's name; only a plain one becomes a folder.
+        check_service_name(&log.service).map_err(|_| KeepError::Service)?;
         let folder = self.root.join(log.deployment.to_string()).join(&log.service).join(log.replica.to_string());
         let copy = Arc::new(Mutex::new(Copy::open(folder)?));
         open.insert(log.clone(), Arc::clone(&copy));
@@ -173,6 +176,8 @@ pub(crate) enum KeepError {
     Database { source: redb::Error },
     #[error("cannot use {}", .path.display())]
     Files { path: PathBuf, source: io::Error },
+    #[error("its service has a name that is no folder")]
+    Service,
     #[error("how the copy stands cannot be read")]
     Standing { source: grange_types::DecodeError },
 }

@@ -289,7 +289,7 @@ fn store_name(spec: &Work) -> StoreName {
 }
 
 /// A service's name becomes a folder: it must be one part of a path, and not hidden.
-fn check_service_name(name: &str) -> Result<(), SandboxError> {
+pub(crate) fn check_service_name(name: &str) -> Result<(), SandboxError> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let fine = name.len() <= grange_types::limits::NAME_BYTES
         && name.bytes().all(legal)

@@ -85,3 +85,19 @@ async fn nothing_starts_with_secrets_that_cannot_be_opened() {
     assert!(matches!(error, SandboxError::Secret { .. }), "{error:?}");
     assert!(!error.to_string().contains("horse") && !error.remedy().is_empty());
 }
+
+/// Whoever sends a manifest may have checked nothing.
+#[tokio::test]
+async fn a_tree_that_is_too_deep_or_too_wide_is_refused() {
+    let stage = Stage::new();
+    let sandboxes = stage.open();
+    let file = |target: String| File { target, content: Content::Config(Vec::new()) };
+    let many = (0..10_000).map(|number| file(format!("/{number:05}"))).collect();
+    for files in [vec![file("/a".repeat(200_000))], many, vec![file("/a/../b".into())], vec![file("a".into())]] {
+        let mut spec = furnished(&stage);
+        let Workload::Furnished { files: present, .. } = &mut spec.workload else { panic!("it has files") };
+        *present = files;
+        let refused = sandboxes.start(spec).await.err();
+        assert!(matches!(refused, Some(SandboxError::FilePlace { .. })), "{refused:?}");
+    }
+}

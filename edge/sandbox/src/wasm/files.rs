@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use grange_objects::secret;
-use grange_types::{Content, File, Work};
+use grange_types::{Content, File, Work, limits};
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi::p2::bindings::filesystem::types::{
@@ -49,6 +49,10 @@ impl Files {
         if files.is_empty() {
             return Ok(Self::default());
         }
+        // Whoever made the manifest may have checked nothing: a tree is no deeper and no wider than an honest one.
+        if let Some(file) = files.get(limits::SERVICE_FILES).or_else(|| files.iter().find(|file| !file.is_placed())) {
+            return Err(SandboxError::FilePlace { service: spec.service.clone(), target: shown(&file.target) });
+        }
         let mut root = Draft::default();
         for File { target, content } in files {
             let bytes = match (content, &spec.seal) {
@@ -58,10 +62,15 @@ impl Files {
                 (Content::Secret { .. }, None) => Vec::new(),
             };
             root.put(target, bytes.into())
-                .ok_or_else(|| SandboxError::FilePlace { service: spec.service.clone(), target: target.clone() })?;
+                .ok_or_else(|| SandboxError::FilePlace { service: spec.service.clone(), target: shown(target) })?;
         }
         Ok(Self { root: Some(Arc::new(root.done())) })
     }
+}
+
+/// A target as an error may show it.
+fn shown(target: &str) -> String {
+    target.chars().take(limits::TARGET_BYTES).collect()
 }
 
 impl Draft {
