@@ -193,6 +193,13 @@ pub struct KeySet {
     pub spent: BTreeMap<PublicKey, Spent>,
 }
 
+impl KeySet {
+    /// Whether a key is in it.
+    pub(crate) fn holds(&self, key: &PublicKey) -> bool {
+        self.keys.iter().any(|grant| grant.key == *key)
+    }
+}
+
 /// What was spent on a day of block time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Spent {

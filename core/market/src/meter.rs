@@ -23,10 +23,13 @@ use grange_types::{Amount, ByteCount, Counters, LeaseId, LeaseTerms, Millis, Pri
 pub const PROBE_GAP: Millis = Millis::seconds(3);
 
 /// How much service a provider gives on credit, and so the most that a receipt can dispute.
-pub const CREDIT_WINDOW: Millis = Millis::seconds(60);
+pub const CREDIT_WINDOW: Millis = grange_types::limits::CREDIT_WINDOW;
 
 /// What a provider said so long ago and is not counted by now is disputed.
 pub const DISPUTE_AFTER: Millis = Millis::seconds(10);
+
+/// How many visits a second payers make of one replica at most: the one that signs makes one, the others one in five seconds.
+const VISITS: u64 = 2;
 
 /// How far a provider's report may exceed the payer's own count, as a fraction: one in so many.
 pub const TOLERANCE: u64 = 100;
@@ -202,8 +205,21 @@ impl Meter {
             return self.last.disputed.saturating_sub(granted.saturating_sub(self.last.amount));
         };
         let Some(aged) = self.aged else { return Amount::ZERO };
-        let asked = self.terms.amount(&Counters::min(&claim, &aged), elapsed_on_ledger);
+        let asked = self.without_visits(&Counters::min(&claim, &aged));
+        let asked = self.terms.amount(&Counters::max(&asked, &self.last.counters), elapsed_on_ledger);
         asked.saturating_sub(granted).min(self.terms.cap(CREDIT_WINDOW))
+    }
+
+    /// What a provider says, less what payers' own visits may have come to: they are no different from requests to it, and are
+    /// not on the bill.
+    fn without_visits(&self, claim: &Counters) -> Counters {
+        let visits = claim.served.0 / 1_000 * VISITS;
+        let requests = claim.requests.saturating_sub(visits);
+        let own = self.own();
+        let part = u128::from(claim.egress.0) * u128::from(requests) / u128::from(claim.requests.max(1));
+        // Pages differ in length: bytes alone are no dispute while there are not more requests than were counted.
+        let egress = if requests > own.requests { u64::try_from(part).unwrap_or(u64::MAX) } else { own.egress.0 };
+        Counters { served: claim.served, requests, egress: ByteCount(egress.min(claim.egress.0)) }
     }
 
     /// Remembers what the provider says now, to be held against what will be counted by then.

@@ -326,3 +326,16 @@ proptest! {
         prop_assert_eq!(lines, once.last().map_or(Amount::ZERO, |last| last.amount));
     }
 }
+
+#[test]
+fn visits_that_a_provider_counts_as_requests_are_no_dispute() {
+    let mut meter = meter();
+    for second in 0..=600 {
+        meter.probe(at(second), true);
+        // Nobody else asks: all that its counters show are the payers' own looks, two kilobytes each.
+        meter.report(counters(second, second * 7 / 5, second * 7 / 5 * 2_000));
+        if let Some(receipt) = meter.receipt(at(second), Millis::seconds(second)) {
+            assert_eq!(receipt.disputed, Amount::ZERO, "after {second} s");
+        }
+    }
+}

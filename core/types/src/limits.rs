@@ -78,3 +78,7 @@ pub const KEEP_PAYLOAD_BYTES: usize = 2 << 20;
 pub const KEEP_BYTES: usize = KEEP_PAYLOAD_BYTES + (512 << 10);
 /// Keepers of one replica's key-values: the owner's node and two stewards.
 pub const KEEPERS: usize = 3;
+
+/// How much service a provider gives on credit, and so the most that a receipt can have held as disputed: a minute is long
+/// enough for two payers to notice that one is gone, and short enough to lose.
+pub const CREDIT_WINDOW: crate::Millis = crate::Millis::seconds(60);

@@ -49,6 +49,10 @@ impl Execution<'_> {
         }
         let before = entry.size();
         (fresh.deposit, fresh.cap) = (entry.deposit, entry.cap.take());
+        // Of keys that are gone nothing is remembered, or each change of keys would make the entry longer.
+        if let Some(cap) = &mut fresh.cap {
+            cap.spent.retain(|key, _| fresh.keys.as_ref().map_or(key.account() == account, |set| set.holds(key)));
+        }
         let after = fresh.size();
         *entry = fresh;
         self.deposit(account, Book::Balance(account), before, after)?;

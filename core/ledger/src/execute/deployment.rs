@@ -107,9 +107,12 @@ impl Execution<'_> {
     ) -> Result<(), Rejection> {
         let (account, signer) = (trial.transaction.body.account, trial.transaction.signer);
         self.require(trial, Authority::Spend)?;
-        self.open_deployment_of(id)?;
+        let owner = self.open_deployment_of(id)?.owner;
         if amount.is_zero() {
             return Err(Rejection::ZeroAmount);
+        }
+        if owner == account {
+            self.set_first_cap(account, amount)?;
         }
         self.charge_key(account, signer, amount)?;
         self.charge_cap(account, signer, amount)?;

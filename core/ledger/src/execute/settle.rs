@@ -6,7 +6,7 @@
 //!   caps by the time it knows of, which is earlier, so the ledger asks for "not above" rather than "equal".
 //! - It is the owner's or a delegate's word, never that of a key of the lease's own operator.
 //! - It counts while the lease is open and for the claim window after its end.
-//! - What it disputes is held, as far as it could have been earned: out of the escrow, and out of the reach of renewals.
+//! - What it disputes is held, as far as it could have been earned and up to a credit window at the highest rate: out of the escrow, and out of the reach of renewals.
 //!   The next receipt grants or drops it; else it returns with the claim window's end.
 //! - The treasury's part is taken of all that was paid so far, so it does not matter in how many steps.
 //! - Several may come in one transaction, which spares its own signature for all but one; all are paid or none.
@@ -57,7 +57,7 @@ impl Execution<'_> {
     fn pay(&mut self, lease: &Lease, receipt: &Receipt, more: Amount) -> Result<(), Rejection> {
         let (escrow, held) = (Book::Escrow(lease.id), Book::Held(lease.id));
         let rest = self.claimable(lease).saturating_sub(receipt.amount);
-        let now_held = receipt.disputed.min(rest);
+        let now_held = receipt.disputed.min(rest).min(lease.terms.cap(limits::CREDIT_WINDOW));
         self.post(held, escrow, lease.held.saturating_sub(now_held))?;
         let parameters = &self.state.parameters;
         let fee = parameters.fee_of(receipt.amount).saturating_sub(parameters.fee_of(lease.settled)).min(more);

@@ -67,7 +67,7 @@ fn the_owner_alone_changes_the_cap_and_what_was_put_in_stays_put_in() {
     assert!(matches!(set(&mut world, "laptop", None), Err(Rejection::KeyNotAllowed { .. })));
     set(&mut world, "alice", Some(Amount::credits(60))).unwrap();
     assert!(matches!(open(&mut world, "laptop", "third", 56), Err(Rejection::KeyCap { .. })));
-    // A new key set does not lift it.
+    // A new key set does not lift it, and remembers no key that is not in it.
     world.act("alice", Action::SetKeys { keys }).unwrap();
     assert!(matches!(open(&mut world, "laptop", "third", 56), Err(Rejection::KeyCap { .. })));
     open(&mut world, "laptop", "third", 55).unwrap();
@@ -76,4 +76,34 @@ fn the_owner_alone_changes_the_cap_and_what_was_put_in_stays_put_in() {
     set(&mut world, "alice", Some(Amount::ZERO)).unwrap();
     assert!(matches!(open(&mut world, "alice", "fifth", 1), Err(Rejection::KeyCap { .. })));
     open(&mut world, "alice", "sixth", 0).unwrap();
+}
+
+#[test]
+fn keys_that_are_gone_make_no_entry_longer() {
+    let mut world = World::new();
+    let app = open(&mut world, "alice", "app", 5).unwrap();
+    for round in 0..20 {
+        let other = format!("key-{round}");
+        let owner = |name: &str| KeyGrant { key: key(name).public(), roles: vec![Role::Owner] };
+        world.act("alice", Action::SetKeys { keys: vec![owner("alice"), owner(&other)] }).unwrap();
+        let fund = Action::FundDeployment { deployment: app, amount: Amount(1) };
+        let transaction = world.envelope(&other, "alice", fund);
+        world.offer(transaction).unwrap();
+        world.commit();
+    }
+    assert_eq!(world.ledger.view().cap(account("alice")).unwrap().spent.len(), 2);
+}
+
+#[test]
+fn a_budget_that_comes_later_sets_the_cap_too() {
+    let mut world = World::new();
+    let app = open(&mut world, "alice", "app", 0).unwrap();
+    assert_eq!(world.ledger.view().cap(account("alice")), None);
+    let fund = |amount| Action::FundDeployment { deployment: app, amount: Amount::credits(amount) };
+    world.act("bob", fund(7)).unwrap();
+    world.commit();
+    assert_eq!(world.ledger.view().cap(account("alice")), None, "what others put in is their matter");
+    world.act("alice", fund(3)).unwrap();
+    world.commit();
+    assert_eq!(world.ledger.view().cap(account("alice")).unwrap().per_day, Some(Amount::credits(30)));
 }

@@ -460,7 +460,9 @@ fn what_is_disputed_is_held_until_it_is_granted_or_dropped_or_the_claim_window_e
     check(&format!("{disputed} alice ends L\nwait 30s"), "app 99.94, L closed, north 1000.06");
     let granted = "alice ends L\nwait 20s\nnorth settles L by alice served 90s";
     check(&format!("{disputed} {granted}\nwait 10s"), "app 99.91, L closed, north 1000.09");
-    // Nobody can have more held than the lease could have earned, nor another than a payer say so.
+    // Nobody can have more held than the lease could have earned, or than a credit window, nor another than a payer say so.
+    let longer = format!("{open} wait 100s\nnorth settles L by alice served 60s disputed 50");
+    check(&longer, "L 3.48+0.06, north 1000.06");
     check(&format!("{open} north settles L by alice served 60s disputed 50"), "L 3.5+0.04, north 1000.06");
     check(&format!("{open} north settles L by north served 60s disputed 1 => ReceiptByOperator"), "L 3.6");
 }
