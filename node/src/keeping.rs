@@ -52,7 +52,7 @@ impl Keeping {
         let Some((sandboxes, _)) = self.hands() else { return };
         let views = tokio::task::spawn_blocking(move || sandboxes.views()).await.unwrap_or_default();
         for (log, view) in views {
-            let _ = self.events.send(keepers(log, &view)).await;
+            let _ = self.events.send(keepers(log, &view, false)).await;
         }
     }
 
@@ -75,7 +75,7 @@ impl Keeping {
         let kept = tokio::task::spawn_blocking(move || sandboxes.keep(&request, room)).await;
         let Ok(kept) = kept else { return KeepReply::Refused(Refusal::Failed) };
         if let Some(view) = kept.view {
-            let _ = self.events.send(keepers(log, &view)).await;
+            let _ = self.events.send(keepers(log, &view, false)).await;
         }
         kept.reply
     }
@@ -86,9 +86,9 @@ impl Keeping {
     }
 }
 
-fn keepers(log: LogId, view: &View) -> Event {
+fn keepers(log: LogId, view: &View, own: bool) -> Event {
     let View { at, keepers, without, .. } = view.clone();
-    Event::Keepers { log, generation: at.generation, keepers, without }
+    Event::Keepers { log, generation: at.generation, keepers, without, own }
 }
 
 impl KeeperLink for Keeping {
@@ -111,7 +111,7 @@ impl KeeperLink for Keeping {
     }
 
     fn counts(&self, log: &LogId, _: u64, view: &View) {
-        let (events, event) = (self.events.clone(), keepers(log.clone(), view));
+        let (events, event) = (self.events.clone(), keepers(log.clone(), view, true));
         // The pump may be busy; whoever tells it does not wait.
         tokio::spawn(async move { events.send(event).await });
     }

@@ -59,7 +59,7 @@ impl Shares {
         loop {
             let request = ShareRequest::Give { log: log.clone(), generation: work.generation };
             let mut asked: FuturesUnordered<_> =
-                work.stewards.iter().map(|holder| self.ask(*holder, &request, ingress)).collect();
+                (0..).zip(&work.stewards).map(|(place, holder)| self.ask(*holder, place, &request, ingress)).collect();
             let mut shares: Vec<Share> = Vec::new();
             while let Some(given) = asked.next().await {
                 shares.extend(given);
@@ -80,7 +80,9 @@ impl Shares {
         }
     }
 
-    async fn ask(&self, holder: PeerId, request: &ShareRequest, ingress: &Ingress) -> Vec<Share> {
+    /// The shares of a holder: two of the owner's node, which stands first, and one of a steward. Else one steward could make
+    /// up a key by itself.
+    async fn ask(&self, holder: PeerId, place: usize, request: &ShareRequest, ingress: &Ingress) -> Vec<Share> {
         let reply = if holder == self.net.peer_id() {
             Some(self.answer(holder, request, ingress).await)
         } else {
@@ -88,7 +90,7 @@ impl Shares {
             answer.ok().and_then(|bytes| ShareReply::decode(&bytes).ok())
         };
         match reply {
-            Some(ShareReply::Given(shares)) => shares.into_iter().take(2).collect(),
+            Some(ShareReply::Given(shares)) => shares.into_iter().take(if place == 0 { 2 } else { 1 }).collect(),
             _ => Vec::new(),
         }
     }

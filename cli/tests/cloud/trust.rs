@@ -56,6 +56,8 @@ fn an_order_that_is_placed_to_see_is_real_and_tells_who_serves() {
     cloud.kill(0);
     std::fs::write(&settings, told.to_string()).unwrap();
     cloud.revive(0);
+    // None is placed before the account has a cap, which would else follow the budget of an order.
+    cloud.json(&["wallet", "caps", "--per-day", "100"]);
     let served = |cloud: &Cloud| (1..4).map(|node| own(cloud, node, "canary").0).sum::<u64>();
     until("one served", Duration::from_secs(120), || served(&cloud) > 0);
     let history = cloud.json(&["wallet", "history"]);

@@ -138,6 +138,10 @@ impl Canaries {
     }
 
     fn place(&mut self, ctx: &mut Context, means: &mut Means<'_>) {
+        // The first budget of an account sets its cap, and that of an order is far too small to mean anything by it.
+        if means.ledger.view().cap(ctx.account).is_none() {
+            return;
+        }
         let Some(found) = self.choose(ctx, means.shelf) else { return };
         let length = means.ledger.view().parameters().min_lease;
         let shortest = found.max_rate.scaled(length.0.into(), Millis::HOUR.0.into());
@@ -212,7 +216,10 @@ impl Canaries {
 
     fn judge(&mut self, ctx: &mut Context, means: &mut Means<'_>, served: bool, reason: &str) {
         let Some(placed) = &mut self.placed else { return };
-        means.witness.note(ctx, means.ledger, placed.operator, Kind::Canary, served);
+        // Who is cut off itself gets no answer from anybody.
+        if served || (!ctx.linked.is_empty() && ctx.follows(means.ledger)) {
+            means.witness.note(ctx, means.ledger, placed.operator, Kind::Canary, served);
+        }
         let event = if served { "canary.served" } else { "canary.failed" };
         let purpose = format!("an order at operator {}", placed.operator.short());
         ctx.push(Action::Note { event, purpose, reason: reason.to_owned() });

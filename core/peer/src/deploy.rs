@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use grange_api::{DeployDone, DeployPhase, LeaseEntry, Line, Problem, ProblemCode};
-use grange_ledger::{Action as Deed, Delegate, Deployment, Ledger, Transaction};
+use grange_ledger::{Action as Deed, Delegate, Deployment, Ledger, Rejection, Transaction};
 use grange_types::{
     Amount, BlobId, DeploymentId, LeaseId, Manifest, Millis, PeerId, Quote, Secrets, Signed, SlotSpec, Time, Wire as _,
 };
@@ -182,6 +182,12 @@ impl Deploys {
             Ok(_) => {
                 deploying.unsettled = deploying.unsettled.saturating_sub(1);
                 self.advance(ctx, ledger, call);
+            }
+            // Its deployment was refused before it: the reason of that is the one to tell, whichever is heard of first.
+            Err(Rejection::UnknownDeployment { deployment })
+                if *deployment == deploying.id && deploying.unsettled > 1 =>
+            {
+                deploying.unsettled -= 1;
             }
             Err(rejection) => {
                 let problem = rejected("deploy", &deploying.name, rejection);

@@ -301,7 +301,7 @@ fn state(
 pub(crate) fn usage(now: Time, ledger: &Ledger, deployment: &Deployment, payer: &Payer) -> Usage {
     let view = ledger.view();
     let mut usage = empty_bill(deployment);
-    usage.budget = Some(budget(now, ledger, deployment, &|lease| payer.amount(lease)));
+    usage.budget = deployment.is_open().then(|| budget(now, ledger, deployment, &|lease| payer.amount(lease)));
     for lease in view.leases_of(deployment.id).filter(|lease| lease.is_priced()) {
         let newest = payer.receipted(lease.id).filter(|(_, amount)| *amount > lease.settled);
         let (counters, amount) = newest.unwrap_or((lease.counters, lease.settled));

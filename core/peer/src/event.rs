@@ -78,6 +78,8 @@ pub enum Event {
         keepers: BTreeSet<PeerId>,
         /// Keepers of before that the generation went on without.
         without: BTreeSet<PeerId>,
+        /// Whether our own writer says so; else another's, of a copy that we keep for it.
+        own: bool,
     },
     /// A replica was visited.
     Visited {

@@ -309,7 +309,11 @@ impl Payer {
                 let verdict = metered.accept(now, status);
                 self.judge(now, lease, verdict);
             }
-            Visit::Late if metered.health.is_none() => self.silent(now, lease),
+            Visit::Late if metered.health.is_none() => {
+                // Its node took the request, whatever it was blamed for before.
+                metered.fault = false;
+                self.silent(now, lease);
+            }
             Visit::Late => match metered.accept(now, 504) {
                 Ok(()) => self.unpaid(now, lease, "it did not answer its health check in time".into()),
                 bad => self.judge(now, lease, bad),

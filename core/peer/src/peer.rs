@@ -185,9 +185,12 @@ impl Peer {
             Event::Work { lease, event } => {
                 self.seller.work(self.ctx.now, lease, event);
             }
-            Event::Keepers { log, generation, keepers, without } => {
+            Event::Keepers { log, generation, keepers, without, own } => {
                 let changed = self.copies.learn(log, Copies { generation, keepers, without });
-                self.witness.copies(&self.ctx, &self.spine.ledger, changed);
+                // What another's writer says of its keepers is no evidence of ours.
+                if own {
+                    self.witness.copies(&self.ctx, &self.spine.ledger, changed);
+                }
             }
             Event::Visited { lease, visit } => {
                 let Self { ctx, spine, library, shelf, deploys, witness, canaries, .. } = self;

@@ -159,6 +159,10 @@ impl Witness {
 
     /// What our payer saw.
     pub(crate) fn saw(&mut self, ctx: &Context, ledger: &Ledger, glimpse: Glimpse) {
+        // Who is cut off itself finds everybody gone.
+        if ctx.linked.is_empty() || !ctx.follows(ledger) {
+            return;
+        }
         match glimpse {
             Glimpse::Answered(operator) => self.note(ctx, ledger, operator, Kind::Served, true),
             Glimpse::Failed(operator) => self.note(ctx, ledger, operator, Kind::Served, false),

@@ -116,7 +116,7 @@ fn the_first_deployment_caps_what_a_key_puts_in_a_day() {
     let key = world.key(0).public();
     assert_eq!((found.keys[0].key, found.keys[0].put, found.keys[0].used), (key, Amount::credits(2), Some(10)));
     let refused = world.deploy(0, manifest("other", "19")).unwrap_err();
-    assert_eq!(refused.code, ProblemCode::LimitReached);
+    assert_eq!(refused.code, ProblemCode::LimitReached, "{refused:?}");
     assert!(refused.message.contains("may put 20 into deployments a day and has put 2 today"), "{refused:?}");
     assert!(refused.remedy.contains("grange wallet caps --per-day"), "{refused:?}");
     // Sending money is not its matter.

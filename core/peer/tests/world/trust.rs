@@ -1,6 +1,6 @@
 //! Trust: who does his part is ordered from, who does not is not; strangers change nothing; every number names its evidence.
 
-use grange_api::{Call, ProblemCode, Reply, TrustReport};
+use grange_api::{Call, CapRequest, ProblemCode, Reply, TrustReport};
 use grange_ledger::{Action, Parameters, Transaction};
 use grange_peer::{Event, MarketMessage};
 use grange_types::{AccountId, Manifest, Millis, SecretKey, Sighting, Sightings, Signed, Wire};
@@ -187,6 +187,8 @@ fn ordering(ceiling: &str) -> World {
         }
     });
     world.settle();
+    // None is placed before the account has a cap, which would else follow the budget of an order.
+    world.ask(0, Call::SetCap(CapRequest { per_day: Some(grange_types::Amount::credits(100)) })).unwrap();
     world
 }
 
