@@ -30,7 +30,7 @@ impl Table {
     /// Adds a row of as many cells as there are columns.
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
         debug_assert_eq!(N, self.head.len());
-        self.rows.push(cells.into());
+        self.rows.push(cells.iter().map(|cell| shown(cell)).collect());
     }
 
     /// Whether it has no rows.
@@ -45,6 +45,14 @@ impl Table {
         let widths: Vec<usize> = (0..self.head.len()).map(|column| width(column).unwrap_or(0)).collect();
         all().map(|row| line(row, &widths, &self.sides)).collect()
     }
+}
+
+/// A cell as a terminal may show it. Memos, names and notes are strangers' texts: a line end in one would look like a row, and
+/// an escape could do worse.
+fn shown(cell: &str) -> String {
+    cell.chars()
+        .map(|letter| if letter.is_control() { letter.escape_default().to_string() } else { letter.into() })
+        .collect()
 }
 
 fn line(cells: &[String], widths: &[usize], sides: &[Side]) -> String {
@@ -66,5 +74,12 @@ mod tests {
         table.row(["joão".into(), "12.25".into(), "café".into()]);
         assert_eq!(table.lines(), ["name  price  note", "ada     0.5", "joão  12.25  café"]);
         assert!(!table.is_empty() && Table::new(&["name"]).is_empty());
+    }
+
+    #[test]
+    fn a_strangers_text_stays_in_its_cell() {
+        let mut table = Table::new(&["memo"]);
+        table.row(["hi\u{1b}[31m\n9 genesis +5".to_owned()]);
+        assert_eq!(table.lines(), ["memo", "hi\\u{1b}[31m\\n9 genesis +5"]);
     }
 }

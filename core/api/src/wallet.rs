@@ -85,8 +85,9 @@ pub struct Budget {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CapRequest {
-    /// What each key may put into deployments a day; `null` lifts the cap.
-    #[schema(value_type = Option<String>, example = "50")]
+    /// What each key may put into deployments a day; `null`, which has to be said, lifts the cap.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(value_type = Option<String>, required, example = "50")]
     pub per_day: Option<Amount>,
 }
 

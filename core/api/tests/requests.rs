@@ -251,6 +251,7 @@ fn a_wrong_value_is_named() {
     check(Operation::Status, &[], &[], "{}", "body", "this operation takes no body");
     let transfer = format!("{{\"to\":\"{}\",\"amount\":\"1.0000000000001\"}}", AccountId([1; 32]));
     check(Operation::Transfer, &[], &[], &transfer, "body", "an amount has at most 12 decimal places");
+    check(Operation::SetCap, &[], &[], "{}", "body", "missing field `per_day`");
     check(
         Operation::Transfer,
         &[],

@@ -53,6 +53,7 @@ async fn every_documented_path_leads_to_its_own_call() {
                      \"request_million\":{price},\"egress_gib\":{price}}}"
                 ),
                 "pause" => "{\"paused\":true}".to_owned(),
+                "set-cap" => "{\"per_day\":\"5\"}".to_owned(),
                 "invite" => "{\"valid_for\":60}".to_owned(),
                 "put-blob" => "abc".to_owned(),
                 "create-key" => "{\"name\":\"ci\",\"scopes\":[\"read\"]}".to_owned(),
