@@ -111,6 +111,10 @@ impl Canaries {
             _ => {}
         }
         self.clear(ctx, &mut means);
+        // The first budget of an account sets its cap, and that of an order is far too small to mean anything by it.
+        if means.ledger.view().cap(ctx.account).is_none() {
+            return;
+        }
         if self.placed.is_none() && ctx.now >= self.next && !self.ceiling.is_zero() && ctx.linked.len() > 1 {
             self.next = ctx.now.after(EVERY);
             self.place(ctx, &mut means);
@@ -138,10 +142,6 @@ impl Canaries {
     }
 
     fn place(&mut self, ctx: &mut Context, means: &mut Means<'_>) {
-        // The first budget of an account sets its cap, and that of an order is far too small to mean anything by it.
-        if means.ledger.view().cap(ctx.account).is_none() {
-            return;
-        }
         let Some(found) = self.choose(ctx, means.shelf) else { return };
         let length = means.ledger.view().parameters().min_lease;
         let shortest = found.max_rate.scaled(length.0.into(), Millis::HOUR.0.into());
