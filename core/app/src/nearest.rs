@@ -1,5 +1,7 @@
 //! The known word nearest to an unknown one.
 
+use crate::finding::quote;
+
 /// Words longer than this are compared by their beginning, so that a file full of long keys costs little.
 const COMPARED: usize = 48;
 
@@ -19,8 +21,8 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
 pub(crate) fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     match nearest(word, known) {
         // Half of the letters may be wrong before it sounds like a guess.
-        Some((near, edits)) if edits <= near.chars().count().div_ceil(2) => format!("; did you mean `{near}`?"),
-        Some((near, _)) => format!("; the nearest known one is `{near}`"),
+        Some((near, edits)) if edits <= near.chars().count().div_ceil(2) => format!("; did you mean {}?", quote(near)),
+        Some((near, _)) => format!("; the nearest known one is {}", quote(near)),
         None => String::new(),
     }
 }
@@ -71,6 +73,8 @@ mod tests {
     #[test]
     fn the_nearest_is_named_however_far() {
         let known = ["environment", "ports", "healthcheck"];
+        // A service may be called anything, and what is shown stays on its line.
+        assert_eq!(suggestion("web", ["w\tb"]), "; did you mean `w\\u{9}b`?");
         assert_eq!(suggestion("enviroment", known), "; did you mean `environment`?");
         assert_eq!(suggestion("health_check", known), "; did you mean `healthcheck`?");
         assert_eq!(suggestion("zzzzzzzz", known), "; the nearest known one is `ports`");
