@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use grange_types::{AccountId, Amount, LeaseId, PublicKey, Region, Right};
+use grange_types::{AccountId, Amount, LeaseId, ParseAmountError, PublicKey, Region, Right};
 
 use crate::node_process::RULES;
 
@@ -17,6 +17,8 @@ pub(crate) enum ValueError {
     Address,
     #[error("the API is for this machine alone: a loopback address such as 127.0.0.1:8081")]
     NotLoopback,
+    #[error("a cap is an amount, or `none` for no cap: {source}")]
+    Cap { source: ParseAmountError },
     #[error("an account is 64 hexadecimal digits; its owner reads it off `grange wallet balance`")]
     Account,
     #[error("a lease is 64 hexadecimal digits; `grange ps --json` shows those of your deployments")]
@@ -48,8 +50,9 @@ pub(crate) fn long_duration(text: &str) -> Result<u64, ValueError> {
 pub(crate) struct Cap(pub(crate) Option<Amount>);
 
 /// A cap, from an amount or the word `none`.
-pub(crate) fn cap(text: &str) -> Result<Cap, grange_types::ParseAmountError> {
-    Ok(Cap(if text == "none" { None } else { Some(text.parse()?) }))
+pub(crate) fn cap(text: &str) -> Result<Cap, ValueError> {
+    let amount = || text.parse().map(Some).map_err(|source| ValueError::Cap { source });
+    Ok(Cap(if text == "none" { None } else { amount()? }))
 }
 
 /// A word for what a key may do.
