@@ -27,6 +27,8 @@ const TIRED: Millis = Millis::seconds(30);
 #[derive(Debug, Default)]
 pub(crate) struct Sync {
     heads: BTreeMap<PeerId, Height>,
+    /// The highest of them: whether anybody has more than we is asked at every event, and there may be a thousand.
+    highest: Height,
     /// Peers that have let go of blocks, and the first that they have.
     pruned: BTreeMap<PeerId, Height>,
     join: Join,
@@ -42,7 +44,9 @@ impl Sync {
     }
 
     pub(crate) fn disconnected(&mut self, peer: PeerId) {
-        self.heads.remove(&peer);
+        if self.heads.remove(&peer) == Some(self.highest) {
+            self.highest = self.heads.values().copied().max().unwrap_or_default();
+        }
         self.pruned.remove(&peer);
         self.asking.remove(&peer);
         self.join.disconnected(peer);
@@ -59,6 +63,7 @@ impl Sync {
     fn head(&mut self, from: PeerId, height: Height) {
         let known = self.heads.entry(from).or_default();
         *known = height.max(*known);
+        self.highest = self.highest.max(height);
     }
 
     /// Tells those who do not vote, and so hear nothing of consensus, that there is a new block.
@@ -75,7 +80,8 @@ impl Sync {
 
     /// Whether more validators than may lie have told how far they are, and we are there.
     pub(crate) fn is_level(&self, validators: &ValidatorSet, ours: Height) -> bool {
-        let told: u64 = self.heads.keys().map(|peer| validators.power(*peer)).sum();
+        let heard = validators.iter().filter(|validator| self.heads.contains_key(&validator.peer));
+        let told: u64 = heard.map(|validator| validator.power).sum();
         told * 3 > validators.total() && self.behind(validators, ours) == 0
     }
 
@@ -103,14 +109,14 @@ impl Sync {
         if spine.outdated().is_some() {
             return;
         }
-        if self.join.is_under_way() {
+        let ours = spine.ledger.height();
+        if self.highest <= ours || self.join.is_under_way() {
             return;
         }
         let waits = self.asking.values().any(|(since, _)| ctx.now.since(*since) < PATIENCE);
         if waits || self.asking.len() >= ASKED {
             return;
         }
-        let ours = spine.ledger.height();
         self.tired.retain(|_, until| *until > ctx.now);
         // Nobody is asked in a tight circle, also who alone says that it has more.
         let rested = ctx.now.after(Millis(TIRED.0 - PATIENCE.0));
