@@ -1,6 +1,6 @@
 //! Links between hosts: latency, loss, copies, disorder, walls; and links that fall and come back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use grange_types::{Millis, Time};
 
@@ -32,13 +32,16 @@ pub(crate) struct Link {
     pub(crate) watched: bool,
 }
 
-/// All links.
+/// All links. A table each, since a thousand hosts have a million directions and most events look one up.
 pub(crate) struct Network {
-    latency: BTreeMap<(usize, usize), u64>,
+    hosts: usize,
+    /// Of both directions, at the place of (lower, higher).
+    latency: Vec<u64>,
     walls: BTreeSet<(usize, usize)>,
-    links: BTreeMap<(usize, usize), Link>,
+    /// At the place of (lower, higher).
+    links: Vec<Link>,
     /// When the last message of a direction arrives, so that order is kept.
-    last: BTreeMap<(usize, usize), Time>,
+    last: Vec<Time>,
     pub(crate) weather: Weather,
 }
 
@@ -49,24 +52,32 @@ pub(crate) fn pair(left: usize, right: usize) -> (usize, usize) {
 
 impl Network {
     /// Hosts in a few cities: some links are short, some long.
-    pub(crate) fn new(count: usize, dice: &mut Dice) -> Self {
-        let mut latency = BTreeMap::new();
-        for left in 0..count {
-            for right in left + 1..count {
+    pub(crate) fn new(hosts: usize, dice: &mut Dice) -> Self {
+        let mut latency = vec![1; hosts * hosts];
+        for left in 0..hosts {
+            for right in left + 1..hosts {
                 let far = dice.chance(300);
-                latency.insert((left, right), if far { dice.between(20, 80) } else { dice.between(1, 10) });
+                latency[left * hosts + right] = if far { dice.between(20, 80) } else { dice.between(1, 10) };
             }
         }
-        let links = latency.keys().map(|pair| (*pair, Link::default())).collect();
-        Self { latency, walls: BTreeSet::new(), links, last: BTreeMap::new(), weather: Weather::default() }
+        let links = vec![Link::default(); hosts * hosts];
+        let last = vec![Time::default(); hosts * hosts];
+        Self { hosts, latency, walls: BTreeSet::new(), links, last, weather: Weather::default() }
+    }
+
+    /// Where what is said of a link stands in its table.
+    fn place(&self, left: usize, right: usize) -> usize {
+        let (lower, higher) = pair(left, right);
+        lower * self.hosts + higher
     }
 
     pub(crate) fn link(&self, left: usize, right: usize) -> Link {
-        self.links.get(&pair(left, right)).copied().unwrap_or_default()
+        self.links.get(self.place(left, right)).copied().unwrap_or_default()
     }
 
     pub(crate) fn link_mut(&mut self, left: usize, right: usize) -> Option<&mut Link> {
-        self.links.get_mut(&pair(left, right))
+        let place = self.place(left, right);
+        self.links.get_mut(place)
     }
 
     /// Whether packets go both ways, without which no link lives.
@@ -89,12 +100,12 @@ impl Network {
         if self.walls.contains(&(from, to)) || dice.chance(loss) {
             return Vec::new();
         }
-        let base = self.latency.get(&pair(from, to)).copied().unwrap_or(1);
+        let base = self.latency[self.place(from, to)];
         let copies = if dice.chance(twice) { 2 } else { 1 };
         let mut arrivals = Vec::new();
         for _ in 0..copies {
             let at = now.after(Millis(base + dice.below(base / 4 + 2) + dice.below(delay.0 + 1)));
-            let last = self.last.entry((from, to)).or_default();
+            let last = &mut self.last[from * self.hosts + to];
             let at = if disorder { at } else { at.max(*last) };
             *last = at.max(*last);
             arrivals.push(at);
