@@ -308,17 +308,16 @@ impl Peer {
 
     fn message(&mut self, from: PeerId, channel: Channel, bytes: Vec<u8>) {
         match channel {
-            Channel::Consensus => self.spine.tell(&mut self.ctx, Said::Message { from, bytes }),
+            Channel::Consensus => {
+                self.sync.overheard(from, &bytes);
+                self.spine.tell(&mut self.ctx, Said::Message { from, bytes });
+            }
             Channel::Transactions => {
                 if let Ok(batch) = Batch::decode(&bytes) {
                     self.spine.receive(&mut self.ctx, from, batch);
                 }
             }
-            Channel::Sync => {
-                if let Ok(head) = Head::decode(&bytes) {
-                    self.sync.heard(from, head);
-                }
-            }
+            Channel::Sync => drop(Head::decode(&bytes).map(|head| self.sync.heard(from, head))),
             Channel::Market | Channel::Steward => {
                 if let Ok(message) = MarketMessage::decode(&bytes) {
                     self.market(from, message);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use grange_consensus::ValidatorSet;
+use grange_consensus::{Message, ValidatorSet};
 use grange_types::{Height, Millis, PeerId, Time, Wire};
 
 use crate::action::Action;
@@ -29,6 +29,8 @@ pub(crate) struct Sync {
     heads: BTreeMap<PeerId, Height>,
     /// The highest of them: whether anybody has more than we is asked at every event, and there may be a thousand.
     highest: Height,
+    /// The first block that we have, as linked peers were told.
+    first: Option<Height>,
     /// Peers that have let go of blocks, and the first that they have.
     pruned: BTreeMap<PeerId, Height>,
     join: Join,
@@ -36,6 +38,18 @@ pub(crate) struct Sync {
     asking: BTreeMap<PeerId, (Time, Height)>,
     /// Peers that did not have what they promised, and until when they are not asked.
     tired: BTreeMap<PeerId, Time>,
+}
+
+/// The longest status: its kind, and a height as a varint. Whatever is longer is another word, and not read twice.
+const STATUS_BYTES: usize = 11;
+
+/// How far its sender's chain reaches by a word of consensus, if that is what it says.
+pub(crate) fn reached(bytes: &[u8]) -> Option<Height> {
+    let short = bytes.len() <= STATUS_BYTES;
+    match short.then(|| Message::decode(bytes))? {
+        Ok(Message::Status { height }) => Some(Height(height.0.saturating_sub(1))),
+        _ => None,
+    }
 }
 
 impl Sync {
@@ -66,14 +80,21 @@ impl Sync {
         self.highest = self.highest.max(height);
     }
 
-    /// Tells those who do not vote, and so hear nothing of consensus, that there is a new block.
-    pub(crate) fn committed(&self, ctx: &mut Context, spine: &Spine) {
-        let validators = spine.validators();
+    /// A word of consensus may say how far its sender's chain reaches.
+    pub(crate) fn overheard(&mut self, from: PeerId, bytes: &[u8]) {
+        if let Some(height) = reached(bytes) {
+            self.head(from, height);
+        }
+    }
+
+    /// Tells everybody when blocks are gone from here. That there is a new one, consensus tells those who do not vote.
+    pub(crate) fn committed(&mut self, ctx: &mut Context, spine: &Spine) {
         let head = spine.head();
-        if !validators.contains(ctx.me) {
+        let told = self.first.replace(head.first);
+        if told.is_none_or(|told| told == head.first) {
             return;
         }
-        for peer in ctx.linked.clone().into_iter().filter(|peer| !validators.contains(*peer)) {
+        for peer in ctx.linked.clone() {
             ctx.send(peer, Channel::Sync, &head);
         }
     }
@@ -170,5 +191,20 @@ impl Sync {
             // It does not have what it promised, or keeps it; others are asked first, however much it promises again.
             self.tired.insert(from, ctx.now.after(TIRED));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_of_any_height_is_read_and_nothing_else_is() {
+        for height in [1, 127, 1 << 40, u64::MAX] {
+            let status = Message::Status { height: Height(height) }.encode();
+            assert_eq!(reached(&status), Some(Height(height - 1)));
+        }
+        assert_eq!(reached(&Message::Begin { height: Height(7) }.encode()), None);
+        assert_eq!(reached(&[]), None);
     }
 }

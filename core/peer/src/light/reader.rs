@@ -25,6 +25,7 @@ use crate::context::{Asked, Context};
 use crate::event::{CallId, Event};
 use crate::message::{Batch, Channel, Head, Proofs, SyncReply, SyncRequest, Turns};
 use crate::routes::RouteTable;
+use crate::sync::reached;
 
 /// A proof waits for the next block, which an idle network makes every few seconds.
 const PROOF_WITHIN: u64 = 8_000;
@@ -113,6 +114,11 @@ impl Reader {
             Event::Message { from, channel: Channel::Sync, bytes } => {
                 if let Ok(head) = Head::decode(&bytes) {
                     self.heads.insert(from, head.height);
+                }
+            }
+            Event::Message { from, channel: Channel::Consensus, bytes } => {
+                if let Some(height) = reached(&bytes) {
+                    self.heads.insert(from, height);
                 }
             }
             Event::Response { id, answer } => self.response(id, answer.as_deref()),
