@@ -1,7 +1,8 @@
 //! Runs every command of `docs/acceptance.md`, each once, and says what the page says of it.
 //!
-//! A command `cargo test -p CRATE [--lib | --test FILE] [FILTER ...]` is run by the test program that one build of the
-//! whole workspace made: one cargo for each crate would build most dependencies anew, with other features.
+//! A command `cargo test -p CRATE [--lib | --test FILE] [FILTER ...]` is run by the test programs that one build of the
+//! whole workspace made: one cargo for each crate would build most dependencies anew, with other features. Doc tests are
+//! the gate's.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -37,8 +38,9 @@ struct Row<'a> {
     state: &'a str,
 }
 
-/// A test program: (package, name of the test file; empty for the library's own tests).
-type Programs = BTreeMap<(String, String), (PathBuf, PathBuf)>;
+/// Test programs, each with the folder it runs in, by package and name of the test file; without a name those of the
+/// package's library and of its own programs.
+type Programs = BTreeMap<(String, String), Vec<(PathBuf, PathBuf)>>;
 
 /// Runs everything; whether every command passed and every line is done.
 pub(crate) fn run(root: &Path) -> Result<bool, AcceptanceError> {
@@ -84,10 +86,8 @@ fn row(line: &str) -> Option<Row<'_>> {
 /// Builds every test of the workspace.
 fn build(root: &Path) -> Result<Programs, AcceptanceError> {
     println!("building the tests");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
+    let output = crate::cargo(root)
         .args(["test", "--workspace", "--locked", "--no-run", "--quiet", "--message-format=json"])
-        .current_dir(root)
         .stderr(Stdio::inherit())
         .output()
         .map_err(AcceptanceError::Cargo)?;
@@ -102,7 +102,8 @@ fn build(root: &Path) -> Result<Programs, AcceptanceError> {
         let is_file = artifact.target.kind.contains(&TargetKind::Test);
         let name = if is_file { artifact.target.name } else { String::new() };
         let package = package(root, folder.as_std_path());
-        programs.insert((package, name), (program.into_std_path_buf(), folder.into_std_path_buf()));
+        let found = programs.entry((package, name)).or_default();
+        found.push((program.into_std_path_buf(), folder.into_std_path_buf()));
     }
     Ok(programs)
 }
@@ -116,51 +117,60 @@ fn package(root: &Path, folder: &Path) -> String {
 
 /// Runs one command; what it prints is shown when it fails.
 fn execute(root: &Path, command: &str, programs: &Programs) -> bool {
-    let mut process = test_program(command, programs).unwrap_or_else(|| {
-        let mut shell = Command::new("bash");
-        shell.args(["-euo", "pipefail", "-c", command]).current_dir(root);
-        shell
-    });
-    match process.stdin(Stdio::null()).output() {
-        Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stdout);
-            // A filter that matches no test shows nothing. The gate runs all tests, quietly, and some crates have none.
-            let some = !said.contains("running 0 tests") || said.contains(" ... ok");
-            let shown = some || !command.starts_with("cargo test");
-            let skipped = String::from_utf8_lossy(&output.stderr).contains("SKIPPED");
-            let ok = output.status.success() && shown && !skipped;
-            if !ok {
-                eprintln!("{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    let mut processes = test_programs(command, programs);
+    if processes.is_empty() {
+        let mut shell = crate::command(root, "bash");
+        shell.args(["-euo", "pipefail", "-c", command]);
+        processes.push(shell);
+    }
+    let (mut ended_well, mut said, mut complained) = (true, String::new(), String::new());
+    for process in &mut processes {
+        match process.stdin(Stdio::null()).output() {
+            Ok(output) => {
+                ended_well &= output.status.success();
+                said += &String::from_utf8_lossy(&output.stdout);
+                complained += &String::from_utf8_lossy(&output.stderr);
             }
-            ok
-        }
-        Err(error) => {
-            eprintln!("{error}");
-            false
+            Err(error) => {
+                ended_well = false;
+                complained += &format!("{error}\n");
+            }
         }
     }
+    // A filter that matches no test shows nothing. The gate runs all tests, quietly, and some crates have none.
+    let some = !said.contains("running 0 tests") || said.contains(" ... ok");
+    let shown = some || !command.starts_with("cargo test");
+    let ok = ended_well && shown && !complained.contains("SKIPPED");
+    if !ok {
+        eprintln!("{said}\n{complained}");
+    }
+    ok
 }
 
-/// The program behind `cargo test -p CRATE ...`, if it is that and there is one.
-fn test_program(command: &str, programs: &Programs) -> Option<Command> {
-    let mut words = command.strip_prefix("cargo test -p ")?.split_whitespace();
-    let package = words.next()?.to_owned();
+/// The programs behind `cargo test -p CRATE ...`: that of a file, or all of the crate; none for any other command.
+fn test_programs(command: &str, programs: &Programs) -> Vec<Command> {
+    let Some(rest) = command.strip_prefix("cargo test -p ") else { return Vec::new() };
+    let mut words = rest.split_whitespace();
+    let package = words.next().unwrap_or_default();
     let mut file = None;
     let mut filters = Vec::new();
     while let Some(word) = words.next() {
         match word {
-            "--test" => file = words.next().map(str::to_owned),
-            "--lib" | "--bins" => file = Some(String::new()),
+            "--test" => file = words.next(),
+            "--lib" | "--bins" => file = Some(""),
             // What cargo hands on; it takes only one filter itself.
             "--" => {}
             filter => filters.push(filter),
         }
     }
-    // A crate's whole tests are several programs: cargo runs those.
-    let (program, folder) = programs.get(&(package, file?))?;
-    let mut process = Command::new(program);
-    process.args(filters).current_dir(folder).env("CARGO_MANIFEST_DIR", folder);
-    Some(process)
+    let asked = |name: &str| file.is_none_or(|file| file == name);
+    let found = programs.iter().filter(|((of, name), _)| of == package && asked(name));
+    let run = |(program, folder): &(PathBuf, PathBuf)| {
+        let mut process = Command::new(program);
+        process.args(&filters).current_dir(folder).env("CARGO_MANIFEST_DIR", folder);
+        process
+    };
+    found.flat_map(|(_, programs)| programs).map(run).collect()
 }
 
 #[cfg(test)]
@@ -179,12 +189,17 @@ mod tests {
 
     #[test]
     fn a_test_is_run_by_its_program() {
-        let key = ("grange".to_owned(), "cloud".to_owned());
-        let programs = Programs::from([(key, (PathBuf::from("/t/cloud"), PathBuf::from("/cli")))]);
-        let process = test_program("cargo test -p grange --test cloud -- all_may one_", &programs).unwrap();
+        let key = |file: &str| ("grange".to_owned(), file.to_owned());
+        let program = |name: &str| vec![(PathBuf::from(name), PathBuf::from("/cli"))];
+        let programs = Programs::from([(key("cloud"), program("/t/cloud")), (key(""), program("/t/grange"))]);
+        let [process] = &test_programs("cargo test -p grange --test cloud -- all_may one_", &programs)[..] else {
+            panic!("one program")
+        };
         assert_eq!(process.get_program(), "/t/cloud");
         assert_eq!(process.get_args().collect::<Vec<_>>(), ["all_may", "one_"]);
-        assert!(test_program("cargo test -p grange --test dev", &programs).is_none());
-        assert!(test_program("make test", &programs).is_none());
+        let all = test_programs("cargo test -p grange keys", &programs);
+        assert_eq!(all.iter().map(Command::get_program).collect::<Vec<_>>(), ["/t/grange", "/t/cloud"]);
+        assert!(test_programs("cargo test -p grange --test dev", &programs).is_empty());
+        assert!(test_programs("make test", &programs).is_empty());
     }
 }

@@ -1,6 +1,7 @@
 //! Check and print what the workspace promises: tidy, the OpenAPI and the acceptance page.
 
 mod acceptance;
+mod guided;
 mod tidy;
 
 use std::path::Path;
@@ -13,7 +14,7 @@ fn main() -> ExitCode {
         Some("openapi") => openapi(root),
         Some("acceptance") => acceptance(root),
         Some("sim") => tool(root, "grange-sim"),
-        Some("fuzz") => tool(root, "grange-fuzz"),
+        Some("fuzz") => fuzz(root),
         Some("storm") => storm(root),
         _ => {
             eprintln!("usage: cargo xtask tidy | openapi | acceptance | sim ... | fuzz ... | storm ...");
@@ -66,6 +67,15 @@ fn tool(root: &Path, name: &str) -> ExitCode {
     }
 }
 
+/// Goes through the targets, or through one of them with libFuzzer.
+fn fuzz(root: &Path) -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(2).collect();
+    match args.split_first() {
+        Some((first, rest)) if first == "--guided" => guided::run(root, || cargo(root), rest),
+        _ => tool(root, "grange-fuzz"),
+    }
+}
+
 /// Runs a storm over the program as it is now.
 fn storm(root: &Path) -> ExitCode {
     match cargo(root).args(["build", "--quiet", "--bin", "grange"]).status() {
@@ -75,10 +85,15 @@ fn storm(root: &Path) -> ExitCode {
     }
 }
 
-/// Cargo, without what the cargo that runs this program says of its package: build scripts that look at that would run
-/// again each time, and most of the tree be built after them.
+/// Cargo, in the root.
 fn cargo(root: &Path) -> Command {
-    let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+    command(root, &std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
+}
+
+/// A program in the root, without what the cargo that runs this one says of its package: build scripts that look at that
+/// would run again each time, and most of the tree be built after them.
+fn command(root: &Path, program: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let of_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
         if name.to_str().is_some_and(of_package) {
