@@ -1,8 +1,8 @@
 //! The audit log: one line for each call of the API, appended, in files of a bounded size.
 //!
 //! # Rules
-//! - A line is written before its answer leaves, and flushed to the disk when the call was one that changes something:
-//!   after a power cut only lines about mere reading can be missing.
+//! - A line is written before its answer leaves, and on the disk before that when the call was one that changes something:
+//!   after a power cut only lines about mere reading can be missing. One flush is for all that wait for one.
 //! - A file that has grown to [`FILE_BYTES`] becomes `audit.1.ndjson`, that one `audit.2.ndjson`, and so on; the
 //!   oldest of [`FILES`] is removed. Numbers go on.
 //! - No line holds a token, a key's secret or a body.
@@ -12,12 +12,15 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::{self, BoxFuture, FutureExt};
 use grange_api::AuditLine;
 use grange_gateway::{CallRecord, CallResult};
 use grange_types::{Right, Time};
 use tokio::sync::watch;
+
+use crate::flusher::Flusher;
 
 /// A file is full at this size: about 30,000 calls.
 const FILE_BYTES: u64 = 8 << 20;
@@ -32,12 +35,13 @@ const OBJECT_BYTES: usize = 128;
 pub(crate) struct AuditLog {
     folder: PathBuf,
     open: Mutex<Open>,
+    flusher: Flusher,
     last: watch::Sender<u64>,
     full: u64,
 }
 
 struct Open {
-    file: File,
+    file: Arc<File>,
     bytes: u64,
     seq: u64,
     /// The newest lines.
@@ -52,7 +56,7 @@ pub(crate) struct Counts {
     pub(crate) calls: u64,
     /// Those that were denied, or that nobody with a token made.
     pub(crate) denied: u64,
-    /// Lines that could not be written.
+    /// Lines that could not be written, and flushes of some that failed.
     pub(crate) lost: u64,
 }
 
@@ -64,18 +68,17 @@ impl AuditLog {
 
     fn with_size(folder: PathBuf, full: u64) -> io::Result<Self> {
         let path = folder.join(name(0));
-        let file = append(&path)?;
+        let file = Arc::new(append(&path)?);
         let mut bytes = file.metadata()?.len();
         // A line that a crash tore has no end: it is ended, so that the next one is whole.
         if bytes > 0 && !ends_with_line(&path)? {
-            (&file).write_all(b"\n")?;
+            (&*file).write_all(b"\n")?;
             bytes += 1;
         }
-        let open = Open { file, bytes, seq: 0, recent: VecDeque::new(), counts: Counts::default() };
-        let log = Self { folder, open: Mutex::new(open), last: watch::Sender::new(0), full };
-        let last = log.files()?.into_iter().flat_map(lines).map(|line| line.seq).max().unwrap_or(0);
-        log.lock().seq = last;
-        Ok(log)
+        let seq = files(&folder)?.into_iter().flat_map(lines).map(|line| line.seq).max().unwrap_or(0);
+        let flusher = Flusher::start(Arc::clone(&file), seq)?;
+        let open = Open { file, bytes, seq, recent: VecDeque::new(), counts: Counts::default() };
+        Ok(Self { folder, open: Mutex::new(open), flusher, last: watch::Sender::new(0), full })
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -83,7 +86,8 @@ impl AuditLog {
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        self.lock().counts
+        let counts = self.lock().counts;
+        Counts { lost: counts.lost + self.flusher.failed(), ..counts }
     }
 
     /// Is told of the number of every new line.
@@ -91,46 +95,46 @@ impl AuditLog {
         self.last.subscribe()
     }
 
-    /// Writes a call down.
-    pub(crate) fn record(&self, record: CallRecord, now: Time) {
+    /// Writes a call down; ready when that is as durable as it has to be.
+    pub(crate) fn record(&self, record: CallRecord, now: Time) -> BoxFuture<'static, ()> {
         let mut open = self.lock();
         let durable = !matches!(record.operation.right(), Some(Right::Read)) && !is_blob(&record);
         let line = line(record, open.seq.saturating_add(1), now);
         open.counts.calls += 1;
         open.counts.denied += u64::from(matches!(line.status, 401 | 403));
-        match self.append(&mut open, &line, durable) {
-            Ok(()) => {
-                open.seq = line.seq;
-                self.last.send_replace(line.seq);
-                if open.recent.len() >= RECENT {
-                    open.recent.pop_front();
-                }
-                open.recent.push_back(line);
-            }
-            Err(error) => {
-                open.counts.lost += 1;
-                tracing::error!(%error, call = %line.call, request = %line.request, "audit.lost");
-            }
+        if let Err(error) = self.append(&mut open, &line) {
+            open.counts.lost += 1;
+            tracing::error!(%error, call = %line.call, request = %line.request, "audit.lost");
+            return future::ready(()).boxed();
         }
+        let seq = line.seq;
+        open.seq = seq;
+        self.flusher.wrote(seq);
+        self.last.send_replace(seq);
+        if open.recent.len() >= RECENT {
+            open.recent.pop_front();
+        }
+        open.recent.push_back(line);
+        if durable { self.flusher.durable(seq) } else { future::ready(()).boxed() }
     }
 
-    fn append(&self, open: &mut Open, line: &AuditLine, durable: bool) -> io::Result<()> {
+    fn append(&self, open: &mut Open, line: &AuditLine) -> io::Result<()> {
         let mut text = serde_json::to_vec(line).map_err(io::Error::other)?;
         text.push(b'\n');
         if open.bytes + text.len() as u64 > self.full && open.bytes > 0 {
-            open.file.sync_data()?;
             for index in (1..FILES).rev() {
                 match fs::rename(self.folder.join(name(index - 1)), self.folder.join(name(index))) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                     _ => {}
                 }
             }
-            open.file = append(&self.folder.join(name(0)))?;
+            open.file = Arc::new(append(&self.folder.join(name(0)))?);
+            self.flusher.turn_to(Arc::clone(&open.file))?;
             open.bytes = 0;
         }
-        open.file.write_all(&text)?;
+        (&*open.file).write_all(&text)?;
         open.bytes += text.len() as u64;
-        if durable { open.file.sync_data() } else { Ok(()) }
+        Ok(())
     }
 
     /// Lines with greater numbers, oldest first, at most so many; the number up to which was looked.
@@ -139,7 +143,7 @@ impl AuditLog {
         let near = open.recent.front().is_some_and(|first| first.seq <= after.saturating_add(1));
         // Whoever follows needs no disk. Others read files that are open already: what is renamed meanwhile stays the same.
         let kept: Vec<AuditLine> = if near { open.recent.iter().cloned().collect() } else { Vec::new() };
-        let files = if near { Vec::new() } else { self.files()? };
+        let files = if near { Vec::new() } else { files(&self.folder)? };
         drop(open);
         let (mut page, mut seen) = (Vec::new(), after);
         for line in files.into_iter().flat_map(lines).chain(kept).filter(|line| line.seq > after) {
@@ -153,19 +157,19 @@ impl AuditLog {
         }
         Ok((page, seen))
     }
+}
 
-    /// The files there are, the oldest first.
-    fn files(&self) -> io::Result<Vec<File>> {
-        let mut files = Vec::new();
-        for index in (0..FILES).rev() {
-            match File::open(self.folder.join(name(index))) {
-                Ok(file) => files.push(file),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
+/// The files there are, the oldest first.
+fn files(folder: &std::path::Path) -> io::Result<Vec<File>> {
+    let mut files = Vec::new();
+    for index in (0..FILES).rev() {
+        match File::open(folder.join(name(index))) {
+            Ok(file) => files.push(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
-        Ok(files)
     }
+    Ok(files)
 }
 
 fn is_of(line: &AuditLine, wanted: &str) -> bool {
@@ -235,14 +239,14 @@ mod tests {
         CallRecord { principal, operation, object: "shop".into(), status, result, request: "r".into() }
     }
 
-    #[test]
-    fn every_call_is_a_line_and_numbers_go_on_across_files_and_starts() {
+    #[tokio::test]
+    async fn every_call_is_a_line_and_numbers_go_on_across_files_and_starts() {
         let folder = tempfile::tempdir().unwrap();
         let log = AuditLog::with_size(folder.path().to_path_buf(), 1_000).unwrap();
         for _ in 0..10 {
-            log.record(record(Operation::Deploy, CallResult::Done), Time(5));
+            log.record(record(Operation::Deploy, CallResult::Done), Time(5)).await;
         }
-        log.record(record(Operation::Down, CallResult::Failed(ProblemCode::Denied)), Time(6));
+        log.record(record(Operation::Down, CallResult::Failed(ProblemCode::Denied)), Time(6)).await;
         assert!(folder.path().join("audit.1.ndjson").exists());
         assert_eq!(log.counts(), Counts { calls: 11, denied: 1, lost: 0 });
         drop(log);
@@ -250,7 +254,7 @@ mod tests {
         let mut file = append(&folder.path().join("audit.ndjson")).unwrap();
         file.write_all(b"{\"seq\":99,\"at").unwrap();
         let log = AuditLog::with_size(folder.path().to_path_buf(), 1_000).unwrap();
-        log.record(record(Operation::Status, CallResult::Cut), Time(7));
+        log.record(record(Operation::Status, CallResult::Cut), Time(7)).await;
         let (lines, seen) = log.page(0, None, 100).unwrap();
         assert_eq!(lines.iter().map(|line| line.seq).collect::<Vec<_>>(), (1..=12).collect::<Vec<_>>());
         assert_eq!((seen, lines[10].result.as_str(), lines[11].result.as_str()), (12, "denied", "cut"));
@@ -259,12 +263,12 @@ mod tests {
         assert_eq!(log.page(0, Some("ci"), 100).unwrap(), (Vec::new(), 12));
     }
 
-    #[test]
-    fn the_oldest_lines_go_first_and_the_log_stays_small() {
+    #[tokio::test]
+    async fn the_oldest_lines_go_first_and_the_log_stays_small() {
         let folder = tempfile::tempdir().unwrap();
         let log = AuditLog::with_size(folder.path().to_path_buf(), 500).unwrap();
         for _ in 0..40 {
-            log.record(record(Operation::Status, CallResult::Done), Time(5));
+            log.record(record(Operation::Status, CallResult::Done), Time(5)).await;
         }
         let files = std::fs::read_dir(folder.path()).unwrap().count();
         let bytes: u64 =

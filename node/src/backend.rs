@@ -109,8 +109,8 @@ impl Backend for Api {
         Ok(Principal { account: self.account(), name: rights.name.clone(), rights: Some(rights) })
     }
 
-    fn record(&self, record: CallRecord) {
-        tokio::task::block_in_place(|| self.audit.record(record, self.clock.now()));
+    fn record(&self, record: CallRecord) -> BoxFuture<'static, ()> {
+        self.audit.record(record, self.clock.now())
     }
 
     fn peer(&self) -> PeerId {

@@ -7,6 +7,7 @@ mod audit;
 mod backend;
 mod clock;
 mod exchange;
+mod flusher;
 mod found;
 pub mod identity;
 mod ingress;

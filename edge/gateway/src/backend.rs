@@ -17,8 +17,9 @@ pub trait Backend: Send + Sync + 'static {
     /// Whose token this is. Compare with [`SecretToken::matches`].
     fn principal(&self, token: &SecretToken) -> Result<Principal, TokenRefusal>;
 
-    /// Writes down a call that is over, before its answer leaves.
-    fn record(&self, record: CallRecord);
+    /// Writes down a call that is over. Its answer leaves when that is as durable as it has to be: the returned future
+    /// waits for no more than that, and nothing is lost where nobody waits.
+    fn record(&self, record: CallRecord) -> BoxFuture<'static, ()>;
 
     /// The node.
     fn peer(&self) -> PeerId;

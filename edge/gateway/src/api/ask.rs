@@ -26,13 +26,13 @@ pub(super) async fn ask(api: &Api, operation: Operation, request: Request) -> Re
     let id = entry.request();
     let mut response = match answer(api, operation, request, &mut entry).await {
         Ok(Answered::Whole(response)) => {
-            entry.end(Ok(()));
+            entry.end(Ok(())).await;
             response
         }
         Ok(Answered::Lines(lines, followed)) => respond::lines(entry.watch(lines), followed, api.shutdown.clone()),
         Err(problem) => {
             let response = respond::problem(&problem);
-            entry.end(Err(&problem));
+            entry.end(Err(&problem)).await;
             response
         }
     };

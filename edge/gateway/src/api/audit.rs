@@ -54,18 +54,17 @@ impl Entry {
         }
     }
 
-    /// It ended with this answer.
-    pub(super) fn end(mut self, outcome: Result<(), &Problem>) {
-        if let Some(record) = &mut self.record {
-            match outcome {
-                Ok(()) => record.result = CallResult::Done,
-                Err(problem) => {
-                    record.status = problem.status();
-                    record.result = CallResult::Failed(problem.code);
-                }
+    /// It ended with this answer, which may leave when this is written down.
+    pub(super) async fn end(mut self, outcome: Result<(), &Problem>) {
+        let Some(mut record) = self.record.take() else { return };
+        match outcome {
+            Ok(()) => record.result = CallResult::Done,
+            Err(problem) => {
+                record.status = problem.status();
+                record.result = CallResult::Failed(problem.code);
             }
         }
-        // Written by the drop.
+        self.backend.record(record).await;
     }
 
     /// Its answer is a stream: written down when that ends. The status was said at the beginning, whatever comes.
@@ -80,8 +79,9 @@ impl Entry {
                     Some((line, (lines, entry, result)))
                 }
                 None => {
-                    if let Some(record) = &mut entry.record {
+                    if let Some(mut record) = entry.record.take() {
                         record.result = result;
+                        entry.backend.record(record).await;
                     }
                     None
                 }
@@ -94,7 +94,8 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         if let Some(record) = self.record.take() {
-            self.backend.record(record);
+            // Nobody is there to be answered.
+            drop(self.backend.record(record));
         }
     }
 }

@@ -250,8 +250,9 @@ impl Backend for Recorder {
         Ok(Principal { account, name: "ci".into(), rights: Some(Arc::new(rights)) })
     }
 
-    fn record(&self, record: CallRecord) {
+    fn record(&self, record: CallRecord) -> BoxFuture<'static, ()> {
         self.records.lock().unwrap().push(record);
+        Box::pin(core::future::ready(()))
     }
 
     fn peer(&self) -> PeerId {
