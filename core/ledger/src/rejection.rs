@@ -485,6 +485,16 @@ pub enum Rejection {
         /// The last one paid.
         ours: u64,
     },
+    /// The receipt's number would leave no room for later ones. No rule of blocks: who takes transactions in judges it.
+    #[error("receipt {theirs} of lease {} leaps beyond {latest}, the largest number there may be by now", .lease.short())]
+    ReceiptLeaps {
+        /// The lease.
+        lease: LeaseId,
+        /// The receipt's number.
+        theirs: u64,
+        /// The largest that is taken.
+        latest: u64,
+    },
     /// A counter or the amount went backwards.
     #[error("the receipt counts less than the one before it")]
     ReceiptBackwards,
@@ -554,7 +564,7 @@ sort! {
     Invalid:
         ExpiryTooFar, ZeroAmount, ToItself, MemoTooLong, Keys, NodeInvalid, NoProof, PowerTooHigh, SlotsInvalid,
         DelegatesInvalid, NameInvalid, RateTooHigh, IsolationTooWeak, OwnCapacityPriced, ReceiptCount,
-        OwnCapacity, ReceiptBackwards, ReceiptTooHigh, NotYet;
+        OwnCapacity, ReceiptLeaps, ReceiptBackwards, ReceiptTooHigh, NotYet;
     Expired:
         QuoteExpired, LeaseEnded, ClaimsClosed;
 }
