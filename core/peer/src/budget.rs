@@ -2,7 +2,7 @@
 //!
 //! # Rules
 //! - A budget is all the money that was put into a deployment. Used is what receipts that are known here say, handed in or
-//!   not.
+//!   not; what stands for its leases' entries is not left either.
 //! - It lasts as long as what is left pays for what the open leases cost an hour: what each has cost so far, or its resources
 //!   alone where that is more, and never more than its highest rate.
 //! - Upon the use of 50, 75 and 90 percent of a budget, or of what a key may put into deployments on a day: the node's log
@@ -16,6 +16,7 @@ use grange_types::{AccountId, Amount, DeploymentId, LeaseId, Millis, PublicKey, 
 
 use crate::action::Action;
 use crate::context::Context;
+use crate::describe::deposited;
 use crate::payer::Payer;
 
 /// The percentages at which somebody is told, lowest first.
@@ -64,10 +65,10 @@ pub(crate) fn budget(
             per_hour = per_hour.saturating_add(cost_per_hour(lease, owed(lease), view.elapsed(lease)));
         }
     }
-    let budget = paid.saturating_add(view.held_by(deployment));
-    let left = budget.saturating_sub(used);
+    let whole = paid.saturating_add(view.held_by(deployment));
+    let (budget, left) = (whole.saturating_add(deposited(ledger, deployment)), whole.saturating_sub(used));
     let runs_until = lasts(now, left, per_hour).filter(|_| deployment.is_open());
-    Budget { budget, left, alert: level(percent(used, budget)), runs_until }
+    Budget { budget, left, alert: level(percent(budget.saturating_sub(left), budget)), runs_until }
 }
 
 /// What a lease costs an hour, by what it has cost so far.

@@ -47,6 +47,8 @@ pub(crate) enum Purpose {
     Accuse(PeerId),
     /// Money for a deployment whose budget was raised.
     Fund(CallId),
+    /// What stands for the entry of a lease of our own capacity.
+    Deposit(DeploymentId),
     /// Our validator's word on which rules it follows.
     Signal,
     /// A steward in the place of one that is lost.
@@ -90,6 +92,8 @@ pub(crate) enum Asked {
     ListProbe { call: CallId, lease: LeaseId },
     /// Whether anybody is there, of an operator that is looked at.
     Look { operator: AccountId },
+    /// That a provider frees what it holds for us.
+    Cancel,
 }
 
 /// What the parts share.

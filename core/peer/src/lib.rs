@@ -48,6 +48,7 @@ mod copies;
 mod deploy;
 mod describe;
 mod event;
+mod funds;
 mod history;
 mod invoice;
 mod join;
