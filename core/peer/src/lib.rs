@@ -55,6 +55,7 @@ mod join;
 mod library;
 mod light;
 mod message;
+mod outlook;
 mod payer;
 mod peer;
 mod problem;

@@ -133,6 +133,41 @@ fn the_first_deployment_caps_what_a_key_puts_in_a_day() {
     assert_eq!(caps(&mut world).per_day, None);
 }
 
+/// What is said of a budget's end some time after it was deployed, against when the lease really ends.
+#[track_caller]
+fn check_end(budget: &str, price_max: &str, length: Millis, looks: &[u64]) {
+    let parameters = Parameters { lease_length: length, min_lease: Millis::seconds(20), ..Parameters::dev() };
+    let mut world = World::with(4, parameters, |_| {});
+    world.settle();
+    let mut app = manifest("shop", budget);
+    app.services.get_mut("web").unwrap().placement.price_max = Some(credits(price_max));
+    let id = world.deploy(0, app).unwrap().leases[0].lease;
+    let mut said = Vec::new();
+    for seconds in looks {
+        world.run_for(Millis::seconds(*seconds));
+        said.push((world.now, usage(&mut world).budget.unwrap().runs_until.unwrap().0));
+    }
+    let over = |world: &World| {
+        let view = world.peer(0).ledger().view();
+        view.lease(id).is_none_or(|lease| !lease.is_open(view.now()))
+    };
+    world.until("the lease ends", Millis(2 * Millis::HOUR.0), over);
+    // What is settled at a renewal is some seconds older than what is used, and what it costs is known roughly at first.
+    for (at, time) in said {
+        let (apart, ahead) = (world.now.0.abs_diff(time.0), world.now.since(at).0);
+        assert!(apart <= 15_000 + ahead / 20, "{budget} ended {ahead} ms later, said was {}", time.since(at).0);
+    }
+}
+
+#[test]
+fn it_runs_until_its_leases_cannot_be_renewed() {
+    // At the highest rate five minutes, at what it costs two hours, of which there is nothing to renew with.
+    check_end("0.003", "1", Millis::HOUR, &[30, 60]);
+    check_end("0.004", "1", Millis::minutes(2), &[10, 90]);
+    // Where the highest rate is near what it costs, it is renewed a few times.
+    check_end("0.0004", "0.002", Millis::minutes(2), &[10, 100, 200]);
+}
+
 /// A byte of the ledger costs so much that the entry of a lease takes 0.0512.
 fn dear_bytes() -> World {
     let mut world = World::with(4, Parameters { byte_deposit: credits("0.0001"), ..Parameters::dev() }, |_| {});
