@@ -18,7 +18,7 @@ pub(crate) const REQUEST_WITHIN: u64 = 2_000;
 /// A probe is answered from memory, so that a second is long.
 pub(crate) const PROBE_WITHIN: u64 = 900;
 /// How long a transaction of ours may wait to be included.
-const TRANSACTION_WITHIN: Millis = Millis::minutes(10);
+pub(crate) const TRANSACTION_WITHIN: Millis = Millis::minutes(10);
 /// Whoever has heard of no block for so long may be cut off; idle ledgers write one every five seconds.
 const STILL: Millis = Millis::minutes(1);
 
