@@ -11,10 +11,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use futures_util::stream::{self, FuturesUnordered, StreamExt as _};
 use grange_net::{Net, Protocol, Reply};
 use grange_objects::log::LogId;
 use grange_objects::share::{Share, ShareReply, ShareRequest, deployment_key};
+use grange_peer::RouteTable;
 use grange_types::{DeploymentId, PeerId, SealKey, SecretKey, Wire, Work};
 
 use crate::ingress::Ingress;
@@ -25,6 +26,45 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// Between two rounds of asking for shares, or of giving them to stewards that have none.
 const AGAIN: Duration = Duration::from_millis(500);
 const GIVE_EVERY: Duration = Duration::from_secs(2);
+
+/// So many stewards are offered their shares at the same time.
+const AT_ONCE: usize = 32;
+
+/// What is to be offered to whom.
+type Due<T> = BTreeMap<PeerId, Vec<T>>;
+
+/// What a steward says to a share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Held,
+    Refused,
+    None,
+}
+
+/// Offers every steward what is due to it, one thing after the other, and many stewards at the same time: one that says
+/// nothing is asked no more in this round and holds up nobody else.
+async fn offer_all<T, A: Copy, F: Future<Output = (A, Answer)>>(
+    due: Due<T>,
+    offer: impl Fn(PeerId, T) -> F,
+    mut heard: impl FnMut(PeerId, (A, Answer)),
+) {
+    let offer = &offer;
+    let one = |(steward, things): (PeerId, Vec<T>)| async move {
+        let mut answers = Vec::new();
+        for thing in things {
+            let answer = offer(steward, thing).await;
+            answers.push(answer);
+            if answer.1 == Answer::None {
+                break;
+            }
+        }
+        (steward, answers)
+    };
+    let mut asked = stream::iter(due).map(one).buffer_unordered(AT_ONCE);
+    while let Some((steward, answers)) = asked.next().await {
+        answers.into_iter().for_each(|answer| heard(steward, answer));
+    }
+}
 
 /// The shares of this node.
 pub(crate) struct Shares {
@@ -152,33 +192,54 @@ impl Shares {
     pub(crate) async fn hand_out(self: Arc<Self>, ingress: Arc<Ingress>) {
         let mut told: BTreeSet<(DeploymentId, PeerId)> = BTreeSet::new();
         loop {
-            let table = ingress.table();
-            let me = self.net.peer_id();
-            self.known().retain(|deployment, _| table.runs(me, *deployment));
-            let running = self.known().clone();
-            let own = table.owned.keys().map(|deployment| (*deployment, self.own(*deployment)));
-            let keys: BTreeMap<DeploymentId, SealKey> = running.into_iter().chain(own).collect();
-            told.retain(|(deployment, steward)| {
-                table.stewards.get(deployment).is_some_and(|stewards| stewards.contains(steward))
-            });
-            let mut refused = false;
-            for (deployment, key) in keys {
-                for steward in table.stewards.get(&deployment).into_iter().flatten() {
-                    if *steward == me || told.contains(&(deployment, *steward)) || !self.net.is_connected(*steward) {
-                        continue;
-                    }
-                    let request = ShareRequest::Hold { deployment, share: Share::of(&key, *steward) }.encode();
-                    let answer = self.net.request(*steward, Protocol::Steward, request, ANSWER_WITHIN).await;
-                    if answer.is_ok_and(|bytes| ShareReply::decode(&bytes) == Ok(ShareReply::Held)) {
-                        told.insert((deployment, *steward));
-                    } else {
-                        // It may hear of the deployment a moment later than we did.
-                        refused = true;
-                    }
+            let due = self.due(&ingress.table(), &mut told);
+            let mut again = false;
+            let shares = &*self;
+            let offer = |steward, (deployment, key)| shares.offer(steward, deployment, key);
+            offer_all(due, offer, |steward, (deployment, answer)| {
+                if answer == Answer::Held {
+                    told.insert((deployment, steward));
+                } else {
+                    // It may hear of the deployment a moment later than we did.
+                    again = true;
+                }
+            })
+            .await;
+            ingress.moved_within(if again { AGAIN } else { GIVE_EVERY }).await;
+        }
+    }
+
+    /// What each steward that can be reached has not been told yet.
+    fn due(&self, table: &RouteTable, told: &mut BTreeSet<(DeploymentId, PeerId)>) -> Due<(DeploymentId, SealKey)> {
+        let me = self.net.peer_id();
+        self.known().retain(|deployment, _| table.runs(me, *deployment));
+        let running = self.known().clone();
+        let own = table.owned.keys().map(|deployment| (*deployment, self.own(*deployment)));
+        let keys: BTreeMap<DeploymentId, SealKey> = running.into_iter().chain(own).collect();
+        told.retain(|(deployment, steward)| {
+            table.stewards.get(deployment).is_some_and(|stewards| stewards.contains(steward))
+        });
+        let mut due = Due::new();
+        for (deployment, key) in keys {
+            for steward in table.stewards.get(&deployment).into_iter().flatten() {
+                if *steward != me && !told.contains(&(deployment, *steward)) && self.net.is_connected(*steward) {
+                    due.entry(*steward).or_default().push((deployment, key.clone()));
                 }
             }
-            ingress.moved_within(if refused { AGAIN } else { GIVE_EVERY }).await;
         }
+        due
+    }
+
+    /// Offers a steward its share of a deployment's key.
+    async fn offer(&self, steward: PeerId, deployment: DeploymentId, key: SealKey) -> (DeploymentId, Answer) {
+        let request = ShareRequest::Hold { deployment, share: Share::of(&key, steward) }.encode();
+        let answer = self.net.request(steward, Protocol::Steward, request, ANSWER_WITHIN).await;
+        let answer = match answer.map(|bytes| ShareReply::decode(&bytes)) {
+            Ok(Ok(ShareReply::Held)) => Answer::Held,
+            Ok(_) => Answer::Refused,
+            Err(_) => Answer::None,
+        };
+        (deployment, answer)
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<DeploymentId, SealKey>> {
@@ -195,5 +256,60 @@ impl Shares {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    const DUMB: PeerId = PeerId([1; 32]);
+
+    type Told = Vec<(PeerId, u32)>;
+
+    /// One round in which one steward never answers: offers that were made, answers that came, and whether it is over.
+    fn round(stewards: u8) -> (Told, Told, bool) {
+        let due: Due<u32> = (1..=stewards).map(|number| (PeerId([number; 32]), vec![7, 8])).collect();
+        let (made, heard) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
+        let offer = |steward, thing| {
+            made.borrow_mut().push((steward, thing));
+            async move {
+                if steward == DUMB {
+                    std::future::pending::<()>().await;
+                }
+                (thing, Answer::Held)
+            }
+        };
+        let over = offer_all(due, offer, |steward, (thing, _)| heard.borrow_mut().push((steward, thing)));
+        let over = over.now_or_never().is_some();
+        (made.into_inner(), heard.into_inner(), over)
+    }
+
+    #[test]
+    fn one_who_says_nothing_holds_up_nobody() {
+        let (made, heard, over) = round(3);
+        assert!(!over, "one is still waited for");
+        let others = [2, 3].map(|number| PeerId([number; 32]));
+        for steward in others {
+            assert!([7, 8].iter().all(|thing| heard.contains(&(steward, *thing))), "{heard:?}");
+        }
+        assert_eq!(made.iter().filter(|(steward, _)| *steward == DUMB).count(), 1, "one thing at a time");
+        // More than are asked at once: all but the one who holds a place are heard.
+        let (_, heard, _) = round(200);
+        assert_eq!(heard.len(), 2 * 199);
+    }
+
+    #[test]
+    fn who_did_not_answer_is_not_asked_again_in_the_same_round() {
+        let answers = RefCell::new(Vec::new());
+        let offer = |_, thing: u32| async move { (thing, if thing == 7 { Answer::Refused } else { Answer::None }) };
+        let due = Due::from([(DUMB, vec![7, 8, 9])]);
+        let over = offer_all(due, offer, |_, answer| answers.borrow_mut().push(answer));
+        assert!(over.now_or_never().is_some());
+        assert_eq!(answers.into_inner(), [(7, Answer::Refused), (8, Answer::None)]);
     }
 }

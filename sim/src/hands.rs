@@ -198,6 +198,7 @@ impl World<'_> {
             (Channel::Sync, _) => "sync",
             (_, Ok(Ask::Quote { .. })) => "quote",
             (_, Ok(Ask::Look)) => "look",
+            (_, Ok(Ask::Cancel { .. })) => "cancel",
             _ => "probe",
         };
         self.coverage.count("message", kind);

@@ -1,6 +1,6 @@
 //! The ledger: a state, the block it stands on, and the one way forward.
 
-use grange_types::{BlockId, Height, NetworkId, PeerId, Signed, StateRoot, Time, TxId, Wire, limits};
+use grange_types::{BlockId, Height, Millis, NetworkId, PeerId, Receipt, Signed, StateRoot, Time, TxId, Wire, limits};
 
 use crate::block::{Block, BlockError, BlockHeader, VERSION};
 use crate::entry::{Change, Entry, Operator, StateKey, Validator};
@@ -9,7 +9,7 @@ use crate::genesis::{Genesis, GenesisError};
 use crate::money::Posting;
 use crate::rejection::Rejection;
 use crate::state::{State, Writes};
-use crate::transaction::Transaction;
+use crate::transaction::{Action, Transaction};
 use crate::tree::{StateProof, key_hash};
 use crate::view::LedgerView;
 
@@ -183,6 +183,7 @@ impl Ledger {
     /// would apply if it were the next one, at `now`.
     pub fn check(&self, transaction: &Signed<Transaction>, now: Time) -> Result<TxId, Rejection> {
         let (id, message) = identify(transaction)?;
+        self.check_leaps(transaction)?;
         let mut execution = Execution::begin(self, self.after_head(now));
         execution.apply(Trial { id, transaction, unverified: Some(&message) })?;
         Ok(id)
@@ -192,9 +193,29 @@ impl Ledger {
     /// the state says of the rest: for one that builds on another which is not in a block yet, or that a peer passes on.
     pub fn verify(&self, transaction: &Signed<Transaction>, now: Time) -> Result<TxId, Rejection> {
         let (id, message) = identify(transaction)?;
+        self.check_leaps(transaction)?;
         let execution = Execution::begin(self, self.after_head(now));
         execution.check_signatures(&Trial { id, transaction, unverified: Some(&message) })?;
         Ok(id)
+    }
+
+    /// Refuses receipts whose number leaves no room for those after them. Whoever builds or passes on does not help to that; a
+    /// block with one is valid all the same, as it always was.
+    fn check_leaps(&self, transaction: &Signed<Transaction>) -> Result<(), Rejection> {
+        let receipts = match &transaction.body.action {
+            Action::Settle { receipt } => core::slice::from_ref(&**receipt),
+            Action::SettleMany { receipts } => receipts.as_slice(),
+            _ => return Ok(()),
+        };
+        for Receipt { lease, sequence, .. } in receipts.iter().map(|receipt| &receipt.body) {
+            // One that is not there yet begins at the earliest now.
+            let elapsed = self.view().lease(*lease).map_or(Millis(0), |found| self.view().now().since(found.start));
+            let latest = Receipt::latest(elapsed);
+            if *sequence > latest {
+                return Err(Rejection::ReceiptLeaps { lease: *lease, theirs: *sequence, latest });
+            }
+        }
+        Ok(())
     }
 
     /// Whether a transaction that passed [`Ledger::check`] before would still apply if it were the next one, at `now`.

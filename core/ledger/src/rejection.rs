@@ -485,6 +485,16 @@ pub enum Rejection {
         /// The last one paid.
         ours: u64,
     },
+    /// The receipt's number would leave no room for later ones. No rule of blocks: who takes transactions in judges it.
+    #[error("receipt {theirs} of lease {} leaps beyond {latest}, the largest number there may be by now", .lease.short())]
+    ReceiptLeaps {
+        /// The lease.
+        lease: LeaseId,
+        /// The receipt's number.
+        theirs: u64,
+        /// The largest that is taken.
+        latest: u64,
+    },
     /// A counter or the amount went backwards.
     #[error("the receipt counts less than the one before it")]
     ReceiptBackwards,
@@ -522,63 +532,41 @@ pub enum Rejection {
     },
 }
 
-impl Rejection {
-    /// The broad kind.
-    #[must_use]
-    pub const fn kind(&self) -> RejectionKind {
-        match self {
-            Self::Envelope(source) | Self::Inner { source, .. } => envelope_kind(*source),
-            Self::KeyNotAllowed { .. }
-            | Self::NoConsent { .. }
-            | Self::ValidatorsClosed
-            | Self::NotOwner { .. }
-            | Self::NotDelegate { .. }
-            | Self::QuoteSigner { .. }
-            | Self::ProviderNotRegistered { .. }
-            | Self::ReceiptByOperator { .. }
-            | Self::ReceiptSigner { .. }
-            | Self::Frozen { .. } => RejectionKind::Denied,
-            Self::UnknownNode { .. }
-            | Self::UnknownValidator { .. }
-            | Self::UnknownDeployment { .. }
-            | Self::UnknownName { .. }
-            | Self::UnknownSlot { .. }
-            | Self::UnknownLease { .. }
-            | Self::NotItsKey { .. } => RejectionKind::NotFound,
-            Self::Replayed { .. }
-            | Self::NodeTaken { .. }
-            | Self::LastValidator { .. }
-            | Self::ValidatorKeyTaken { .. }
-            | Self::KeyChangedBefore { .. }
-            | Self::SignalledBefore { .. }
-            | Self::DeploymentClosed { .. }
-            | Self::NameTaken { .. }
-            | Self::GenerationStale { .. }
-            | Self::NoReserve { .. }
-            | Self::SlotTaken { .. }
-            | Self::NotReplaceable { .. }
-            | Self::TooEarlyToRenew { .. }
-            | Self::AlreadySettled { .. }
-            | Self::ReceiptStale { .. }
-            | Self::ReceiptGeneration { .. } => RejectionKind::Conflict,
-            Self::Busy { .. }
-            | Self::TooLarge { .. }
-            | Self::KeyCeiling { .. }
-            | Self::KeyCap { .. }
-            | Self::DelegateCeiling { .. }
-            | Self::InsufficientBalance { .. }
-            | Self::TooManyNodes
-            | Self::BondTooLow { .. }
-            | Self::TooManyValidators
-            | Self::TooManyNames
-            | Self::TooManyLeases { .. }
-            | Self::BudgetTooLow { .. }
-            | Self::BudgetExhausted { .. } => RejectionKind::Limit,
-            Self::QuoteExpired { .. } | Self::LeaseEnded { .. } | Self::ClaimsClosed { .. } => RejectionKind::Expired,
-            // Whatever the state is, these break a rule.
-            _ => RejectionKind::Invalid,
+/// Sorts every variant under its kind. There is no default: a new reason does not compile until it is sorted.
+macro_rules! sort {
+    ($($kind:ident: $($variant:ident),+;)+) => {
+        impl Rejection {
+            /// The broad kind.
+            #[must_use]
+            pub const fn kind(&self) -> RejectionKind {
+                match self {
+                    Self::Envelope(source) | Self::Inner { source, .. } => envelope_kind(*source),
+                    $($(Self::$variant { .. })|+ => RejectionKind::$kind,)+
+                }
+            }
         }
-    }
+    };
+}
+
+sort! {
+    Denied:
+        KeyNotAllowed, NoConsent, ValidatorsClosed, Frozen, NotOwner, NotDelegate, QuoteSigner,
+        ProviderNotRegistered, ReceiptByOperator, ReceiptSigner;
+    NotFound:
+        UnknownNode, UnknownValidator, NotItsKey, UnknownDeployment, UnknownName, UnknownSlot, UnknownLease;
+    Conflict:
+        Replayed, NodeTaken, LastValidator, ValidatorKeyTaken, KeyChangedBefore, SignalledBefore,
+        DeploymentClosed, NameTaken, GenerationStale, SlotTaken, NotReplaceable, TooEarlyToRenew,
+        ReceiptGeneration, AlreadySettled, ReceiptStale, NoReserve;
+    Limit:
+        TooLarge, Busy, KeyCeiling, KeyCap, DelegateCeiling, InsufficientBalance, TooManyNodes, BondTooLow,
+        TooManyValidators, TooManyNames, BudgetTooLow, BudgetExhausted, TooManyLeases;
+    Invalid:
+        ExpiryTooFar, ZeroAmount, ToItself, MemoTooLong, Keys, NodeInvalid, NoProof, PowerTooHigh, SlotsInvalid,
+        DelegatesInvalid, NameInvalid, RateTooHigh, IsolationTooWeak, OwnCapacityPriced, ReceiptCount,
+        OwnCapacity, ReceiptLeaps, ReceiptBackwards, ReceiptTooHigh, NotYet;
+    Expired:
+        QuoteExpired, LeaseEnded, ClaimsClosed;
 }
 
 const fn envelope_kind(error: EnvelopeError) -> RejectionKind {

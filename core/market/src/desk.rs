@@ -9,6 +9,7 @@
 //!   generation on the same provider needs no second capacity.
 //! - Upon a final block later than a reservation's end: the reservation is freed. Hand a block's leases to
 //!   [`Desk::opened`] before its time to [`Desk::final_block`].
+//! - Upon a buyer's word that he does not take a quote: its reservation is freed.
 //! - An operator's own deployments pay nothing: all prices of their quotes are zero.
 //! - The sum of what is held by reservations never pushes what is held above capacity.
 //!
@@ -308,6 +309,19 @@ impl Desk {
             let running = self.slots.get(&slot).and_then(|holding| holding.running);
             self.replace(slot, Holding { running, reserved: None });
         }
+    }
+
+    /// Frees what a buyer has reserved by the quote of this number, and says whether that was still reserved.
+    pub fn cancel(&mut self, deployment: DeploymentId, slot: u32, nonce: u64, buyer: AccountId) -> bool {
+        let slot = (deployment, slot);
+        let Some(holding) = self.slots.get(&slot) else { return false };
+        let theirs = |reserved: &&Reserved| reserved.buyer == buyer && reserved.quote.nonce == nonce;
+        if holding.reserved.as_ref().filter(theirs).is_none() {
+            return false;
+        }
+        let running = holding.running;
+        self.replace(slot, Holding { running, reserved: None });
+        true
     }
 
     /// What is neither used nor reserved.

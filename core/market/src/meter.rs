@@ -55,6 +55,16 @@ pub enum AdoptError {
         /// The largest number known.
         known: u64,
     },
+    /// A number so large that it would leave no room for later receipts.
+    #[error("receipt {sequence} of lease {} leaps beyond {latest}, the largest there may be by now", .lease.short())]
+    Leaps {
+        /// The lease.
+        lease: LeaseId,
+        /// The number of the receipt.
+        sequence: u64,
+        /// The largest that is taken.
+        latest: u64,
+    },
 }
 
 /// The payer's meter of one lease.
@@ -164,6 +174,10 @@ impl Meter {
         }
         if sequence <= self.last.sequence {
             return Err(AdoptError::Stale { lease, sequence, known: self.last.sequence });
+        }
+        let latest = Receipt::latest(now.since(self.start));
+        if sequence > latest {
+            return Err(AdoptError::Leaps { lease, sequence, latest });
         }
         if counters.served > self.own().served {
             (self.base.served, self.counted.served) = (counters.served, Millis(0));

@@ -131,6 +131,9 @@ pub struct Need {
     pub distinct_from: Vec<AccountId>,
     /// Providers known to be dead or to have refused.
     pub exclude: Vec<PeerId>,
+    /// What providers have free for the asker where that is not what they told: less what he has placed with them since, or
+    /// more by what he gives back.
+    pub rooms: BTreeMap<PeerId, Resources>,
 }
 
 impl Need {
@@ -149,6 +152,7 @@ impl Need {
             owner,
             distinct_from: Vec::new(),
             exclude: Vec::new(),
+            rooms: BTreeMap::new(),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The provider's till: the best receipt of each lease, when to carry it to the ledger, and when to stop serving.
 //!
 //! # Rules
-//! - A receipt is taken when its lease and generation are known, its number is larger, its counters extend the last ones and
-//!   its amount is what the terms say. It replaces the last one.
+//! - A receipt is taken when its lease and generation are known, its number is larger and not absurdly so ([`Receipt::latest`]), its
+//!   counters extend the last ones and its amount is what the terms say. It replaces the last one.
 //! - Upon [`SETTLE_THRESHOLD`] of unsettled money, upon [`SETTLE_EVERY`] with anything unsettled, or upon the end of the
 //!   lease: the receipt is handed out to be settled. Unanswered, it is handed out again after [`SETTLE_EVERY`].
 //! - Upon a credit window of service without a newer receipt, or receipts that lag behind by more than a window and a
@@ -61,6 +61,16 @@ pub enum ReceiptError {
         sequence: u64,
         /// The number that is known.
         known: u64,
+    },
+    /// A number so large that it would leave no room for later receipts.
+    #[error("receipt {sequence} of lease {} leaps beyond {latest}, the largest there may be by now", .lease.short())]
+    Leaps {
+        /// The lease.
+        lease: LeaseId,
+        /// The receipt's number.
+        sequence: u64,
+        /// The largest that is taken.
+        latest: u64,
     },
     /// A counter or the amount went backwards.
     #[error("receipt {sequence} of lease {} takes back what was acknowledged", .lease.short())]
@@ -209,6 +219,10 @@ impl Tab {
         let known = self.best.as_ref().map_or(0, |best| best.body.sequence).max(self.settled.sequence);
         if sequence <= known {
             return Err(ReceiptError::Stale { lease, sequence, known });
+        }
+        let latest = Receipt::latest(elapsed);
+        if sequence > latest {
+            return Err(ReceiptError::Leaps { lease, sequence, latest });
         }
         let extends = self.best.as_ref().is_none_or(|best| counters.extends(&best.body.counters));
         if !extends || amount < self.acknowledged() {

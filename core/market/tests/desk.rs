@@ -74,6 +74,27 @@ fn a_quote_locks_the_terms_and_holds_the_capacity() {
 }
 
 #[test]
+fn a_buyer_gives_back_what_he_reserved_and_nobody_else_does() {
+    let mut desk = desk();
+    let running = desk.quote(&request(1, 0, 1, 400), BUYER, NOW).unwrap();
+    open(&mut desk, 1, &running).unwrap();
+    let quote = desk.quote(&request(1, 0, 2, 700), BUYER, NOW).unwrap();
+    assert_eq!((desk.free(), desk.reservations()), (cpu(300), 1));
+    assert!(!desk.cancel(deployment(1), 0, quote.nonce, AccountId([3; 32])), "another's");
+    assert!(!desk.cancel(deployment(1), 0, running.nonce, BUYER.account), "it became a lease");
+    assert!(!desk.cancel(deployment(1), 1, quote.nonce, BUYER.account) && desk.free() == cpu(300));
+    assert!(desk.cancel(deployment(1), 0, quote.nonce, BUYER.account));
+    assert_eq!((desk.free(), desk.reservations()), (cpu(600), 0), "what runs goes on");
+    assert!(!desk.cancel(deployment(1), 0, quote.nonce, BUYER.account), "once");
+    // His money counts for other reservations again.
+    let few = Buyer { rate: Amount(1_000_000), ..BUYER };
+    let first = desk.quote(&request(2, 0, 1, 100), few, NOW).unwrap();
+    assert!(matches!(desk.quote(&request(3, 0, 1, 100), few, NOW), Err(Refusal::Means { .. })));
+    desk.cancel(deployment(2), 0, first.nonce, few.account);
+    desk.quote(&request(3, 0, 1, 100), few, NOW).unwrap();
+}
+
+#[test]
 fn the_same_question_has_the_same_answer_until_half_its_life_is_over() {
     let mut desk = desk();
     let first = desk.quote(&request(1, 0, 1, 400), BUYER, NOW).unwrap();

@@ -146,7 +146,7 @@ fn reason(need: &Need, offer: &Offer, per_hour: Amount) -> Option<Constraint> {
         (Constraint::Trust, sheet.operator == need.owner || need.trust_min.is_none_or(|least| offer.trust >= least)),
         (Constraint::Latency, need.latency_max.is_none_or(near)),
         (Constraint::Price, need.price_max.is_none_or(|most| per_hour <= most)),
-        (Constraint::Resources, offer.free.cover(&need.resources)),
+        (Constraint::Resources, need.rooms.get(&sheet.provider).unwrap_or(&offer.free).cover(&need.resources)),
         (Constraint::Paused, !offer.paused),
     ];
     tests.into_iter().find(|(_, passed)| !passed).map(|(constraint, _)| constraint)
@@ -212,6 +212,7 @@ prop_compose! {
         owner in 0_u8..2,
         distinct_from in prop::collection::vec(0_u8..250, 0..6),
         exclude in prop::collection::vec(0..providers, 0..6),
+        rooms in prop::collection::vec((0..providers, 0_u32..5, 0_u64..5), 0..6),
     ) -> Need {
         Need {
             kind: if basic.0 { Kind::Site } else { Kind::Wasm },
@@ -225,6 +226,7 @@ prop_compose! {
             owner: account(owner * 100),
             distinct_from: distinct_from.into_iter().map(account).collect(),
             exclude: exclude.into_iter().map(peer).collect(),
+            rooms: rooms.into_iter().map(|(number, cpu, mib)| (peer(number), resources(cpu * 500, mib * 256, 4_096))).collect(),
         }
     }
 }

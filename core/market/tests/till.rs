@@ -76,6 +76,10 @@ fn a_receipt_that_does_not_extend_the_last_is_refused() {
     check_refused(|receipt| receipt.lease = stranger, ReceiptError::UnknownLease { lease: stranger });
     check_refused(|receipt| receipt.generation = 3, ReceiptError::WrongGeneration { lease, theirs: 3, ours: 4 });
     check_refused(|receipt| receipt.sequence = 5, ReceiptError::Stale { lease, sequence: 5, known: 5 });
+    let latest = Receipt::latest(Millis::seconds(20));
+    let leaps = |sequence| ReceiptError::Leaps { lease, sequence, latest };
+    check_refused(|receipt| receipt.sequence = u64::MAX, leaps(u64::MAX));
+    check_refused(|receipt| receipt.sequence = latest + 1, leaps(latest + 1));
     check_refused(|receipt| receipt.counters = served(9), ReceiptError::Backwards { lease, sequence });
     check_refused(|receipt| receipt.amount = Amount(0), ReceiptError::Backwards { lease, sequence });
     for wrong in ["0.199999999999", "0.200000000001"] {

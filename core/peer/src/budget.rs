@@ -2,9 +2,9 @@
 //!
 //! # Rules
 //! - A budget is all the money that was put into a deployment. Used is what receipts that are known here say, handed in or
-//!   not.
-//! - It lasts as long as what is left pays for what the open leases cost an hour: what each has cost so far, or its resources
-//!   alone where that is more, and never more than its highest rate.
+//!   not; what stands for its leases' entries is not left either.
+//! - It lasts as long as its leases can be renewed from it ([`crate::outlook`]), if each goes on at what it has cost so far, or
+//!   at its resources alone where that is more, and never at more than its highest rate.
 //! - Upon the use of 50, 75 and 90 percent of a budget, or of what a key may put into deployments on a day: the node's log
 //!   says so, once for each. `ps`, `usage` and `wallet caps` show it for as long as it is so.
 
@@ -16,6 +16,8 @@ use grange_types::{AccountId, Amount, DeploymentId, LeaseId, Millis, PublicKey, 
 
 use crate::action::Action;
 use crate::context::Context;
+use crate::describe::deposited;
+use crate::outlook::lasts_until;
 use crate::payer::Payer;
 
 /// The percentages at which somebody is told, lowest first.
@@ -55,19 +57,38 @@ pub(crate) fn budget(
     receipted: &dyn Fn(LeaseId) -> Option<Amount>,
 ) -> Budget {
     let view = ledger.view();
-    let owed = |lease: &Lease| receipted(lease.id).map_or(lease.settled, |amount| amount.max(lease.settled));
-    let (mut paid, mut used, mut per_hour) = (deployment.archived, deployment.archived, Amount::ZERO);
+    let (budget, left) = standing(ledger, deployment, receipted);
+    let cost = |lease: &Lease| {
+        let owed = owed(lease, receipted);
+        (owed, cost_per_hour(lease, owed, view.elapsed(lease)))
+    };
+    let end = lasts_until(ledger, deployment, &cost).filter(|_| deployment.is_open());
+    let runs_until = end.map(|end| view.block_time_of(end).max(now)).filter(|end| *end <= LAST_DATE).map(Timestamp);
+    Budget { budget, left, alert: alert(budget, left), runs_until }
+}
+
+/// All the money that was put into a deployment, and what is left of it for leases.
+fn standing(
+    ledger: &Ledger,
+    deployment: &Deployment,
+    receipted: &dyn Fn(LeaseId) -> Option<Amount>,
+) -> (Amount, Amount) {
+    let view = ledger.view();
+    let (mut paid, mut used) = (deployment.archived, deployment.archived);
     for lease in view.leases_of(deployment.id).filter(|lease| lease.is_priced()) {
         paid = paid.saturating_add(lease.settled);
-        used = used.saturating_add(owed(lease));
-        if lease.is_open(view.now()) {
-            per_hour = per_hour.saturating_add(cost_per_hour(lease, owed(lease), view.elapsed(lease)));
-        }
+        used = used.saturating_add(owed(lease, receipted));
     }
-    let budget = paid.saturating_add(view.held_by(deployment));
-    let left = budget.saturating_sub(used);
-    let runs_until = lasts(now, left, per_hour).filter(|_| deployment.is_open());
-    Budget { budget, left, alert: level(percent(used, budget)), runs_until }
+    let whole = paid.saturating_add(view.held_by(deployment));
+    (whole.saturating_add(deposited(ledger, deployment)), whole.saturating_sub(used))
+}
+
+fn owed(lease: &Lease, receipted: &dyn Fn(LeaseId) -> Option<Amount>) -> Amount {
+    receipted(lease.id).map_or(lease.settled, |amount| amount.max(lease.settled))
+}
+
+fn alert(budget: Amount, left: Amount) -> Option<u8> {
+    level(percent(budget.saturating_sub(left), budget))
 }
 
 /// What a lease costs an hour, by what it has cost so far.
@@ -111,11 +132,12 @@ impl Alerts {
         let view = ledger.view();
         let mut budgets = BTreeMap::new();
         for found in view.deployments_of(ctx.account).filter(|found| found.is_open()) {
-            let Budget { budget, left, alert, runs_until } =
-                budget(ctx.now, ledger, found, &|lease| payer.amount(lease));
-            let Some(level) = alert else { continue };
+            let receipted = |lease| payer.amount(lease);
+            let (whole, left) = standing(ledger, found, &receipted);
+            let Some(level) = alert(whole, left) else { continue };
             budgets.insert(found.id, level);
             if self.budgets.get(&found.id).is_none_or(|said| *said < level) {
+                let Budget { budget, left, runs_until, .. } = budget(ctx.now, ledger, found, &receipted);
                 let name = found.name().unwrap_or_default().to_owned();
                 let until = runs_until.map_or_else(String::new, |until| format!("; it runs until {until}"));
                 let reason = format!("{level} % of {budget} are used, {left} are left{until}");

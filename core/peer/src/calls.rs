@@ -13,6 +13,7 @@ use crate::copies::Known;
 use crate::deploy::{Deploys, Order};
 use crate::describe;
 use crate::event::CallId;
+use crate::funds::{Funds, funds};
 use crate::history::History;
 use crate::library::Library;
 use crate::message::{Ask, Channel, Probe, ProbeReply};
@@ -22,7 +23,7 @@ use crate::problem::{
 };
 use crate::seller::Seller;
 use crate::shelf::Shelf;
-use crate::slots::{self, SlotPlan, enough};
+use crate::slots::{self, SlotPlan};
 use crate::trust;
 use crate::witness::Witness;
 
@@ -266,25 +267,20 @@ pub(crate) const fn writes(call: &Call) -> Option<&'static str> {
 }
 
 fn plan(ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, manifest: &Manifest) {
-    let mut plans = match slots::plan(parts.shelf, account, manifest, ctx.now) {
-        Ok(plans) => plans,
-        Err(refusal) => return refuse(ctx, id, no_offer("plan", &manifest.name, &refusal)),
-    };
     let view = parts.ledger.view();
     let existing = view.deployment_named(&manifest.name);
     if let Some(other) = existing.filter(|found| found.owner != account) {
         return refuse(ctx, id, name_taken("plan", &manifest.name, other.owner));
     }
-    // What runs already stays where it is, as it does when it is deployed again.
-    if let Some(found) = existing {
-        slots::number(parts.ledger, &mut plans, found);
-        plans.iter_mut().for_each(|plan| plan.stay(parts.ledger));
-    }
-    let spent = existing.map_or(Amount::ZERO, |found| describe::settled(parts.ledger, found));
-    let left = manifest.budget.saturating_sub(spent);
-    if let Err(problem) = enough(parts.ledger, "plan", &manifest.name, left, &plans) {
-        return refuse(ctx, id, *problem);
-    }
+    let plans = match slots::plan(parts.shelf, parts.ledger, account, manifest, ctx.now) {
+        Ok(plans) => plans,
+        Err(refusal) => return refuse(ctx, id, no_offer("plan", &manifest.name, &refusal)),
+    };
+    let terms = ("plan", manifest.name.as_str(), manifest.budget);
+    let Funds { left, added } = match funds(parts.ledger, terms, existing, &plans) {
+        Ok(funds) => funds,
+        Err(problem) => return refuse(ctx, id, *problem),
+    };
     let planned = |plan: &SlotPlan| {
         let kept = plan.lease.and_then(|lease| view.lease(lease));
         if let Some(lease) = kept {
@@ -311,9 +307,7 @@ fn plan(ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, ma
     let total_per_hour = services.iter().map(|service| service.price_per_hour).sum();
     let dearest: Amount = services.iter().map(|service| service.max_cost).sum();
     let runs_until = lasts(ctx.now, left, dearest);
-    let there = existing.map_or(Amount::ZERO, |found| describe::returnable(parts.ledger, found).saturating_add(spent));
-    let takes = manifest.budget.saturating_sub(there);
-    ctx.reply(id, Ok(Reply::Plan(Plan { services, total_per_hour, takes, runs_until })));
+    ctx.reply(id, Ok(Reply::Plan(Plan { services, total_per_hour, takes: added, runs_until })));
 }
 
 /// The bill of a deployment, also of one of ours that was removed: its name is free again, its manifest says which it was.

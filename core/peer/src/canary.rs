@@ -6,6 +6,8 @@
 //!   take, and its bytes are compared. Then the order goes on for a minute, is paid, and is closed.
 //! - It costs money: no more than a ceiling a day, against which every order's whole budget counts, whatever of it comes
 //!   back. What was ordered is on the disk before it is ordered, so neither a restart nor a crash spends a day twice.
+//! - An order that is over is closed, also after a restart; one that the ledger does not show is waited for until whatever was
+//!   sent of it has expired.
 //! - An order that never came to a lease says nothing of the provider: it may have been full. One with a lease that does not
 //!   serve, or serves other bytes, does.
 //!
@@ -25,7 +27,7 @@ use grange_types::{
 };
 
 use crate::action::Action;
-use crate::context::{Context, Purpose};
+use crate::context::{Context, Purpose, TRANSACTION_WITHIN};
 use crate::deploy::{Deploys, Order};
 use crate::event::{CallId, Visit};
 use crate::library::Library;
@@ -79,6 +81,8 @@ pub(crate) struct Canaries {
     placed: Option<Placed>,
     /// When each operator had an order last.
     turns: BTreeMap<AccountId, Time>,
+    /// Orders that are not on the ledger, and when what was sent of each has expired.
+    absent: BTreeMap<DeploymentId, Time>,
     next: Time,
     next_clear: Time,
 }
@@ -131,14 +135,23 @@ impl Canaries {
         let present = self.placed.as_ref().map(|placed| placed.deployment);
         let over: Vec<DeploymentId> =
             means.witness.orders.open.iter().filter(|id| Some(**id) != present).copied().collect();
+        self.absent.retain(|id, _| over.contains(id));
         for id in over {
             match view.deployment(id).map(Deployment::is_open) {
                 Some(true) => {
                     ctx.submit(means.ledger, Deed::CloseDeployment { deployment: id }, Purpose::Undo(id));
                 }
+                None if self.may_come(ctx, means.ledger, id) => {}
                 _ => means.witness.order_over(id),
             }
         }
+    }
+
+    /// Whether an order that is not on the ledger may still come there: it was sent, and then this node restarted.
+    fn may_come(&mut self, ctx: &Context, ledger: &Ledger, id: DeploymentId) -> bool {
+        // It was signed before now, so it expires before what would be signed now.
+        let signed = ledger.time().max(ctx.now);
+        ledger.time() <= *self.absent.entry(id).or_insert(signed.after(TRANSACTION_WITHIN))
     }
 
     fn place(&mut self, ctx: &mut Context, means: &mut Means<'_>) {

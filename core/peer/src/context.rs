@@ -18,7 +18,7 @@ pub(crate) const REQUEST_WITHIN: u64 = 2_000;
 /// A probe is answered from memory, so that a second is long.
 pub(crate) const PROBE_WITHIN: u64 = 900;
 /// How long a transaction of ours may wait to be included.
-const TRANSACTION_WITHIN: Millis = Millis::minutes(10);
+pub(crate) const TRANSACTION_WITHIN: Millis = Millis::minutes(10);
 /// Whoever has heard of no block for so long may be cut off; idle ledgers write one every five seconds.
 const STILL: Millis = Millis::minutes(1);
 
@@ -47,6 +47,8 @@ pub(crate) enum Purpose {
     Accuse(PeerId),
     /// Money for a deployment whose budget was raised.
     Fund(CallId),
+    /// What stands for the entry of a lease of our own capacity.
+    Deposit(DeploymentId),
     /// Our validator's word on which rules it follows.
     Signal,
     /// A steward in the place of one that is lost.
@@ -90,6 +92,8 @@ pub(crate) enum Asked {
     ListProbe { call: CallId, lease: LeaseId },
     /// Whether anybody is there, of an operator that is looked at.
     Look { operator: AccountId },
+    /// That a provider frees what it holds for us.
+    Cancel,
 }
 
 /// What the parts share.

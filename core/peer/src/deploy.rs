@@ -1,7 +1,8 @@
 //! From a manifest to serving replicas, as a user watches it.
 //!
 //! Match locally, ask the best provider of each slot for a quote, put the deployment and all its leases on the ledger in
-//! one go, wait until every replica says that it serves. What fails before that is undone: nothing is left open and paid.
+//! one go, wait until every replica says that it serves. What fails before that is undone: nothing is left open and paid, and
+//! what providers reserved is given back to them.
 
 use std::collections::BTreeMap;
 
@@ -12,15 +13,16 @@ use grange_types::{
 };
 
 use crate::bids::{Bids, Verdict};
-use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose, Submission};
+use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose, REQUEST_WITHIN, Submission};
 use crate::describe;
 use crate::event::CallId;
+use crate::funds::{Funds, funds};
 use crate::library::Library;
 use crate::message::{Ask, Channel, Probe, ProbeReply};
 use crate::problem::{name_taken, no_offer, rejected};
 use crate::secrets;
 use crate::shelf::Shelf;
-use crate::slots::{SlotPlan, enough, is_current, number, plan, quote_request};
+use crate::slots::{SlotPlan, is_current, plan, quote_request};
 use crate::stewards;
 
 /// How long the whole may take, with a cold compilation.
@@ -131,13 +133,22 @@ impl Deploys {
         (call, slot, from): (CallId, u32, PeerId),
         answer: Result<Signed<Quote>, String>,
     ) {
-        let Some(deploying) = self.under_way.get_mut(&call) else { return };
-        let Some(plan) = deploying.slots.iter_mut().find(|plan| plan.number == slot) else { return };
-        let Some(bids) = &mut plan.bids else { return };
-        match bids.answered(ctx, &Asked::DeployQuote { call, slot }, from, answer) {
+        let given = answer.as_ref().ok().map(|quote| quote.body.clone());
+        let plan = self.under_way.get_mut(&call).and_then(|deploying| deploying.slot_mut(slot));
+        let verdict = match plan.and_then(|plan| plan.bids.as_mut()) {
+            Some(bids) => bids.answered(ctx, &Asked::DeployQuote { call, slot }, from, answer),
+            None => Verdict::Open,
+        };
+        // Another was quicker, it is for something else, or nobody waits for it any more.
+        if let Some(quote) = given.filter(|_| !matches!(verdict, Verdict::Won(_))) {
+            cancel(ctx, from, &quote);
+        }
+        match verdict {
             Verdict::Won(_) => self.advance(ctx, ledger, call),
             Verdict::Open => {}
             Verdict::Lost { reason } => {
+                let Some(deploying) = self.under_way.get_mut(&call) else { return };
+                let Some(plan) = deploying.slot_mut(slot) else { return };
                 let text = format!("no provider took {}: {reason}", plan.spec.service);
                 let problem = Problem::new(ProblemCode::NoOffer, "deploy", deploying.name.clone(), text);
                 self.fail(ctx, ledger, call, problem);
@@ -255,6 +266,9 @@ impl Deploys {
     /// Gives up. A deployment that this call made does not stay behind, open and paid.
     fn fail(&mut self, ctx: &mut Context, ledger: &Ledger, call: CallId, problem: Problem) {
         let deploying = self.under_way.remove(&call);
+        if let Some(deploying) = &deploying {
+            deploying.cancel(ctx);
+        }
         let problem = match deploying {
             Some(Deploying { id, opening, fresh: true, .. }) if opening.is_empty() => {
                 // It may still wait for its block; the closing stands behind it.
@@ -292,7 +306,6 @@ fn prepare(
         return Err(Box::new(name_taken("deploy", &name, other.owner)));
     }
     secrets::check(&manifest, sealed)?;
-    let budget = manifest.budget;
     let mut services = manifest;
     if let Some(found) = &existing {
         secrets::seal(&ctx.key, found.id, &mut services, sealed);
@@ -304,35 +317,25 @@ fn prepare(
         library.keep(ctx, services);
         return Ok(Prepared::Unchanged(done(ctx, ledger, found, false)));
     }
-    let mut slots = plan(shelf, ctx.account, &services, ctx.now)
+    let mut slots = plan(shelf, ledger, ctx.account, &services, ctx.now)
         .map_err(|refusal| Box::new(no_offer("deploy", &name, &refusal)))?;
-    let spent = existing.as_ref().map_or(Amount::ZERO, |found| describe::settled(ledger, found));
-    enough(ledger, "deploy", &name, budget.saturating_sub(spent), &slots)?;
-    // The budget is the most that the deployment may ever cost: what is there and what is spent count.
-    let there = existing.as_ref().map_or(budget, |found| describe::returnable(ledger, found).saturating_add(spent));
-    let added = budget.saturating_sub(there);
-    let providers: Vec<PeerId> =
-        slots.iter().filter_map(|plan| plan.matches.first()).map(|found| found.provider).collect();
+    let Funds { added, .. } = funds(ledger, ("deploy", &name, services.budget), existing.as_ref(), &slots)?;
+    let providers: Vec<PeerId> = slots.iter().filter_map(SlotPlan::likely).collect();
     let delegates = stewards::chosen(ctx, ledger, &providers, &specs(&slots));
     let (id, opening) = match &existing {
         Some(found) => {
-            number(ledger, &mut slots, found);
-            slots.iter_mut().for_each(|plan| plan.stay(ledger));
             let manifest = library.keep(ctx, services.clone());
             let deed = Deed::UpdateDeployment { deployment: found.id, manifest, slots: specs(&slots), delegates };
             (found.id, vec![ctx.transaction(ledger, deed)])
         }
-        None => {
-            slots.iter_mut().zip(0..).for_each(|(plan, number)| plan.number = number);
-            open(ctx, ledger, library, &mut services, sealed, &mut slots, delegates)
-        }
+        None => open(ctx, ledger, library, (&mut services, sealed), added, &mut slots, delegates),
     };
     Ok(Prepared::Deploy(Box::new(Deploying {
         name,
         services,
         id,
         opening,
-        added,
+        added: if existing.is_some() { added } else { Amount::ZERO },
         fresh: existing.is_none(),
         slots,
         unsettled: 0,
@@ -349,12 +352,12 @@ fn open(
     ctx: &mut Context,
     ledger: &Ledger,
     library: &mut Library,
-    services: &mut Manifest,
-    sealed: &Secrets,
+    (services, sealed): (&mut Manifest, &Secrets),
+    budget: Amount,
     slots: &mut [SlotPlan],
     delegates: Vec<Delegate>,
 ) -> (DeploymentId, Vec<Signed<Transaction>>) {
-    let (name, budget) = (Some(services.name.clone()), services.budget);
+    let name = Some(services.name.clone());
     let open = |manifest, slots, delegates| Deed::OpenDeployment { name, manifest, budget, slots, delegates };
     if !secrets::has_secrets(services) {
         let manifest = library.keep(ctx, services.clone());
@@ -388,6 +391,20 @@ impl Deploying {
             plan.bids = Some(Bids::new(request, plan.matches.clone()));
         }
         self.hedge(ctx, call);
+    }
+
+    fn slot_mut(&mut self, number: u32) -> Option<&mut SlotPlan> {
+        self.slots.iter_mut().find(|plan| plan.number == number)
+    }
+
+    /// Gives back what providers hold for slots that get no lease by this call: others may have it at once. Leases of an
+    /// update that were ordered come about.
+    fn cancel(&self, ctx: &mut Context) {
+        for plan in self.slots.iter().filter(|plan| self.fresh || plan.lease.is_none()) {
+            if let Some(quote) = plan.quote() {
+                cancel(ctx, quote.body.terms.provider, &quote.body);
+            }
+        }
     }
 
     /// Asks further offers where the answers take their time.
@@ -507,6 +524,12 @@ fn done(ctx: &Context, ledger: &Ledger, deployment: &Deployment, changed: bool) 
         leases: deployment.slots.iter().filter_map(entry).collect(),
         changed,
     }
+}
+
+/// Tells a provider that we do not take its quote.
+fn cancel(ctx: &mut Context, provider: PeerId, quote: &Quote) {
+    let ask = Ask::Cancel { deployment: quote.deployment, slot: quote.slot, nonce: quote.nonce };
+    ctx.ask(provider, Channel::Market, &ask, REQUEST_WITHIN, Asked::Cancel);
 }
 
 fn phase(ctx: &mut Context, call: CallId, word: &str, took: Millis) {

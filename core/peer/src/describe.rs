@@ -343,3 +343,8 @@ pub(crate) fn returnable(ledger: &Ledger, deployment: &Deployment) -> Amount {
     let view = ledger.view();
     view.held_by(deployment)
 }
+
+/// What stands on the ledger for the entries of a deployment's leases, out of its budget. It comes back as they are forgotten.
+pub(crate) fn deposited(ledger: &Ledger, deployment: &Deployment) -> Amount {
+    ledger.view().parameters().deposit_of(u64::from(deployment.leases) * Lease::SIZE)
+}

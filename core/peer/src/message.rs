@@ -3,7 +3,8 @@
 use grange_ledger::{HeaderProof, SnapshotChunk, StateKey, Transaction};
 use grange_market::QuoteRequest;
 use grange_types::{
-    Counters, Height, LeaseId, OfferDelta, PriceSheet, Quote, Receipt, Record, Sightings, Signed, Wire, limits,
+    Counters, DeploymentId, Height, LeaseId, OfferDelta, PriceSheet, Quote, Receipt, Record, Sightings, Signed, Wire,
+    limits,
 };
 use serde::{Deserialize, Serialize};
 
@@ -212,6 +213,15 @@ pub enum Ask {
     Probe(Probe),
     /// Is anybody there?
     Look,
+    /// Give to others what you hold for me by this quote of yours; I do not take it.
+    Cancel {
+        /// The quote's deployment.
+        deployment: DeploymentId,
+        /// Its slot.
+        slot: u32,
+        /// Its number.
+        nonce: u64,
+    },
 }
 
 impl Wire for Ask {

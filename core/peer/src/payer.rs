@@ -163,6 +163,7 @@ impl Payer {
                 continue;
             }
             self.meter(ctx, lease, view.now().since(lease.start));
+            self.catch_up(ctx.now, lease);
             let rank = rank(ctx, ledger, deployment);
             self.watch.handle(ctx.now, Seen::Rank { lease: lease.id, rank });
             self.sign(ctx, ledger, deployment, lease);
@@ -179,14 +180,7 @@ impl Payer {
         if self.metered.contains_key(&lease.id) {
             return;
         }
-        let base = (lease.sequence > 0).then_some(Receipt {
-            lease: lease.id,
-            generation: lease.generation,
-            sequence: lease.sequence,
-            counters: lease.counters,
-            amount: lease.settled,
-            disputed: lease.held,
-        });
+        let base = (lease.sequence > 0).then(|| paid(lease));
         let start = Time(ctx.now.0.saturating_sub(elapsed.0));
         let meter = Meter::new(lease.id, lease.terms.clone(), lease.generation, start, base);
         let metered = Metered {
@@ -205,6 +199,16 @@ impl Payer {
         };
         self.metered.insert(lease.id, metered);
         self.watch.handle(ctx.now, Seen::Begin { lease: lease.id });
+    }
+
+    /// Goes on from what the ledger was paid by, also where its signer told nobody else: a smaller number would be refused.
+    fn catch_up(&mut self, now: Time, lease: &Lease) {
+        let Some(metered) = self.metered.get_mut(&lease.id) else { return };
+        let known = metered.meter.last().map_or(0, |last| last.sequence);
+        if lease.sequence > known {
+            // One that leaps beyond all bounds ends the lease's receipts; there is nothing to go on from.
+            let _ = metered.meter.adopt(now, &paid(lease));
+        }
     }
 
     /// Signs for what was counted until a lease ended: its provider may still hand that in.
@@ -416,6 +420,18 @@ impl Payer {
     /// What the newest receipt that we know of disputes.
     pub(crate) fn disputed(&self, lease: LeaseId) -> Option<grange_types::Amount> {
         Some(self.metered.get(&lease)?.meter.last()?.disputed)
+    }
+}
+
+/// The last receipt that the ledger has paid, as far as it is remembered there.
+const fn paid(lease: &Lease) -> Receipt {
+    Receipt {
+        lease: lease.id,
+        generation: lease.generation,
+        sequence: lease.sequence,
+        counters: lease.counters,
+        amount: lease.settled,
+        disputed: lease.held,
     }
 }
 

@@ -3,7 +3,7 @@
 use grange_api::{Call, Problem, ProblemCode, Reply};
 use grange_consensus::{Config as ConsensusConfig, Consensus, Event as Said, Timeouts};
 use grange_ledger::{Action as Deed, Change, KeyStatement, Ledger, NodeEntry, Purpose as Service};
-use grange_market::{Desk, DeskSetup};
+use grange_market::Desk;
 use grange_types::{AccountId, BlobId, DeploymentId, Millis, PeerId, Signed, Time, Wire};
 
 use crate::action::{Action, RequestId};
@@ -22,7 +22,7 @@ use crate::payer::Payer;
 use crate::problem::{halted, sentence};
 use crate::retention::Retention;
 use crate::routes::RouteTable;
-use crate::seller::Seller;
+use crate::seller::{self, Seller};
 use crate::shelf::Shelf;
 use crate::spine::{Keeping, Spine};
 use crate::start::{StartError, recover};
@@ -83,7 +83,7 @@ impl Peer {
         });
         let mut ctx = Context::new(config.key.clone(), network, config.gateway_port, config.seed);
         ctx.account = ledger.view().account_of(ctx.me);
-        let mut desk = config.roles.provider.then(|| Desk::new(desk_setup(&mut ctx, &config)));
+        let mut desk = config.roles.provider.then(|| Desk::new(seller::desk_setup(&mut ctx, &config)));
         if let Some(desk) = &mut desk {
             desk.pause(config.paused);
         }
@@ -361,8 +361,13 @@ impl Peer {
     /// Answers a question on the market, from a peer or from ourselves.
     fn asked(&mut self, from: PeerId, bytes: &[u8]) -> Option<AskReply> {
         let ask = Ask::decode(bytes).ok()?;
-        let Self { ctx, spine, seller, .. } = self;
-        Some(seller.asked(ctx, &spine.ledger, from, ask))
+        let Self { ctx, spine, seller, shelf, .. } = self;
+        let frees = matches!(ask, Ask::Cancel { .. });
+        let reply = seller.asked(ctx, &spine.ledger, from, ask);
+        if frees {
+            shelf.may_have_changed(seller.desk.as_ref());
+        }
+        Some(reply)
     }
 
     fn response(&mut self, id: RequestId, answer: Option<Vec<u8>>) {
@@ -380,7 +385,7 @@ impl Peer {
             Asked::Sync => sync.answered(ctx, spine, from, answer),
             Asked::Turns | Asked::Offer | Asked::Piece { .. } => sync.joined(ctx, spine, (from, &asked), answer),
             // Who keeps the ledger asks for no proofs.
-            Asked::Proofs { .. } | Asked::Seek { .. } => {}
+            Asked::Proofs { .. } | Asked::Seek { .. } | Asked::Cancel => {}
             Asked::Probe { lease } => payer.probed(ctx, ledger, library, lease, reply()),
             Asked::PlaceQuote { deployment, slot } => payer.quoted(ctx, ledger, (deployment, slot), from, quoted()),
             Asked::DeployQuote { call, slot } => deploys.quoted(ctx, ledger, (call, slot, from), quoted()),
@@ -565,12 +570,13 @@ impl Peer {
             Purpose::Call(id) => calls.outcome(ctx, id, outcome),
             Purpose::Down(id, deployment) => calls.closed(ctx, id, deployment, outcome),
             Purpose::Deploy(id) | Purpose::Fund(id) => deploys.outcome(ctx, &spine.ledger, id, outcome),
-            Purpose::Place(deployment, slot) => payer.placed(ctx, (deployment, slot), outcome),
+            Purpose::Place(deployment, slot) => payer.placed(ctx, &spine.ledger, (deployment, slot), outcome),
             Purpose::Renew(lease) => seller.renewed(lease, outcome),
             Purpose::Settle(ref leases) => seller.cashed(leases, outcome),
             Purpose::Register
             | Purpose::Close(_)
             | Purpose::Undo(_)
+            | Purpose::Deposit(_)
             | Purpose::Signal
             // Others who saw the same may have been first.
             | Purpose::Accuse(_)
@@ -580,20 +586,5 @@ impl Peer {
             let (purpose, reason) = (format!("{purpose:?}"), sentence(rejection));
             ctx.push(Action::Note { event: "transaction.refused", purpose, reason });
         }
-    }
-}
-
-fn desk_setup(ctx: &mut Context, config: &Config) -> DeskSetup {
-    DeskSetup {
-        provider: ctx.me,
-        operator: ctx.account,
-        display: config.display.clone(),
-        region: config.region.clone(),
-        kinds: config.kinds.clone(),
-        isolation: config.isolation,
-        capacity: config.capacity,
-        prices: config.prices,
-        sequence: config.sequence,
-        first_nonce: ctx.number(),
     }
 }

@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use grange_ledger::{Action as Deed, Deployment, Lease, LeaseState, Ledger, Parameters, Rejection, Verb};
 use grange_market::till::Settled;
-use grange_market::{Buyer, Desk, OpenError, QuoteRequest, Till};
+use grange_market::{Buyer, Desk, DeskSetup, OpenError, QuoteRequest, Till};
 use grange_types::{
     AccountId, Amount, Counters, Kind, LeaseId, Manifest, Millis, PeerId, Quote, Receipt, Signed, Time, Work, limits,
 };
 
 use crate::action::Action;
+use crate::config::Config;
 use crate::context::{Context, Outcome, Purpose};
 use crate::event::WorkEvent;
 use crate::library::{Library, holders};
@@ -78,6 +79,14 @@ impl Seller {
                 _ => AskReply::Probe(self.probe(probe)),
             },
             Ask::Look => AskReply::Here,
+            Ask::Cancel { deployment, slot, nonce } => {
+                // Only whose reservation it is.
+                let buyer = ledger.view().account_of(from);
+                if let Some(desk) = &mut self.desk {
+                    desk.cancel(deployment, slot, nonce, buyer);
+                }
+                AskReply::Here
+            }
         }
     }
 
@@ -349,6 +358,22 @@ impl Seller {
     /// How many workloads there are, and how many of them serve.
     pub(crate) fn count(&self) -> (usize, usize) {
         (self.runs.len(), self.runs.values().filter(|run| run.stage == Stage::Serving).count())
+    }
+}
+
+/// What a node's desk starts from.
+pub(crate) fn desk_setup(ctx: &mut Context, config: &Config) -> DeskSetup {
+    DeskSetup {
+        provider: ctx.me,
+        operator: ctx.account,
+        display: config.display.clone(),
+        region: config.region.clone(),
+        kinds: config.kinds.clone(),
+        isolation: config.isolation,
+        capacity: config.capacity,
+        prices: config.prices,
+        sequence: config.sequence,
+        first_nonce: ctx.number(),
     }
 }
 

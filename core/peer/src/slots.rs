@@ -1,12 +1,13 @@
 //! What a deployment needs, slot by slot: offers that fit, the number and generation of each slot, what may stay.
 
-use grange_api::{Problem, ProblemCode};
-use grange_ledger::{Deployment, Ledger, Slot};
+use std::collections::BTreeMap;
+
+use grange_ledger::{Deployment, Lease, Ledger, Slot};
 use grange_market::{MATCHES, Match, Need, NoOffer, QuoteRequest, Trust};
 use grange_types::manifest::On;
 use grange_types::{
-    AccountId, Amount, BlobId, DeploymentId, Isolation, LeaseId, Manifest, PeerId, Quote, Service, Signed, SlotSpec,
-    Time,
+    AccountId, Amount, BlobId, DeploymentId, Isolation, LeaseId, Manifest, PeerId, Quote, Resources, Service, Signed,
+    SlotSpec, Time,
 };
 
 use crate::bids::Bids;
@@ -54,6 +55,8 @@ pub(crate) fn quote_request(
 pub(crate) struct SlotPlan {
     pub(crate) spec: SlotSpec,
     pub(crate) matches: Vec<Match>,
+    /// What it has already and keeps.
+    pub(crate) kept: Option<Kept>,
     pub(crate) number: u32,
     pub(crate) generation: u64,
     pub(crate) replaces: Option<LeaseId>,
@@ -66,41 +69,137 @@ pub(crate) struct SlotPlan {
     pub(crate) reason: Option<String>,
 }
 
-/// Finds offers for every slot of a manifest.
-pub(crate) fn plan(shelf: &Shelf, owner: AccountId, manifest: &Manifest, now: Time) -> Result<Vec<SlotPlan>, NoOffer> {
+/// The lease of a slot that runs what it is to run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kept {
+    provider: PeerId,
+    /// What it may cost an hour.
+    rate: Amount,
+}
+
+/// Finds offers for every slot of a manifest that has to start or to move. What runs already for what it is to run stays
+/// where it is: for that nobody needs room.
+pub(crate) fn plan(
+    shelf: &Shelf,
+    ledger: &Ledger,
+    owner: AccountId,
+    manifest: &Manifest,
+    now: Time,
+) -> Result<Vec<SlotPlan>, NoOffer> {
+    let existing = ledger.view().deployment_named(&manifest.name);
+    let mut hunt = Hunt { shelf, ledger, owner, now, placed: BTreeMap::new() };
+    let mut next = existing.map_or(0, |found| found.next_slot);
     let mut plans = Vec::new();
     for (name, service) in &manifest.services {
-        let mut used = Vec::new();
+        let revision = grange_app::revision(name, service);
+        let present = |replica| existing.and_then(|found| slot_of(found, name, replica));
+        let kept = |slot: &&Slot| revision_held(ledger, slot) == Some(revision);
+        let lease_of = |slot: &Slot| ledger.view().lease(slot.lease?);
+        let held = (0..service.replicas).filter_map(present).filter(kept).filter_map(lease_of);
+        let mut used: Vec<AccountId> = held.map(|lease| lease.terms.operator).collect();
         for replica in 0..service.replicas {
-            let need = Need { distinct_from: used.clone(), ..need_of(owner, service) };
-            // More replicas than operators share; placement prefers distinct ones as long as there are any.
-            let found = shelf.index.find(&need, MATCHES, now);
-            let matches = match found {
-                Err(_) if !used.is_empty() => shelf.index.find(&need_of(owner, service), MATCHES, now)?,
-                other => other?,
+            let slot = present(replica);
+            let keeps = slot.filter(kept).and_then(|slot| Some((slot, lease_of(slot)?)));
+            let mut plan = match keeps {
+                Some((slot, lease)) => SlotPlan::kept(slot, lease, hunt.dearest(service, &[])),
+                None => hunt.find((name, replica), service, slot, &mut used)?,
             };
-            let market = Need { on: On::Market, ..need_of(owner, service) };
-            let fallback = shelf.index.find(&market, CANDIDATES, now).unwrap_or_default();
-            let dearest = matches
-                .iter()
-                .take(CANDIDATES)
-                .chain(&fallback)
-                .map(|found| found.max_rate)
-                .max()
-                .unwrap_or(Amount::ZERO);
-            used.extend(matches.first().map(|found| found.operator));
-            let spec = SlotSpec {
-                service: name.clone(),
-                replica,
-                max_rate: if service.placement.on == On::Own { Amount::ZERO } else { dearest },
-                isolation: service.placement.isolation.unwrap_or(Isolation::Wasm),
-                route: service.route.clone(),
-                revision: grange_app::revision(name, service),
-            };
-            plans.push(SlotPlan::new(spec, matches));
+            plan.number = slot.map_or(next, |slot| slot.number);
+            next += u32::from(slot.is_none());
+            plans.push(plan);
         }
     }
     Ok(plans)
+}
+
+fn slot_of<'a>(found: &'a Deployment, service: &str, replica: u32) -> Option<&'a Slot> {
+    found.slots.iter().find(|slot| slot.spec.service == service && slot.spec.replica == replica)
+}
+
+/// The search for all slots of one plan.
+struct Hunt<'a> {
+    shelf: &'a Shelf,
+    ledger: &'a Ledger,
+    owner: AccountId,
+    now: Time,
+    /// What this plan needs more of each provider so far: room that was given to one slot is gone for the next.
+    placed: BTreeMap<PeerId, Resources>,
+}
+
+impl Hunt<'_> {
+    fn find(
+        &mut self,
+        (name, replica): (&str, u32),
+        service: &Service,
+        slot: Option<&Slot>,
+        used: &mut Vec<AccountId>,
+    ) -> Result<SlotPlan, NoOffer> {
+        let index = &self.shelf.index;
+        let present = slot.and_then(|slot| self.ledger.view().lease(slot.lease?));
+        let need = Need { rooms: self.rooms(present), ..need_of(self.owner, service) };
+        let apart = Need { distinct_from: used.clone(), ..need.clone() };
+        // More replicas than operators share; placement prefers distinct ones as long as there are any.
+        let mut matches = match index.find(&apart, MATCHES, self.now) {
+            Err(_) if !used.is_empty() => index.find(&need, MATCHES, self.now)?,
+            other => other?,
+        };
+        if slot.is_some() {
+            stay(&mut matches, present);
+        }
+        if let Some(first) = matches.first() {
+            used.push(first.operator);
+            let back = present.filter(|lease| lease.terms.provider == first.provider);
+            let more = service.resources.minus(&back.map(|lease| lease.terms.resources).unwrap_or_default());
+            let placed = self.placed.entry(first.provider).or_default();
+            *placed = placed.plus(&more);
+        }
+        let spec = SlotSpec {
+            service: name.to_owned(),
+            replica,
+            max_rate: self.dearest(service, &matches),
+            isolation: service.placement.isolation.unwrap_or(Isolation::Wasm),
+            route: service.route.clone(),
+            revision: grange_app::revision(name, service),
+        };
+        let mut plan = SlotPlan::new(spec, matches);
+        if let Some(slot) = slot {
+            (plan.generation, plan.replaces) = (slot.generation + 1, slot.lease);
+        }
+        Ok(plan)
+    }
+
+    /// What those whose room we know better have free for a slot: less what the plan has placed there already, and more by
+    /// what the slot's present lease gives back.
+    fn rooms(&self, present: Option<&Lease>) -> BTreeMap<PeerId, Resources> {
+        let back = present.filter(|lease| lease.is_open(self.ledger.view().now()));
+        let room = |provider: PeerId| {
+            let back = back.filter(|lease| lease.terms.provider == provider);
+            let free = self.shelf.index.get(&provider)?.free;
+            let whole = back.map_or(free, |lease| free.plus(&lease.terms.resources));
+            Some((provider, whole.minus(&self.placed.get(&provider).copied().unwrap_or_default())))
+        };
+        self.placed.keys().copied().chain(back.map(|lease| lease.terms.provider)).filter_map(room).collect()
+    }
+
+    /// The most that a replica may cost an hour, whichever of the best offers runs it in the end.
+    fn dearest(&self, service: &Service, matches: &[Match]) -> Amount {
+        if service.placement.on == On::Own {
+            return Amount::ZERO;
+        }
+        let market = Need { on: On::Market, ..need_of(self.owner, service) };
+        let fallback = self.shelf.index.find(&market, CANDIDATES, self.now).unwrap_or_default();
+        let rates = matches.iter().take(CANDIDATES).chain(&fallback).map(|found| found.max_rate);
+        rates.max().unwrap_or(Amount::ZERO)
+    }
+}
+
+/// Puts the present provider first if it still fits: its copy of the service's data goes on there.
+fn stay(matches: &mut Vec<Match>, present: Option<&Lease>) {
+    let present = present.map(|lease| lease.terms.provider);
+    if let Some(place) = matches.iter().position(|found| Some(found.provider) == present) {
+        matches[..=place].rotate_right(1);
+    }
+    matches.truncate(CANDIDATES);
 }
 
 impl SlotPlan {
@@ -108,6 +207,7 @@ impl SlotPlan {
         Self {
             spec,
             matches,
+            kept: None,
             number: 0,
             generation: 1,
             replaces: None,
@@ -120,6 +220,36 @@ impl SlotPlan {
         }
     }
 
+    /// A slot that stays as it is; a later lease of it may cost what offers cost by now.
+    fn kept(slot: &Slot, lease: &Lease, dearest: Amount) -> Self {
+        let spec = SlotSpec { max_rate: slot.spec.max_rate.max(dearest), ..slot.spec.clone() };
+        let kept = Kept { provider: lease.terms.provider, rate: lease.terms.max_rate };
+        Self {
+            kept: Some(kept),
+            generation: slot.generation,
+            replaces: slot.lease,
+            lease: slot.lease,
+            serving: true,
+            ..Self::new(spec, Vec::new())
+        }
+    }
+
+    /// What it may cost an hour, by whoever has it or is asked first.
+    pub(crate) fn rate(&self) -> Amount {
+        let priced = |found: &&Match| !found.own;
+        let first = self.matches.first().filter(priced).map_or(Amount::ZERO, |_| self.spec.max_rate);
+        self.kept.map_or(first, |kept| kept.rate)
+    }
+
+    /// Who has it, or is asked for it first.
+    pub(crate) fn likely(&self) -> Option<PeerId> {
+        self.kept.map(|kept| kept.provider).or_else(|| Some(self.matches.first()?.provider))
+    }
+
+    pub(crate) const fn is_pending(&self) -> bool {
+        !self.serving
+    }
+
     pub(crate) fn quote(&self) -> Option<&Signed<Quote>> {
         self.bids.as_ref().and_then(Bids::quote)
     }
@@ -127,31 +257,6 @@ impl SlotPlan {
     pub(crate) fn provider(&self) -> Option<PeerId> {
         self.moved.or_else(|| self.quote().map(|quote| quote.body.terms.provider))
     }
-}
-
-/// Whether the budget lets every slot run for the shortest lease there is.
-pub(crate) fn enough(
-    ledger: &Ledger,
-    operation: &str,
-    name: &str,
-    budget: Amount,
-    slots: &[SlotPlan],
-) -> Result<(), Box<Problem>> {
-    let parameters = ledger.view().parameters().clone();
-    let rate: Amount = slots
-        .iter()
-        .filter(|plan| plan.matches.first().is_some_and(|found| !found.own))
-        .map(|plan| plan.spec.max_rate)
-        .sum();
-    let needed = rate.scaled(u128::from(parameters.min_lease.0), u128::from(parameters.lease_length.0));
-    if budget >= needed {
-        return Ok(());
-    }
-    let text = format!(
-        "a budget of {budget} does not pay the shortest lease of {} s at {rate} an hour: {needed} credits",
-        parameters.min_lease.0 / 1_000
-    );
-    Err(Box::new(Problem::new(ProblemCode::BudgetTooLow, operation, name, text)))
 }
 
 /// What the open lease of a slot runs; none where there is no open lease.
@@ -163,45 +268,4 @@ pub(crate) fn revision_held(ledger: &Ledger, slot: &Slot) -> Option<BlobId> {
 /// Whether every slot of a deployment is leased for what it is to run.
 pub(crate) fn is_current(ledger: &Ledger, found: &Deployment) -> bool {
     found.slots.iter().all(|slot| revision_held(ledger, slot) == Some(slot.spec.revision))
-}
-
-/// Gives the slots of an update the numbers that the ledger will give them, and leaves alone what does not change.
-pub(crate) fn number(ledger: &Ledger, slots: &mut [SlotPlan], found: &Deployment) {
-    let mut next = found.next_slot;
-    for plan in slots {
-        let same = |slot: &&grange_ledger::Slot| {
-            slot.spec.service == plan.spec.service && slot.spec.replica == plan.spec.replica
-        };
-        match found.slots.iter().find(same) {
-            Some(slot) => {
-                plan.number = slot.number;
-                plan.generation = slot.generation + 1;
-                plan.replaces = slot.lease;
-                if revision_held(ledger, slot) == Some(plan.spec.revision) {
-                    plan.serving = true;
-                    plan.lease = slot.lease;
-                    plan.generation = slot.generation;
-                }
-            }
-            None => {
-                plan.number = next;
-                next += 1;
-            }
-        }
-    }
-}
-
-impl SlotPlan {
-    /// Puts the present provider first if it still fits: its copy of the service's data goes on there.
-    pub(crate) fn stay(&mut self, ledger: &Ledger) {
-        let present = self.replaces.and_then(|lease| ledger.view().lease(lease)).map(|lease| lease.terms.provider);
-        if let Some(place) = self.matches.iter().position(|found| Some(found.provider) == present) {
-            self.matches[..=place].rotate_right(1);
-        }
-        self.matches.truncate(CANDIDATES);
-    }
-
-    pub(crate) const fn is_pending(&self) -> bool {
-        !self.serving
-    }
 }

@@ -109,6 +109,8 @@ fn questions() {
     check_golden(&quote, include_str!("../golden/ask.hex"));
     let probe = Ask::Probe(Probe { lease: LeaseId([1; 32]), generation: 2 });
     check_golden(&probe, include_str!("../golden/ask-probe.hex"));
+    let cancel = Ask::Cancel { deployment: DeploymentId([1; 32]), slot: 2, nonce: 300 };
+    check_golden(&cancel, include_str!("../golden/ask-cancel.hex"));
 }
 
 #[test]

@@ -129,6 +129,15 @@ pub struct Receipt {
     pub disputed: Amount,
 }
 
+impl Receipt {
+    /// The largest number that nodes take, so much time after the lease began: one a millisecond, and a day's more for clocks
+    /// that stood still. A payer signs one a second; a number far beyond would leave the payers after it no room.
+    #[must_use]
+    pub const fn latest(elapsed: Millis) -> u64 {
+        elapsed.0.saturating_add(Millis::DAY.0)
+    }
+}
+
 impl Wire for Receipt {
     const NAME: &'static str = "receipt";
     const LIMIT: usize = 128;

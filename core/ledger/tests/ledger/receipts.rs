@@ -69,3 +69,31 @@ fn a_transaction_settles_some_receipts_and_not_too_many() {
         assert_eq!(refused, Err(Rejection::ReceiptCount { count }));
     }
 }
+
+#[test]
+fn a_number_that_leaves_no_room_is_not_let_in_and_breaks_no_block() {
+    let (mut world, leases) = leased();
+    let receipts = vec![receipt(&world, "bob", leases[0], u64::MAX)];
+    let leaps = |refused: Result<_, Rejection>| {
+        assert!(matches!(refused, Err(Rejection::ReceiptLeaps { theirs: u64::MAX, .. })), "{refused:?}");
+    };
+    let transaction = world.envelope("alice", "alice", Action::SettleMany { receipts });
+    leaps(world.ledger.check(&transaction, world.time));
+    leaps(world.ledger.verify(&transaction, world.time));
+    // A lease that may still come leaves no more room.
+    let early = Receipt { lease: LeaseId([7; 32]), ..receipt(&world, "bob", leases[0], u64::MAX).body };
+    let early = Action::Settle { receipt: Box::new(world.seal("bob", early)) };
+    let early = world.envelope("alice", "alice", early);
+    leaps(world.ledger.verify(&early, world.time));
+    // By the ledger's own clock, which stands at the last block.
+    let elapsed = world.ledger.view().elapsed(world.ledger.view().lease(leases[0]).unwrap());
+    let latest = Receipt::latest(elapsed);
+    let receipts = vec![receipt(&world, "bob", leases[0], latest)];
+    let last = world.envelope("alice", "alice", Action::SettleMany { receipts });
+    world.ledger.check(&last, world.time).unwrap();
+    // Who builds a block of it all the same has built a valid one: others must come to the same state as ever.
+    let mut candidates = [(transaction.id(), &transaction)].into_iter();
+    let built = world.ledger.build(world.time, crate::world::node("north"), &mut candidates).unwrap();
+    assert_eq!(built.block.transactions.len(), 1);
+    world.ledger.prepare(built.block, &|_, _| false).unwrap();
+}

@@ -13,6 +13,7 @@
 //! - Answers are ordered: one's own first when it is asked for, then the cheapest for the resources, the most trusted, the
 //!   nearest, the smallest provider id. The best offers of distinct operators come first; only when there are fewer
 //!   operators than answers wanted, further offers of the same operators follow.
+//! - Where the asker knows better than the last delta what a provider has free for him, that counts ([`crate::Need::rooms`]).
 //!
 //! # How it is fast
 //! Offers of one region, kind set and isolation lie together in blocks of 64, from cheap to dear, each block bounded by

@@ -3,7 +3,7 @@
 use core::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use grange_types::{AccountId, Amount, ByteCount, Counters, Millis, On, Prices, Time};
+use grange_types::{AccountId, Amount, ByteCount, Counters, Millis, On, Prices, Resources, Time};
 
 use super::best::{Best, Candidate};
 use super::block::{Filter, UNMEASURED, distance_key, each};
@@ -34,6 +34,7 @@ impl OfferIndex {
             }
         }
         if need.on != On::Own {
+            search.rooms(&mut best);
             search.market(&mut best);
         }
         let found = best.finish();
@@ -60,6 +61,8 @@ struct Search<'a> {
     /// For each block the lanes that are out of the question, and for each such constraint how many.
     skip: Vec<u64>,
     skipped: [usize; Constraint::COUNT],
+    /// Offers of others of whose room the asker knows better; they are judged one by one.
+    known: Vec<u32>,
     /// Sheets that died and were not swept yet.
     expired: usize,
 }
@@ -81,6 +84,7 @@ impl<'a> Search<'a> {
             owns: need.on != On::Market || alone,
             skip: vec![0; index.shelves.blocks().len()],
             skipped: [0; Constraint::COUNT],
+            known: Vec::new(),
             expired: 0,
         };
         search.mark_all();
@@ -110,6 +114,11 @@ impl<'a> Search<'a> {
                 self.skipped[Constraint::Operator as usize] += 1;
             }
         }
+        for slot in self.need.rooms.keys().filter_map(|provider| self.index.providers.get(provider)) {
+            if self.mark(*slot) {
+                self.known.push(*slot);
+            }
+        }
     }
 
     /// Takes an offer out of the question; says whether it was not yet.
@@ -134,6 +143,43 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// What an offer has free for the asker.
+    fn room<'o>(&'o self, offer: &'o Offer) -> &'o Resources {
+        self.need.rooms.get(&offer.sheet.provider).unwrap_or(&offer.free)
+    }
+
+    /// The offers of others that are judged one by one, and what each costs per hour.
+    fn known(&self) -> impl Iterator<Item = (&'a Offer, Amount)> {
+        let offers = self.known.iter().filter_map(|slot| self.index.entry(*slot)).map(|entry| &entry.offer);
+        offers.map(|offer| (offer, offer.sheet.prices.per_hour(&self.need.resources)))
+    }
+
+    /// The first constraint that one of these fails.
+    fn reject_known(&self, offer: &Offer, cost: Amount) -> Option<Constraint> {
+        if let Some(constraint) = self.reject_label(&Label::of(&offer.sheet)) {
+            Some(constraint)
+        } else if offer.trust < self.filter.trust_min {
+            Some(Constraint::Trust)
+        } else if distance_key(offer.distance) > self.filter.distance_max {
+            Some(Constraint::Latency)
+        } else if cost.0 > self.filter.price_max {
+            Some(Constraint::Price)
+        } else if !self.room(offer).cover(&self.filter.resources) {
+            Some(Constraint::Resources)
+        } else {
+            offer.paused.then_some(Constraint::Paused)
+        }
+    }
+
+    /// Offers those of them that fit to the best.
+    fn rooms(&self, best: &mut Best<'a>) {
+        for (offer, cost) in self.known() {
+            if self.reject_known(offer, cost).is_none() {
+                best.push(Candidate::new(offer, cost.0, false));
+            }
+        }
+    }
+
     /// The first constraint that one of the owner's own offers fails.
     fn reject(&self, offer: &Offer) -> Option<Constraint> {
         let sheet = &offer.sheet;
@@ -149,7 +195,7 @@ impl<'a> Search<'a> {
         // Nobody has to be told how far he may trust himself.
         if distance_key(offer.distance) > self.filter.distance_max {
             Some(Constraint::Latency)
-        } else if !offer.free.cover(&self.filter.resources) {
+        } else if !self.room(offer).cover(&self.filter.resources) {
             Some(Constraint::Resources)
         } else {
             offer.paused.then_some(Constraint::Paused)
@@ -236,6 +282,9 @@ impl<'a> Search<'a> {
             }
             counts[Constraint::Own as usize] = considered - judged;
         } else {
+            for constraint in self.known().filter_map(|(offer, cost)| self.reject_known(offer, cost)) {
+                counts[constraint as usize] += 1;
+            }
             for (number, verdict) in (0..).zip(self.verdicts()) {
                 self.explain_block(number, verdict, &mut counts);
             }

@@ -29,6 +29,9 @@ const RANK_PATIENCE: Millis = Millis::seconds(3);
 /// How long an update that is under way is left to the owner's node, which gives up after two minutes.
 const OUTDATED_PATIENCE: Millis = Millis::seconds(150);
 
+/// How long what stands for an entry may take to be on the ledger.
+const DEPOSITED: Millis = Millis::seconds(10);
+
 /// A slot that is being filled.
 pub(super) struct Filling {
     replaces: Option<LeaseId>,
@@ -197,9 +200,15 @@ impl Payer {
     }
 
     /// What became of a lease we opened for a slot.
-    pub(crate) fn placed(&mut self, ctx: &Context, slot: (DeploymentId, u32), outcome: &Outcome) {
+    pub(crate) fn placed(&mut self, ctx: &mut Context, ledger: &Ledger, slot: (DeploymentId, u32), outcome: &Outcome) {
         match outcome {
             Ok(_) => drop(self.filling.remove(&slot)),
+            Err(Rejection::InsufficientBalance { needed, available, .. }) if is_unfunded(ctx, ledger, slot.0) => {
+                let (deployment, amount) = (slot.0, needed.saturating_sub(*available));
+                ctx.submit(ledger, Deed::FundDeployment { deployment, amount }, Purpose::Deposit(deployment));
+                self.exhausted.insert(deployment, ctx.now.after(DEPOSITED));
+                self.filling.remove(&slot);
+            }
             Err(Rejection::BudgetTooLow { .. } | Rejection::BudgetExhausted { .. }) => {
                 self.exhausted.insert(slot.0, ctx.now.after(Millis::minutes(1)));
                 self.filling.remove(&slot);
@@ -207,4 +216,16 @@ impl Payer {
             Err(_) => self.try_again(ctx.now, slot),
         }
     }
+}
+
+/// Whether a deployment of ours is of our own capacity only and never had a budget: then there is nothing to pay the
+/// deposit of a lease's entry from.
+fn is_unfunded(ctx: &Context, ledger: &Ledger, id: DeploymentId) -> bool {
+    let view = ledger.view();
+    let unfunded = |found: &Deployment| {
+        found.owner == ctx.account
+            && view.held_by(found).is_zero()
+            && view.leases_of(id).all(|lease| !lease.is_priced())
+    };
+    view.deployment(id).is_some_and(unfunded)
 }

@@ -1,9 +1,9 @@
 //! How budgets stand, who is told when they go down, what is disputed, and what keys may put in a day.
 
 use grange_api::{Budget, Call, CapRequest, Caps, ProblemCode, Reply, TransferRequest, Usage};
-use grange_ledger::Parameters;
+use grange_ledger::{Action, Parameters, Transaction};
 use grange_market::meter::CREDIT_WINDOW;
-use grange_types::{Amount, Millis};
+use grange_types::{Amount, Millis, On, Signed, Wire};
 
 use crate::support::{Villain, World, credits, manifest};
 
@@ -131,4 +131,100 @@ fn the_first_deployment_caps_what_a_key_puts_in_a_day() {
     world.ask(0, Call::SetCap(CapRequest { per_day: None })).unwrap();
     world.deploy(0, manifest("third", "50")).unwrap();
     assert_eq!(caps(&mut world).per_day, None);
+}
+
+/// What is said of a budget's end some time after it was deployed, against when the lease really ends.
+#[track_caller]
+fn check_end(budget: &str, price_max: &str, length: Millis, looks: &[u64]) {
+    let parameters = Parameters { lease_length: length, min_lease: Millis::seconds(20), ..Parameters::dev() };
+    let mut world = World::with(4, parameters, |_| {});
+    world.settle();
+    let mut app = manifest("shop", budget);
+    app.services.get_mut("web").unwrap().placement.price_max = Some(credits(price_max));
+    let id = world.deploy(0, app).unwrap().leases[0].lease;
+    let mut said = Vec::new();
+    for seconds in looks {
+        world.run_for(Millis::seconds(*seconds));
+        said.push((world.now, usage(&mut world).budget.unwrap().runs_until.unwrap().0));
+    }
+    let over = |world: &World| {
+        let view = world.peer(0).ledger().view();
+        view.lease(id).is_none_or(|lease| !lease.is_open(view.now()))
+    };
+    world.until("the lease ends", Millis(2 * Millis::HOUR.0), over);
+    // What is settled at a renewal is some seconds older than what is used, and what it costs is known roughly at first.
+    for (at, time) in said {
+        let (apart, ahead) = (world.now.0.abs_diff(time.0), world.now.since(at).0);
+        assert!(apart <= 15_000 + ahead / 20, "{budget} ended {ahead} ms later, said was {}", time.since(at).0);
+    }
+}
+
+#[test]
+fn it_runs_until_its_leases_cannot_be_renewed() {
+    // At the highest rate five minutes, at what it costs two hours, of which there is nothing to renew with.
+    check_end("0.003", "1", Millis::HOUR, &[30, 60]);
+    check_end("0.004", "1", Millis::minutes(2), &[10, 90]);
+    // Where the highest rate is near what it costs, it is renewed a few times.
+    check_end("0.0004", "0.002", Millis::minutes(2), &[10, 100, 200]);
+}
+
+/// A byte of the ledger costs so much that the entry of a lease takes 0.0512.
+fn dear_bytes() -> World {
+    let mut world = World::with(4, Parameters { byte_deposit: credits("0.0001"), ..Parameters::dev() }, |_| {});
+    world.settle();
+    world
+}
+
+#[test]
+fn what_stands_for_entries_is_part_of_the_budget() {
+    let mut world = dear_bytes();
+    let entry = credits("0.0512");
+    let id = world.deploy(0, manifest("shop", "10")).unwrap().id;
+    for (version, leases) in [("1", 1), ("2", 2), ("3", 3), ("3", 3)] {
+        let mut app = manifest("shop", "10");
+        if version != "1" {
+            app.services.get_mut("web").unwrap().environment = [("VERSION".into(), version.into())].into();
+        }
+        world.deploy(0, app).unwrap();
+        let view = world.peer(0).ledger().view();
+        let found = view.deployment(id).unwrap();
+        assert_eq!(found.leases, leases);
+        let there = view.held_by(found).saturating_add(view.spent_by(found));
+        assert_eq!(there.saturating_add(entry.scaled(leases.into(), 1)), credits("10"), "version {version}");
+        let Budget { budget, left, .. } = usage(&mut world).budget.unwrap();
+        assert_eq!(budget, credits("10"));
+        assert!(left <= credits("10").saturating_sub(entry.scaled(leases.into(), 1)), "{left}");
+    }
+    // What the entries take has to be there beside the shortest lease.
+    let problem = world.deploy(0, manifest("small", "0.05")).unwrap_err();
+    assert_eq!(problem.code, ProblemCode::BudgetTooLow);
+    assert!(problem.message.contains("of which 0.0512 stand for entries"), "{}", problem.message);
+}
+
+#[test]
+fn own_capacity_needs_no_budget_where_entries_cost_money() {
+    let mut world = dear_bytes();
+    let app = |version: &str| {
+        let mut app = manifest("home", "0");
+        let web = app.services.get_mut("web").unwrap();
+        web.placement.on = On::Own;
+        web.environment = [("VERSION".into(), version.into())].into();
+        app
+    };
+    let first = world.deploy(0, app("1")).unwrap();
+    assert_eq!(first.leases[0].provider, world.peer_id(0));
+    let second = world.deploy(0, app("2")).unwrap();
+    let lease = second.leases[0].lease;
+    assert_ne!(lease, first.leases[0].lease);
+    // One that its provider gave up is replaced, as it is where entries cost nothing.
+    let account = world.peer_id(0).account();
+    let body = Transaction { account, nonce: 7, action: Action::CloseLease { lease } };
+    let expires = world.now.after(Millis::minutes(5));
+    let bytes = Signed::seal(world.genesis().network_id(), &world.key(0), expires, body).encode();
+    world.ask(0, Call::SubmitTransaction { bytes }).unwrap();
+    let again = |world: &World| world.peer(0).ledger().view().open_lease_of(second.id, 0).is_some();
+    assert!(!again(&world));
+    world.until("it has a lease again", Millis::seconds(60), again);
+    let view = world.peer(0).ledger().view();
+    assert_eq!(view.deployment(second.id).unwrap().balance, Amount::ZERO, "no more than the entries take was added");
 }

@@ -180,8 +180,12 @@ fn canaries(world: &mut World, of: usize) -> (u32, u32) {
 }
 
 fn ordering(ceiling: &str) -> World {
+    ordering_with(4, ceiling)
+}
+
+fn ordering_with(voters: usize, ceiling: &str) -> World {
     let ceiling = crate::support::credits(ceiling);
-    let mut world = World::with(4, Parameters::dev(), move |config| {
+    let mut world = World::voted(4, voters, Parameters::dev(), move |config| {
         if config.display == "operator-0" {
             config.canaries = ceiling;
         }
@@ -232,4 +236,26 @@ fn canary_orders_cost_no_more_than_their_ceiling_a_day_also_over_a_restart() {
     let orders: Vec<_> = view.deployments().filter(|found| found.owner == me).collect();
     assert!((1..=3).contains(&orders.len()), "{} orders", orders.len());
     assert!(orders.iter().all(|found| !found.is_open()), "what was open before the restart is closed too");
+}
+
+#[test]
+fn a_canary_order_that_was_under_way_when_its_node_restarted_is_closed() {
+    // The last operator alone votes, so that what it was sent comes about whoever restarts.
+    let mut world = ordering_with(1, "1");
+    let me = operator(&world, 0);
+    let orders = |world: &World| {
+        let view = world.peer(3).ledger().view();
+        view.deployments().filter(|found| found.owner == me).map(|found| found.is_open()).collect::<Vec<_>>()
+    };
+    let sent = |world: &World| {
+        let metrics = world.peer(0).metrics();
+        metrics.iter().any(|(name, value)| *name == "grange_mempool_transactions" && *value > 0)
+    };
+    assert!(orders(&world).is_empty());
+    world.until("an order is sent", Millis::minutes(4), sent);
+    world.kill(0);
+    world.start(0);
+    assert!(orders(&world).is_empty(), "it is not on the ledger yet");
+    world.until("it comes there", Millis::seconds(30), |world| orders(world) == [true]);
+    world.until("it is closed", Millis::seconds(60), |world| !orders(world)[0]);
 }

@@ -1,0 +1,59 @@
+//! The money behind a plan: whether the budget pays for it, and what has to be added to what is there.
+//!
+//! # Rules
+//! - The budget is the most that a deployment may ever take: what is there, what is spent and what stands for its leases'
+//!   entries counts.
+//! - It has to pay the shortest lease of every slot, and where a byte of the ledger has a price what stands for the entries of
+//!   the leases that are to be opened.
+//! - Capacity of one's own costs nothing, so it needs no budget: what stands for its leases' entries is added where it is not
+//!   there.
+
+use grange_api::{Problem, ProblemCode};
+use grange_ledger::{Deployment, Lease, Ledger};
+use grange_types::{Amount, Millis};
+
+use crate::describe::{deposited, returnable, settled};
+use crate::slots::SlotPlan;
+
+/// What a plan takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Funds {
+    /// What is left of the budget for leases.
+    pub(crate) left: Amount,
+    /// What is to be put into the deployment.
+    pub(crate) added: Amount,
+}
+
+/// What a plan with a budget takes, or why the budget is too low for it.
+pub(crate) fn funds(
+    ledger: &Ledger,
+    (operation, name, budget): (&str, &str, Amount),
+    existing: Option<&Deployment>,
+    slots: &[SlotPlan],
+) -> Result<Funds, Box<Problem>> {
+    let parameters = ledger.view().parameters().clone();
+    let sum = |part: fn(&Ledger, &Deployment) -> Amount| existing.map_or(Amount::ZERO, |found| part(ledger, found));
+    let gone = sum(settled).saturating_add(sum(deposited));
+    let left = budget.saturating_sub(gone);
+    let rate: Amount = slots.iter().map(SlotPlan::rate).sum();
+    let fresh = slots.iter().filter(|plan| plan.is_pending()).count() as u64;
+    let deposit = parameters.deposit_of(fresh * Lease::SIZE);
+    let added = budget.saturating_sub(gone.saturating_add(sum(returnable)));
+    if rate.is_zero() {
+        let balance = existing.map_or(Amount::ZERO, |found| found.balance);
+        return Ok(Funds { left, added: added.max(deposit.saturating_sub(balance)) });
+    }
+    let shortest = rate.scaled(u128::from(parameters.min_lease.0), u128::from(Millis::HOUR.0));
+    let needed = shortest.saturating_add(deposit);
+    if left >= needed {
+        return Ok(Funds { left: left.saturating_sub(deposit), added });
+    }
+    let seconds = parameters.min_lease.0 / 1_000;
+    let mut text = format!(
+        "a budget of {left} does not pay the shortest lease of {seconds} s at {rate} an hour: {needed} credits"
+    );
+    if !deposit.is_zero() {
+        text += &format!(", of which {deposit} stand for entries of the ledger and come back");
+    }
+    Err(Box::new(Problem::new(ProblemCode::BudgetTooLow, operation, name, text)))
+}
