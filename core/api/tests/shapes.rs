@@ -163,6 +163,7 @@ fn a_bill_can_be_recomputed_from_its_lines() {
         lines: rows,
         total: prices.charge(&resources, &counters),
         settled: Amount::ZERO,
+        deployment: DeploymentId([5; 32]),
         disputed: Amount::ZERO,
         budget: None,
     };

@@ -17,8 +17,10 @@ use crate::history::History;
 use crate::library::Library;
 use crate::message::{Ask, Channel, Probe, ProbeReply};
 use crate::payer::{Payer, Sight};
+use crate::means;
 use crate::problem::{
-    name_taken, no_offer, rejected, undecodable, unknown_deployment, unknown_lease, unknown_name, unknown_operator,
+    name_taken, no_offer, rejected, unbilled, undecodable, unknown_deployment, unknown_lease, unknown_name,
+    unknown_operator,
 };
 use crate::seller::Seller;
 use crate::shelf::Shelf;
@@ -103,6 +105,10 @@ impl Calls {
             Call::Pause(request) => return pause(ctx, &mut parts, id, request.paused),
             other => return self.transact(ctx, ledger, id, account, other),
         };
+            Call::Logs { ref name, .. } | Call::ExportData { ref name, .. } => {
+                let problem = means::without_papers(ctx, &parts, papers(&call), name);
+                return refuse(ctx, id, problem);
+            }
         ctx.reply(id, Ok(reply));
     }
 
@@ -259,6 +265,11 @@ pub(crate) const fn writes(call: &Call) -> Option<&'static str> {
         Call::Transfer(_) => Some("wallet send"),
         Call::SetCap(_) => Some("wallet caps"),
         Call::SubmitTransaction { .. } => Some("submit"),
+/// A call for what replicas wrote, in the words of whoever typed it.
+pub(crate) const fn papers(call: &Call) -> &'static str {
+    if matches!(call, Call::ExportData { .. }) { "data export" } else { "logs" }
+}
+
         Call::ClaimName(_) => Some("name claim"),
         Call::ReleaseName { .. } => Some("name release"),
         _ => None,
@@ -316,19 +327,14 @@ fn plan(ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, ma
     ctx.reply(id, Ok(Reply::Plan(Plan { services, total_per_hour, takes, runs_until })));
 }
 
-/// The bill of a deployment, also of one of ours that was removed: its name is free again, its manifest says which it was.
+/// The bill of a deployment, also of one of ours that was removed.
 fn usage(ctx: &mut Context, parts: &Parts<'_>, id: CallId, name: &str) {
-    let view = parts.ledger.view();
-    let was = |found: &&Deployment| {
-        found.owner == ctx.account && parts.library.get(found.manifest).is_some_and(|manifest| manifest.name == name)
-    };
-    let removed = || view.deployments().filter(was).max_by_key(|found| found.opened);
-    match view.deployment_named(name).or_else(removed) {
+    match means::deployment(parts.ledger, name).or_else(|| means::removed(ctx, parts, name)) {
         Some(found) => {
             let usage = describe::usage(ctx.now, parts.ledger, found, parts.payer);
             ctx.reply(id, Ok(Reply::Usage(usage)));
         }
-        None => refuse(ctx, id, unknown_deployment("usage", name)),
+        None => refuse(ctx, id, unbilled(name)),
     }
 }
 

@@ -53,6 +53,7 @@ mod invoice;
 mod join;
 mod library;
 mod light;
+mod means;
 mod message;
 mod payer;
 mod peer;
