@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use grange_api::{Call, Down, Line, Plan, PlannedService, Problem, ProblemCode, ProviderSettings, Reply, Submitted};
+use grange_api::{
+    Call, Down, Line, Plan, PlannedService, Problem, ProblemCode, ProviderSettings, Reply, Submitted, Timestamp,
+};
 use grange_ledger::{Action as Deed, Deployment, Ledger, Transaction};
 use grange_market::watch::Health;
-use grange_types::{AccountId, Amount, DeploymentId, LeaseId, Manifest, Signed, Wire};
+use grange_types::{AccountId, Amount, DeploymentId, LeaseId, Manifest, PeerId, Signed, Wire};
 
 use crate::budget::{caps, lasts};
 use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose, Submission};
@@ -15,9 +17,9 @@ use crate::describe;
 use crate::event::CallId;
 use crate::history::History;
 use crate::library::Library;
+use crate::means;
 use crate::message::{Ask, Channel, Probe, ProbeReply};
 use crate::payer::{Payer, Sight};
-use crate::means;
 use crate::problem::{
     name_taken, no_offer, rejected, unbilled, undecodable, unknown_deployment, unknown_lease, unknown_name,
     unknown_operator,
@@ -101,14 +103,14 @@ impl Calls {
             }
             Call::Deployments | Call::Deployment { .. } => return self.list(ctx, &parts, id, account, &call),
             Call::Usage { name } => return usage(ctx, &parts, id, &name),
-            Call::SetPrices(settings) => return set_prices(ctx, &mut parts, id, settings.into()),
-            Call::Pause(request) => return pause(ctx, &mut parts, id, request.paused),
-            other => return self.transact(ctx, ledger, id, account, other),
-        };
             Call::Logs { ref name, .. } | Call::ExportData { ref name, .. } => {
                 let problem = means::without_papers(ctx, &parts, papers(&call), name);
                 return refuse(ctx, id, problem);
             }
+            Call::SetPrices(settings) => return set_prices(ctx, &mut parts, id, settings.into()),
+            Call::Pause(request) => return pause(ctx, &mut parts, id, request.paused),
+            other => return self.transact(ctx, ledger, id, account, other),
+        };
         ctx.reply(id, Ok(reply));
     }
 
@@ -257,6 +259,11 @@ impl Calls {
     }
 }
 
+/// A call for what replicas wrote, in the words of whoever typed it.
+pub(crate) const fn papers(call: &Call) -> &'static str {
+    if matches!(call, Call::ExportData { .. }) { "data export" } else { "logs" }
+}
+
 /// The name of a call that needs a new block; none where it needs none.
 pub(crate) const fn writes(call: &Call) -> Option<&'static str> {
     match call {
@@ -265,11 +272,6 @@ pub(crate) const fn writes(call: &Call) -> Option<&'static str> {
         Call::Transfer(_) => Some("wallet send"),
         Call::SetCap(_) => Some("wallet caps"),
         Call::SubmitTransaction { .. } => Some("submit"),
-/// A call for what replicas wrote, in the words of whoever typed it.
-pub(crate) const fn papers(call: &Call) -> &'static str {
-    if matches!(call, Call::ExportData { .. }) { "data export" } else { "logs" }
-}
-
         Call::ClaimName(_) => Some("name claim"),
         Call::ReleaseName { .. } => Some("name release"),
         _ => None,
@@ -296,6 +298,7 @@ fn plan(ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, ma
     if let Err(problem) = enough(parts.ledger, "plan", &manifest.name, left, &plans) {
         return refuse(ctx, id, *problem);
     }
+    let heard = |provider: &PeerId| parts.shelf.index.get(provider).map(|offer| Timestamp(offer.heard));
     let planned = |plan: &SlotPlan| {
         let kept = plan.lease.and_then(|lease| view.lease(lease));
         if let Some(lease) = kept {
@@ -306,6 +309,8 @@ fn plan(ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, ma
                 display: describe::display(parts.ledger, lease.terms.provider),
                 price_per_hour: lease.terms.prices.per_hour(&lease.terms.resources),
                 max_cost: lease.terms.max_rate,
+                connected: ctx.reaches(lease.terms.provider),
+                heard: heard(&lease.terms.provider),
             });
         }
         let first = plan.matches.first()?;
@@ -316,6 +321,8 @@ fn plan(ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, ma
             display: describe::display(parts.ledger, first.provider),
             price_per_hour: first.per_hour,
             max_cost: if first.own { Amount::ZERO } else { plan.spec.max_rate },
+            connected: ctx.reaches(first.provider),
+            heard: heard(&first.provider),
         })
     };
     let services: Vec<PlannedService> = plans.iter().filter_map(planned).collect();

@@ -40,6 +40,8 @@ pub(crate) fn offers(ctx: &Context, ledger: &Ledger, shelf: &Shelf, witness: &Wi
                 Some(found) if found.trust.is_some() => summary(found),
                 _ => "nothing was seen yet".into(),
             },
+            connected: ctx.reaches(sheet.provider),
+            heard: Timestamp(offer.heard),
         }
     };
     let mut offers: Vec<Offer> = shelf.index.offers().filter(|offer| !offer.paused).map(describe).collect();
