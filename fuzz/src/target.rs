@@ -198,7 +198,10 @@ fn compose_files(bytes: &[u8]) -> bool {
             );
             true
         }
-        Err(findings) => {
+        Err(refusal) => {
+            let used = refusal.named.iter().flat_map(|named| &named.files);
+            let mistakes = used.map(|file| (file.at, "a mistake".to_owned())).collect();
+            let findings = refusal.with(mistakes);
             assert!(!findings.is_empty(), "refused without a reason");
             assert!(
                 findings.iter().all(|finding| named.is_empty() || !finding.file.is_empty()),

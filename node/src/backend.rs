@@ -75,10 +75,7 @@ impl Backend for Api {
                 Call::LedgerGenesis => Ok(Answer::Json(Reply::Genesis(self.genesis_file()))),
                 Call::LedgerBlocks { from } => self.blocks(from),
                 Call::LedgerSnapshot { at } => self.snapshot(at).await,
-                Call::Logs { name, service, follow, after } => {
-                    self.papers(PaperRequest::Logs { name, service, follow, after: after.unwrap_or(0), lease: None })
-                }
-                Call::ExportData { name, service } => self.papers(PaperRequest::Data { name, service }),
+                call @ (Call::Logs { .. } | Call::ExportData { .. }) => self.papers(principal, call).await,
                 Call::Deploy { manifest, secrets } => {
                     self.check(&manifest).await?;
                     let call = Call::Deploy { manifest, secrets };
@@ -234,15 +231,24 @@ impl Api {
         let _ = self.events.send(Event::Call { id, account: principal.account, call: Box::new(call) }).await;
     }
 
-    fn papers(&self, request: PaperRequest) -> Result<Answer, Problem> {
+    async fn papers(&self, principal: Principal, call: Call) -> Result<Answer, Problem> {
+        let request = match &call {
+            Call::Logs { name, service, follow, after } => PaperRequest::Logs {
+                name: name.clone(),
+                service: service.clone(),
+                follow: *follow,
+                after: after.unwrap_or(0),
+                lease: None,
+            },
+            Call::ExportData { name, service } => PaperRequest::Data { name: name.clone(), service: service.clone() },
+            // Nothing else has lines of replicas.
+            _ => return self.ask(principal, call).await,
+        };
         let table = self.ingress.table();
         let (PaperRequest::Logs { name, .. } | PaperRequest::Data { name, .. }) = &request;
         let operation = if matches!(request, PaperRequest::Data { .. }) { "data export" } else { "logs" };
-        let Some(named) = table.names.get(name) else {
-            let text = format!("there is no deployment named {name}");
-            return Err(Problem::new(ProblemCode::NotFound, operation, name, text)
-                .with_remedy("list what there is with `grange ps`"));
-        };
+        // Whether it was removed, never was, or cannot be known here, the peer says.
+        let Some(named) = table.names.get(name) else { return self.ask(principal, call).await };
         if !named.payers.contains(&self.net.peer_id()) {
             let text = "this node neither owns it nor is its steward, so that no provider shows it logs or data";
             return Err(Problem::new(ProblemCode::Denied, operation, name, text)

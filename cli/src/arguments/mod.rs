@@ -297,7 +297,7 @@ impl Trusted {
 pub(crate) struct Bill {
     #[command(subcommand)]
     pub(crate) action: Option<BillAction>,
-    /// The deployment
+    /// The deployment: its name, or its id
     #[arg(required = true)]
     pub(crate) name: Option<String>,
     /// Print it as a table for billing tools instead
@@ -317,7 +317,7 @@ pub(crate) enum BillFormat {
 pub(crate) enum BillAction {
     /// Make a bill again from the receipts in a node's blocks, each of them verified, and compare it with the node's
     Verify {
-        /// The deployment
+        /// The deployment: its name, or its id
         name: String,
         #[command(flatten)]
         trusted: Trusted,

@@ -56,6 +56,11 @@ impl Client {
         Self { agent: agent(), operation: operation.to_owned(), api, token, token_file }
     }
 
+    /// The command for which the node is asked, as problems name it.
+    pub(crate) fn operation(&self) -> &str {
+        &self.operation
+    }
+
     /// Where the node is asked.
     pub(crate) fn api(&self) -> &str {
         &self.api

@@ -87,7 +87,12 @@ fn verify(context: Context<'_>, name: &str, trusted: &Trusted) -> Outcome {
     for _ in 0..TRIES {
         let said: Usage = client.ask(&Call::Usage { name: name.to_owned() })?;
         audit = ledger::take_blocks(&client, audit, context.output)?;
-        let invoice = audit.bill(name).map_err(|error| fails(&error, name, &audit))?;
+        let invoice = match audit.bill(name) {
+            // It was removed, and the ledger has its name no more: the node says which it was, and every line is verified.
+            Err(InvoiceError::Unknown) => audit.bill(&said.deployment.to_string()),
+            bill => bill,
+        };
+        let invoice = invoice.map_err(|error| fails(&error, name, &audit))?;
         (theirs, ours) = (said.settled, invoice.usage.settled);
         if theirs != ours {
             // Somebody was paid in between.

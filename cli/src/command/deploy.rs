@@ -6,6 +6,7 @@ use grange_api::{Call, DeployDone, DeployPhase, Line, Plan, Problem, ProblemCode
 use grange_types::{Amount, ByteCount};
 use serde::Serialize;
 
+use super::market::reached;
 use super::step::{Step, Steps};
 use super::{Context, answer, called};
 use crate::client::{Client, Wait};
@@ -86,7 +87,7 @@ pub(crate) fn ask_plan(client: &Client, project: &Project) -> Result<Plan, Probl
 
 /// The replicas of a plan under each other.
 pub(crate) fn plan_table(plan: &Plan) -> Table {
-    let mut table = Table::new(&["service", ">replica", "provider", ">credits/hour", ">at most/hour"]);
+    let mut table = Table::new(&["service", ">replica", "provider", ">credits/hour", ">at most/hour", "state"]);
     for service in &plan.services {
         table.row([
             service.name.clone(),
@@ -94,6 +95,7 @@ pub(crate) fn plan_table(plan: &Plan) -> Table {
             called(&service.display, Some(service.provider)),
             service.price_per_hour.to_string(),
             service.max_cost.to_string(),
+            reached(service.connected, service.heard),
         ]);
     }
     table

@@ -186,7 +186,9 @@ const fn words(sku: Sku) -> (&'static str, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use grange_types::{AccountId, ByteCount, Counters, LeaseId, Millis, PeerId, Prices, Resources, Time};
+    use grange_types::{
+        AccountId, ByteCount, Counters, DeploymentId, LeaseId, Millis, PeerId, Prices, Resources, Time,
+    };
 
     fn bill(total: &str) -> Usage {
         let prices = Prices { cpu_hour: Amount::credits(2), egress_gib: Amount::CREDIT, ..Prices::default() };
@@ -196,6 +198,7 @@ mod tests {
         let span = (Timestamp(Time(1_790_000_000_000)), Timestamp(Time(1_790_003_600_000)));
         let row = |line| UsageRow::new("web", LeaseId([2; 32]), (PeerId([3; 32]), "=north, \"old\""), span, line);
         Usage {
+            deployment: DeploymentId([4; 32]),
             account: AccountId([1; 32]),
             lines: lines.iter().filter(|line| line.quantity > 0).map(row).collect(),
             total: total.parse().unwrap(),

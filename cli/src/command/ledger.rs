@@ -17,8 +17,6 @@ use crate::node_process::{Audit, AuditError, Checkpoint, Genesis};
 use crate::output::Output;
 use crate::table::Table;
 
-/// The command that audits, as problems name it.
-const VERIFY: &str = "ledger verify";
 /// Who waits for a long chain is told so often how far it is.
 const TELL: Duration = Duration::from_secs(3);
 /// The most that a snapshot may have: it is held in memory, as the state is.
@@ -85,7 +83,7 @@ pub(super) fn run(context: Context<'_>, action: &LedgerAction) -> Outcome {
 
 /// Audits a node's chain up to the height that it has now.
 fn verify(context: Context<'_>, trusted: &Trusted) -> Outcome {
-    let (client, audit) = begin(context, VERIFY, trusted)?;
+    let (client, audit) = begin(context, "ledger verify", trusted)?;
     let from = trusted.beginning();
     let audit = take_blocks(&client, audit, context.output)?.summary();
     let (height, certificates, state_root) = (audit.height, audit.certificates, audit.state_root);
@@ -98,18 +96,20 @@ fn verify(context: Context<'_>, trusted: &Trusted) -> Outcome {
 /// The audit of a node's chain before its first block, or after a checkpoint.
 pub(super) fn begin(context: Context<'_>, operation: &str, trusted: &Trusted) -> Result<(Client, Audit), Failure> {
     let Trusted { genesis, checkpoint } = trusted;
-    let beginning = read_genesis(genesis)?;
-    let checkpoint = checkpoint.as_ref().map(|file| Ok::<_, Problem>((file, read_checkpoint(file)?))).transpose()?;
+    let beginning = read_genesis(operation, genesis)?;
+    let beside = |file| Ok::<(&Path, _), Problem>((file, read_checkpoint(operation, file)?));
+    let checkpoint = checkpoint.as_deref().map(beside).transpose()?;
+    let of_file = |error: &AuditError, file: &Path| fails(error, operation, &file.display().to_string());
     if let Some((file, checkpoint)) = &checkpoint {
-        checkpoint.check(&beginning, machine::now()).map_err(|error| fails(&error, &file.display().to_string()))?;
+        checkpoint.check(&beginning, machine::now()).map_err(|error| of_file(&error, file))?;
     }
     let client = context.reader(operation)?;
     let audit = match &checkpoint {
-        None => Audit::from_genesis(&beginning).map_err(|error| fails(&error, &genesis.display().to_string()))?,
+        None => Audit::from_genesis(&beginning).map_err(|error| of_file(&error, genesis))?,
         Some((_, checkpoint)) => {
             let pieces = snapshot_of(&client, checkpoint.height)?;
             Audit::from_checkpoint(&beginning, checkpoint, &pieces, machine::now())
-                .map_err(|error| fails(&error, client.api()))?
+                .map_err(|error| fails(&error, client.operation(), client.api()))?
         }
     };
     Ok((client, audit))
@@ -126,9 +126,11 @@ pub(super) fn take_blocks(client: &Client, mut audit: Audit, output: Output) -> 
     while audit.summary().height < last.height {
         let Some(Line::Block(line)) = lines.next()? else {
             let text = format!("height {}: the node has no such block", audit.summary().height.next());
-            return Err(Problem::new(ProblemCode::ChainInvalid, VERIFY, client.api(), text));
+            return Err(Problem::new(ProblemCode::ChainInvalid, client.operation(), client.api(), text));
         };
-        audit.take(&line.block.0, &line.certificate.0).map_err(|error| fails(&error, client.api()))?;
+        audit
+            .take(&line.block.0, &line.certificate.0)
+            .map_err(|error| fails(&error, client.operation(), client.api()))?;
         if told.elapsed() >= TELL {
             output.progress(&format!("verified {} of {}", audit.summary().height, last.height));
             told = Instant::now();
@@ -147,12 +149,12 @@ fn hold(client: &Client, audit: Audit, last: &LedgerHeight) -> Result<Audit, Pro
         "height {}: what holds leads to state {}, the node says that it is at height {} in state {}",
         found.height, found.state_root, last.height, last.state_root
     );
-    Err(Problem::new(ProblemCode::ChainInvalid, VERIFY, client.api(), text))
+    Err(Problem::new(ProblemCode::ChainInvalid, client.operation(), client.api(), text))
 }
 
 /// An audit that failed, as a problem with the remedy that fits.
-fn fails(error: &AuditError, thing: &str) -> Problem {
-    let problem = Problem::new(ProblemCode::ChainInvalid, VERIFY, thing, chain(error));
+fn fails(error: &AuditError, operation: &str, thing: &str) -> Problem {
+    let problem = Problem::new(ProblemCode::ChainInvalid, operation, thing, chain(error));
     match error {
         AuditError::Old { .. } | AuditError::Early { .. } => problem.with_remedy(
             "begin at the genesis, without --checkpoint; or have somebody you trust print a newer one with \
@@ -172,7 +174,7 @@ fn snapshot_of(client: &Client, height: Height) -> Result<Vec<Vec<u8>>, Problem>
         return Ok(pieces);
     }
     let text = "the node has no snapshot of that height any more; it keeps its newest two";
-    Err(Problem::new(ProblemCode::NotFound, VERIFY, format!("height {height}"), text)
+    Err(Problem::new(ProblemCode::NotFound, client.operation(), format!("height {height}"), text)
         .with_remedy("begin at the genesis, or at a newer checkpoint that `grange ledger checkpoint` prints"))
 }
 
@@ -186,7 +188,7 @@ fn snapshot(client: &Client, at: Option<Height>) -> Result<(Option<Height>, Vec<
         bytes += line.piece.0.len() + size_of::<Vec<u8>>();
         if bytes > SNAPSHOT_BYTES {
             let text = format!("the snapshot has more than {SNAPSHOT_BYTES} bytes");
-            return Err(Problem::new(ProblemCode::TooLarge, "ledger snapshot", client.api(), text));
+            return Err(Problem::new(ProblemCode::TooLarge, client.operation(), client.api(), text));
         }
         found = Some(line.height);
         pieces.push(line.piece.0);
@@ -234,31 +236,33 @@ fn file<T: Serialize>(output: Output, value: &T) -> Outcome {
 
 /// A genesis from a file: JSON, or the bytes that a node's folder holds. Those never begin with a brace, because a name
 /// is at most 63 bytes long and its length comes first.
-fn read_genesis(file: &Path) -> Result<Genesis, Problem> {
-    let bytes = read(file)?;
+fn read_genesis(operation: &str, file: &Path) -> Result<Genesis, Problem> {
+    let bytes = read(operation, file)?;
     let read = if bytes.first() == Some(&b'{') {
         serde_json::from_slice(&bytes).map_err(|error| chain(&error))
     } else {
         Genesis::decode(&bytes).map_err(|error| chain(&error))
     };
-    read.map_err(|reason| unreadable(file, &format!("this is no genesis: {reason}"), "grange ledger genesis"))
-}
-
-fn read_checkpoint(file: &Path) -> Result<Checkpoint, Problem> {
-    serde_json::from_slice(&read(file)?).map_err(|error| {
-        unreadable(file, &format!("this is no checkpoint: {}", chain(&error)), "grange ledger checkpoint")
+    read.map_err(|reason| {
+        unreadable(operation, file, &format!("this is no genesis: {reason}"), "grange ledger genesis")
     })
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, Problem> {
+fn read_checkpoint(operation: &str, file: &Path) -> Result<Checkpoint, Problem> {
+    serde_json::from_slice(&read(operation, file)?).map_err(|error| {
+        unreadable(operation, file, &format!("this is no checkpoint: {}", chain(&error)), "grange ledger checkpoint")
+    })
+}
+
+fn read(operation: &str, file: &Path) -> Result<Vec<u8>, Problem> {
     fs::read(file).map_err(|error| {
-        Problem::new(ProblemCode::NotFound, VERIFY, file.display().to_string(), chain(&error).to_lowercase())
+        Problem::new(ProblemCode::NotFound, operation, file.display().to_string(), chain(&error).to_lowercase())
             .with_remedy("name a file that can be read")
     })
 }
 
-fn unreadable(file: &Path, message: &str, command: &str) -> Problem {
-    Problem::new(ProblemCode::Malformed, VERIFY, file.display().to_string(), message)
+fn unreadable(operation: &str, file: &Path, message: &str, command: &str) -> Problem {
+    Problem::new(ProblemCode::Malformed, operation, file.display().to_string(), message)
         .with_remedy(format!("give a file that `{command}` printed"))
 }
 

@@ -2,12 +2,14 @@
 
 use grange_api::{
     Call, Offer, PauseRequest, PriceSettings, Problem, ProblemCode, Provider, ProviderSettings, ResourceSet, Status,
+    Timestamp,
 };
 
 use super::{Context, called};
 use crate::arguments::{Prices, ProviderAction};
 use crate::client::Client;
 use crate::failure::{Failure, Outcome};
+use crate::machine;
 use crate::table::Table;
 
 /// Lists providers.
@@ -41,7 +43,7 @@ pub(super) fn offers(context: Context<'_>) -> Outcome {
     let offers: Vec<Offer> = context.reader("offers")?.ask(&Call::Offers)?;
     let table = |offers: &Vec<Offer>| {
         let mut table =
-            Table::new(&["provider", "name", "region", "kinds", "isolation", ">price/hour", "free", ">trust"]);
+            Table::new(&["provider", "name", "region", "kinds", "isolation", ">price/hour", "free", ">trust", "state"]);
         for offer in offers {
             let kinds: Vec<String> = offer.kinds.iter().map(ToString::to_string).collect();
             table.row([
@@ -53,11 +55,21 @@ pub(super) fn offers(context: Context<'_>) -> Outcome {
                 offer.price.to_string(),
                 resources(&offer.free),
                 offer.trust.map_or_else(|| "unknown".to_owned(), |trust| trust.to_string()),
+                reached(offer.connected, Some(offer.heard)),
             ]);
         }
         table
     };
     context.output.tabulate(&offers, table, "nothing is for sale")
+}
+
+/// Whether a provider is there, or when it was heard last.
+pub(super) fn reached(connected: bool, heard: Option<Timestamp>) -> String {
+    match heard {
+        _ if connected => "connected".to_owned(),
+        Some(Timestamp(heard)) => format!("heard {} s ago", machine::now().since(heard).0 / 1_000),
+        None => "not connected".to_owned(),
+    }
 }
 
 fn resources(set: &ResourceSet) -> String {

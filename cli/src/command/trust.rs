@@ -13,8 +13,25 @@ pub(super) fn run(context: Context<'_>, of: Option<&str>) -> Outcome {
     let reports: Vec<TrustReport> = context.reader("trust")?.ask(&call)?;
     match reports.as_slice() {
         [report] if of.is_some() && !context.output.is_json() => explain(context, report),
-        _ => context.output.tabulate(&reports, list, "the node has heard of no other operator"),
+        _ => {
+            context.output.tabulate(&reports, list, "the node has heard of no other operator")?;
+            match reports.first() {
+                Some(report) if !context.output.is_json() => context.output.line(&view(report)),
+                _ => Ok(()),
+            }
+        }
     }
+}
+
+/// Whose numbers a list shows.
+fn view(report: &TrustReport) -> String {
+    let (name, operator) = (seer(report), report.seen_by.short());
+    format!("seen by {name} ({operator}), which is not in the list: nobody measures himself; `grange trust {operator}`")
+}
+
+/// The node whose view a report is.
+fn seer(report: &TrustReport) -> String {
+    super::called(&report.seen_by_name, Some(report.seen_by.peer()))
 }
 
 fn list(reports: &Vec<TrustReport>) -> Table {
@@ -38,18 +55,25 @@ fn explain(context: Context<'_>, report: &TrustReport) -> Outcome {
     let TrustReport { own, hearsay, half_life_hours, .. } = report;
     let output = context.output;
     output.line(&format!("{}  {}", named(report), report.operator))?;
-    output.line(&format!(
-        "trust {}: own evidence +{} -{}, what {} others say +{} -{}; each weighs half after {} days",
-        number(report),
-        own.good,
-        own.bad,
-        report.witnesses,
-        hearsay.good,
-        hearsay.bad,
-        half_life_hours / 24,
-    ))?;
+    let others = format!("what {} others say +{} -{}", report.witnesses, hearsay.good, hearsay.bad);
+    let days = half_life_hours / 24;
+    if report.operator == report.seen_by {
+        output.line(&format!(
+            "no number: this is the asked node's own operator, and nobody measures himself; {others}; each weighs half \
+             after {days} days\nits number is with others: ask a node of theirs with `grange --node URL trust {}`",
+            report.operator.short(),
+        ))?;
+    } else {
+        output.line(&format!(
+            "trust {}, seen by {}: own evidence +{} -{}, {others}; each weighs half after {days} days",
+            number(report),
+            seer(report),
+            own.good,
+            own.bad,
+        ))?;
+    }
     if report.evidence.is_empty() {
-        output.progress("nothing was seen of it yet");
+        output.progress("nothing that is kept here was seen of it yet");
         return Ok(());
     }
     let mut table = Table::new(&["kind", "seen by", "counts as", ">good", ">bad", ">weighs now", "last seen", "until"]);

@@ -11,18 +11,21 @@ use grange_types::{ByteCount, Content, File, Secrets, Workload, limits};
 use super::below;
 use super::pack::PackError;
 
-/// The workload with the files that its service finds; the secrets among them go to `secrets`.
-pub(crate) fn furnish(
-    workload: Workload,
+/// The workload with the files that its service finds.
+pub(crate) fn furnish(workload: Workload, files: Vec<File>) -> Workload {
+    match workload {
+        Workload::Wasm { component, size } if !files.is_empty() => Workload::Furnished { component, size, files },
+        other => other,
+    }
+}
+
+/// The files that a service finds; the secrets among them go to `secrets`.
+pub(crate) fn contents(
     files: &[AppFile],
     root: &Path,
     variables: &BTreeMap<String, String>,
     secrets: &mut Secrets,
-) -> Result<Workload, Vec<(grange_app::Position, PackError)>> {
-    let (component, size) = match workload {
-        Workload::Wasm { component, size } if !files.is_empty() => (component, size),
-        other => return Ok(other),
-    };
+) -> Result<Vec<File>, Vec<(grange_app::Position, PackError)>> {
     let (mut found, mut wrong) = (Vec::new(), Vec::new());
     for file in files {
         match content(file, root, variables) {
@@ -30,7 +33,7 @@ pub(crate) fn furnish(
             Err(error) => wrong.push((file.at, error)),
         }
     }
-    if wrong.is_empty() { Ok(Workload::Furnished { component, size, files: found }) } else { Err(wrong) }
+    if wrong.is_empty() { Ok(found) } else { Err(wrong) }
 }
 
 fn kept(file: &AppFile, bytes: Vec<u8>, secrets: &mut Secrets) -> Content {

@@ -84,17 +84,20 @@ pub(crate) fn open(wanted: &Wanted<'_>, operation: &str) -> Result<Project, Prob
     }
     let variables = variables(&below, operation)?;
     let project = grange_app::Project { files: &paths, variables: &variables, profiles: wanted.profiles };
-    let reading = grange_app::read_project(&project, &below).map_err(|findings| {
+    let reading = grange_app::read_project(&project, &below).map_err(|refusal| {
+        let findings = mistakes(refusal, root, &variables);
         let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
         invalid(operation, &name, errors.map(finding).collect())
     })?;
     let (packed, secrets) = pack_all(&reading, root, &variables, (operation, &name))?;
+    let empty = empty_secrets(&reading, &secrets);
     let workloads = packed.iter().map(|(name, packed)| (name.clone(), packed.workload.clone())).collect();
     let manifest = reading
         .app
         .manifest(&workloads)
         .map_err(|error| Problem::new(ProblemCode::ManifestInvalid, operation, name.clone(), error.to_string()))?;
-    let grange_app::Reading { app, warnings, inactive, .. } = reading;
+    let grange_app::Reading { app, mut warnings, inactive, .. } = reading;
+    warnings.extend(empty);
     Ok(Project { file, app, warnings, inactive, packed, manifest, secrets })
 }
 
@@ -156,6 +159,47 @@ fn variables(below: &Below, operation: &str) -> Result<BTreeMap<String, String>,
     Ok(variables)
 }
 
+/// What is wrong with the compose files, and with what they name as far as they could be read.
+fn mistakes(
+    refusal: grange_app::Refusal,
+    root: &Path,
+    variables: &BTreeMap<String, String>,
+) -> Vec<grange_app::Finding> {
+    let mut wrong = Vec::new();
+    for named in &refusal.named {
+        if let Some(source) = &named.source
+            && let Err(error) = pack::pack(source, root)
+        {
+            wrong.push((source.at(), error.to_string()));
+        }
+        let found = furnish::contents(&named.files, root, variables, &mut Secrets::default());
+        wrong.extend(found.err().into_iter().flatten().map(|(at, error)| (at, error.to_string())));
+    }
+    refusal.with(wrong)
+}
+
+/// The secrets without a single byte, which are more often a mistake than meant.
+fn empty_secrets(reading: &Reading, secrets: &Secrets) -> Vec<grange_app::Finding> {
+    let mut findings = Vec::new();
+    for file in reading.app.services.values().flat_map(|service| &service.files) {
+        let Some(name) = file.secret.as_deref().filter(|name| secrets.get(name).is_some_and(<[u8]>::is_empty)) else {
+            continue;
+        };
+        let finding = grange_app::Finding {
+            severity: Severity::Warning,
+            file: reading.file(file.at).to_owned(),
+            line: file.at.line,
+            column: file.at.column,
+            message: format!("the secret `{name}` is empty: the service finds a file without content"),
+        };
+        // Two services may use one secret.
+        if !findings.contains(&finding) {
+            findings.push(finding);
+        }
+    }
+    findings
+}
+
 /// Packs every service; all mistakes are told at once.
 fn pack_all(
     reading: &Reading,
@@ -165,16 +209,16 @@ fn pack_all(
 ) -> Result<(BTreeMap<String, Packed>, Secrets), Problem> {
     let (mut packed, mut secrets, mut wrong) = (BTreeMap::new(), Secrets::default(), Vec::new());
     for (name, service) in &reading.app.services {
-        let Packed { workload, pieces } = match pack::pack(&service.source, root) {
-            Ok(found) => found,
-            Err(error) => {
-                wrong.push((service.source.at(), error));
-                continue;
+        let work = pack::pack(&service.source, root);
+        match (work, furnish::contents(&service.files, root, variables, &mut secrets)) {
+            (Ok(Packed { workload, pieces }), Ok(files)) => {
+                let workload = furnish::furnish(workload, files);
+                packed.insert(name.clone(), Packed { workload, pieces });
             }
-        };
-        match furnish::furnish(workload, &service.files, root, variables, &mut secrets) {
-            Ok(workload) => drop(packed.insert(name.clone(), Packed { workload, pieces })),
-            Err(mistakes) => wrong.extend(mistakes),
+            (work, files) => {
+                wrong.extend(work.err().map(|error| (service.source.at(), error)));
+                wrong.extend(files.err().into_iter().flatten());
+            }
         }
     }
     // One mistake has its own code; several have the one of the file that holds them.
@@ -254,6 +298,58 @@ mod tests {
         ];
         assert_eq!(lines, expected);
         assert_eq!(problem.message, "the file has 2 mistakes");
+    }
+
+    #[test]
+    fn what_the_file_names_is_looked_at_beside_what_it_says() {
+        let text = "name: shop\nx-grange: {budget: 0}\nservices:\n  api:\n    x-grange: {wasm: a.wasm}\n    restrat: no\n    \
+                    secrets: [token]\n  web:\n    x-grange: {site: public, route: /web}\nsecrets:\n  token: {file: token.txt}\n";
+        let folder = folder(text);
+        let told = || {
+            let problem = open(&Wanted::at(folder.path()), "validate").unwrap_err();
+            assert_eq!(problem.code, ProblemCode::ManifestInvalid);
+            problem.findings.iter().map(|finding| (finding.line, finding.message.clone())).collect::<Vec<_>>()
+        };
+        let all = [
+            (2, "a budget of 0 credits pays for no capacity"),
+            (5, "the file a.wasm does not exist"),
+            (6, "unknown key `restrat`"),
+            (9, "the folder public does not exist"),
+            (11, "the file token.txt does not exist"),
+        ];
+        let begins = |found: Vec<(u32, String)>, expected: &[(u32, &str)]| {
+            assert_eq!(found.len(), expected.len(), "{found:?}");
+            for ((line, message), (at, begin)) in found.iter().zip(expected) {
+                assert!(line == at && message.starts_with(begin), "{line}: {message}, not {at}: {begin}");
+            }
+        };
+        begins(told(), &all);
+        // Also where the compose file itself is right, a missing component hides no missing secret.
+        let right = text.replace("budget: 0", "budget: 1").replace("    restrat: no\n", "");
+        fs::write(folder.path().join("compose.yaml"), right).unwrap();
+        let all = [
+            (5, "the file a.wasm does not exist"),
+            (8, "the folder public does not exist"),
+            (10, "the file token.txt does not exist"),
+        ];
+        begins(told(), &all);
+    }
+
+    #[test]
+    fn an_empty_secret_is_warned_of_at_its_place() {
+        let folder = folder(
+            "name: shop\nx-grange: {budget: 1}\nservices:\n  api:\n    x-grange: {wasm: a.wasm}\n    secrets: [token]\n    \
+             configs: [app]\nsecrets:\n  token: {file: token.txt}\nconfigs:\n  app: {file: token.txt}\n",
+        );
+        fs::write(folder.path().join("a.wasm"), COMPONENT).unwrap();
+        let warned = |content: &str| {
+            fs::write(folder.path().join("token.txt"), content).unwrap();
+            let project = open(&Wanted::at(folder.path()), "deploy").unwrap();
+            project.warnings.iter().map(|finding| (finding.line, finding.message.clone())).collect::<Vec<_>>()
+        };
+        let message = "the secret `token` is empty: the service finds a file without content";
+        assert_eq!(warned(""), [(9, message.to_owned())]);
+        assert_eq!(warned("\n"), []);
     }
 
     #[test]

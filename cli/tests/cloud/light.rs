@@ -1,5 +1,6 @@
 //! A node that keeps no ledger, beside four that do.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -46,6 +47,23 @@ fn a_light_node_answers_what_is_proven_to_it_and_sends_money() {
     let refused = cloud.problem(&["--node", api, "ps"]);
     assert_eq!(refused["code"], "unsupported", "{refused}");
     assert!(refused["remedy"].as_str().unwrap().contains("--node"));
+
+    // Nor has it what replicas write: it is told so, and not that there is no such deployment.
+    for (arguments, operation) in [(&["logs", "shop"][..], "logs"), (&["data", "export", "shop"], "data export")] {
+        let refused = cloud.problem(&[&["--node", api], arguments].concat());
+        assert_eq!((&refused["code"], &refused["operation"]), (&"unsupported".into(), &operation.into()), "{refused}");
+        assert!(refused["message"].as_str().unwrap().contains("light node"), "{refused}");
+        assert!(refused["remedy"].as_str().unwrap().contains("--node URL"), "{refused}");
+    }
+    // The time of a height is the one that its block has with everybody.
+    let mut kept = BTreeMap::new();
+    until("a height was seen by both", Duration::from_secs(30), || {
+        let seen = cloud.json(&["ledger", "height"]);
+        kept.insert(seen["height"].as_u64().unwrap(), seen);
+        let proven = light(&["ledger", "height"]);
+        assert!(proven["finalized_at"].is_string(), "{proven}");
+        kept.get(&proven["height"].as_u64().unwrap()).inspect(|kept| assert_eq!(**kept, proven)).is_some()
+    });
 
     // It keeps nothing of the ledger on its disk.
     let chain = cloud.root.path().join("data/grange/dev/node-4/chain");

@@ -38,11 +38,29 @@ fn trust_is_measured_shown_and_demanded() {
     assert!(refused["message"].as_str().unwrap().contains("trusted less than the 90"), "{refused}");
     assert!(refused["remedy"].as_str().unwrap().contains("trust_min"), "{refused}");
 
+    // Of oneself there is no number, and that is said.
+    let me = cloud.json(&["status"])["operator"].clone();
+    let mine = cloud.json(&["trust", &cloud.nodes[0].peer]);
+    assert_eq!((&mine[0]["operator"], &mine[0]["seen_by"], &mine[0]["trust"]), (&me, &me, &Value::Null), "{mine}");
+    let shown = text(&cloud.run(&["trust", &cloud.nodes[0].peer]).stdout);
+    assert!(shown.contains("nobody measures himself") && shown.contains("--node URL"), "{shown}");
+
     let before = own(&cloud, 1, "uptime").0;
     cloud.kill(3);
     until("its absence is seen", Duration::from_secs(180), || own(&cloud, 3, "uptime").1 > 0);
+    let offers = cloud.json(&["offers"]);
+    let gone = |offer: &&Value| offer["provider"] == cloud.nodes[3].peer.as_str();
+    let gone = offers.as_array().unwrap().iter().find(gone).unwrap();
+    assert!(gone["connected"] == false && gone["heard"].is_string(), "{gone}");
+    assert!(text(&cloud.run(&["offers"]).stdout).contains(" s ago"), "{offers}");
     // What was seen first was stored at once.
     cloud.kill(0);
+    // Where the first node is dead another one answers; whose view that is stands in the answer.
+    let second = cloud.json_of(1, &["status"])["operator"].clone();
+    let theirs = cloud.json(&["trust"]);
+    assert!(theirs.as_array().unwrap().iter().all(|report| report["seen_by"] == second), "{theirs}");
+    let shown = text(&cloud.run(&["trust"]).stdout);
+    assert!(shown.contains(&format!("seen by {}", theirs[0]["seen_by_name"].as_str().unwrap())), "{shown}");
     cloud.revive(0);
     assert!(before > 0 && own(&cloud, 1, "uptime").0 > 0, "what was seen survives a restart");
 }

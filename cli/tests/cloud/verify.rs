@@ -118,7 +118,7 @@ fn files_that_are_none_and_a_cloud_too_young_for_a_checkpoint_are_said() {
 
 #[test]
 fn a_bill_is_made_again_from_the_receipts_in_the_blocks() {
-    let cloud = Cloud::start(4);
+    let mut cloud = Cloud::start(4);
     let folder = cloud.guestbook("billed", "");
     cloud.json(&["deploy", folder.to_str().unwrap()]);
     let paid = || cloud.json(&["usage", "billed"])["settled"] != "0";
@@ -134,4 +134,20 @@ fn a_bill_is_made_again_from_the_receipts_in_the_blocks() {
     assert_eq!(other["ok"], true);
     let unknown = cloud.problem(&["usage", "verify", "nope", "--genesis", genesis.to_str().unwrap()]);
     assert_eq!((&unknown["code"], &unknown["exit"]), (&"not-found".into(), &3.into()), "{unknown}");
+
+    // It is removed, and has its bill still: by its name at its owner's, also after a restart, by its id everywhere.
+    cloud.json(&["down", "billed", "--yes"]);
+    cloud.kill(0);
+    cloud.revive(0);
+    let bill = cloud.json(&["usage", "billed"]);
+    let id = bill["deployment"].as_str().unwrap();
+    assert!(bill["settled"] != "0" && id.len() == 64, "{bill}");
+    assert_eq!(cloud.json(&verify)["ok"], true);
+    let by_id = ["usage", "verify", id, "--genesis", genesis.to_str().unwrap()];
+    assert_eq!(cloud.json_of(1, &by_id)["ok"], true);
+    let foreign = cloud.problem(&["--node", &cloud.nodes[1].api, "usage", "billed"]);
+    assert!(foreign["remedy"].as_str().unwrap().contains("give the id"), "{foreign}");
+    let logs = cloud.problem(&["logs", "billed"]);
+    assert_eq!((&logs["code"], &logs["exit"]), (&"not-found".into(), &3.into()), "{logs}");
+    assert!(logs["message"].as_str().unwrap().starts_with("billed was removed at 20"), "{logs}");
 }

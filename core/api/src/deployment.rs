@@ -142,6 +142,9 @@ pub struct Down {
 /// The bill of a deployment since it began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Usage {
+    /// The deployment's id, by which the bill is found also after the deployment was removed.
+    #[schema(value_type = String)]
+    pub deployment: DeploymentId,
     /// The account that pays.
     #[schema(value_type = String)]
     pub account: AccountId,

@@ -13,7 +13,7 @@ pub struct LedgerHeight {
     /// Its number.
     #[schema(value_type = u64)]
     pub height: Height,
-    /// Its block time; `null` before the first block, and where the node keeps no state.
+    /// Its block time; `null` before the first block, and where a node that keeps no state was not shown it.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub finalized_at: Option<Timestamp>,
     /// The summary of the state after it.

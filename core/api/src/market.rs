@@ -41,6 +41,11 @@ pub struct Offer {
     pub trust: Option<u8>,
     /// What that number rests on.
     pub evidence: String,
+    /// Whether the node is connected to it; always to itself. In a large network nobody is connected to everybody.
+    pub connected: bool,
+    /// When the node last heard of it: whoever sells says what is free at least once a minute.
+    #[schema(value_type = String, format = DateTime)]
+    pub heard: Timestamp,
 }
 
 /// A provider that the node has heard of.
@@ -180,4 +185,9 @@ pub struct PlannedService {
     /// The most it may cost per hour, requests and traffic included.
     #[schema(value_type = String)]
     pub max_cost: Amount,
+    /// Whether the node that plans is connected to it; always to itself.
+    pub connected: bool,
+    /// When the node that plans last heard of it; `null` where it has no offer of it.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub heard: Option<Timestamp>,
 }

@@ -231,7 +231,11 @@ impl Operation {
             Self::Deployments => route(Get, "/v1/deployments", "Every replica of one's deployments."),
             Self::Deployment => route(Get, "/v1/deployments/{name}", "Every replica of a deployment."),
             Self::Down => route(Delete, "/v1/deployments/{name}", "End a deployment; the rest of its budget returns."),
-            Self::Usage => route(Get, "/v1/deployments/{name}/usage", "The bill of a deployment, line by line."),
+            Self::Usage => route(
+                Get,
+                "/v1/deployments/{name}/usage",
+                "The bill of a deployment, by its name or its id, line by line.",
+            ),
             Self::Logs => lines("/v1/deployments/{name}/logs", "What the services of a deployment wrote.", LOG_QUERY),
             Self::ExportData => lines("/v1/deployments/{name}/data", "All key-value data of a deployment.", DATA_QUERY),
             Self::Wallet => route(Get, "/v1/wallet", "The balance of the account."),

@@ -17,7 +17,13 @@ pub struct TrustReport {
     pub nodes: Vec<PeerId>,
     /// Their names for people.
     pub names: Vec<String>,
-    /// From 0 to 100; `null` while nothing that counts was seen.
+    /// Whose view this is: the operator of the node that answers. No two need hold the same number.
+    #[schema(value_type = String)]
+    pub seen_by: AccountId,
+    /// That node's name for people.
+    pub seen_by_name: String,
+    /// From 0 to 100; `null` while nothing that counts was seen, and always of the node's own operator: nobody measures
+    /// himself.
     #[schema(minimum = 0, maximum = 100)]
     pub trust: Option<u8>,
     /// The same in thousandths, by which offers of one price are ordered.

@@ -68,11 +68,13 @@ fn offers_and_plan() {
         free: Resources { cpu_millis: 500, memory: ByteCount(1), disk: ByteCount(2) }.into(),
         trust: None,
         evidence: "nothing is known yet".into(),
+        connected: false,
+        heard: AT,
     };
     check(
         &offer,
         &json!({"provider": hex(1), "region": "eu-be-ghent", "kinds": ["site", "wasm"], "isolation": "wasm",
-            "price": "0.0025", "trust": null, "free": {"cpu_millis": 500, "memory": 1, "disk": 2}}),
+            "price": "0.0025", "trust": null, "connected": false, "heard": AT_TEXT, "free": {"cpu_millis": 500, "memory": 1, "disk": 2}}),
     );
     let service = PlannedService {
         name: "api".into(),
@@ -81,11 +83,13 @@ fn offers_and_plan() {
         display: "node-1".into(),
         price_per_hour: Amount::CREDIT,
         max_cost: Amount::credits(2),
+        connected: true,
+        heard: None,
     };
     let plan =
         Plan { services: vec![service], total_per_hour: Amount::credits(2), takes: Amount::CREDIT, runs_until: None };
     let service = json!({"name": "api", "replica": 0, "provider": hex(1), "display": "node-1", "price_per_hour": "1",
-        "max_cost": "2"});
+        "max_cost": "2", "connected": true, "heard": null});
     check(&plan, &json!({"services": [service], "total_per_hour": "2"}));
 }
 
@@ -159,6 +163,7 @@ fn a_bill_can_be_recomputed_from_its_lines() {
     let row = |line| UsageRow::new("api", LeaseId([4; 32]), (PeerId([1; 32]), "north"), span, line);
     let rows: Vec<_> = lines.iter().map(row).collect();
     let usage = Usage {
+        deployment: DeploymentId([5; 32]),
         account: AccountId([2; 32]),
         lines: rows,
         total: prices.charge(&resources, &counters),

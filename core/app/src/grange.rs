@@ -37,7 +37,15 @@ pub(crate) fn budget(file: &Map, findings: &mut Findings) -> Amount {
         return DEFAULT_BUDGET;
     }
     match map.flatten().and_then(|map| map.get("budget")) {
-        Some(entry) => amount(entry, findings).unwrap_or(DEFAULT_BUDGET),
+        Some(entry) => {
+            let budget = amount(entry, findings).unwrap_or(DEFAULT_BUDGET);
+            if budget == Amount::ZERO && !runs_on_own(file) {
+                let message = "a budget of 0 credits pays for no capacity of others; give some, such as `10`, or run \
+                               every service on your own with `x-grange.on: own`";
+                findings.error(entry.node.at, message);
+            }
+            budget
+        }
         None => {
             let at = block.map_or(Position::START, |entry| entry.at);
             findings.warning(
@@ -47,6 +55,17 @@ pub(crate) fn budget(file: &Map, findings: &mut Findings) -> Amount {
             DEFAULT_BUDGET
         }
     }
+}
+
+/// Whether every service takes capacity of one's own alone, which costs nothing.
+fn runs_on_own(file: &Map) -> bool {
+    let services = file.get("services").and_then(|entry| entry.node.map());
+    services.is_some_and(|services| {
+        services.entries.iter().all(|service| {
+            let block = service.node.map().and_then(|service| service.get(GRANGE)).and_then(|block| block.node.map());
+            block.and_then(|block| block.get("on")).is_some_and(|on| on.node.text() == Some("own"))
+        })
+    })
 }
 
 /// Reads `x-grange` of a service.

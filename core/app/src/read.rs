@@ -9,10 +9,11 @@ use crate::declared::{self, Declared};
 use crate::depends::{self, Dependency};
 use crate::env_file;
 use crate::files::{Files, Unread};
-use crate::finding::{Finding, Findings, Position, quote};
+use crate::finding::{Finding, Findings, Position, Severity, quote};
 use crate::grange::budget;
 use crate::interpolate::interpolate_node;
 use crate::load::{Asked, Loader, Parsed, Variables};
+use crate::named::{self, Named};
 use crate::profiles::{self, Inactive};
 use crate::route::routes;
 use crate::service::{Draft, service};
@@ -64,6 +65,37 @@ impl Reading {
     }
 }
 
+/// Why an app cannot be deployed, and what its files name all the same, so that one run tells of every mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Every mistake that could be found, at least one of [`Severity::Error`], and the warnings with them, by file and
+    /// position.
+    pub findings: Vec<Finding>,
+    /// What each service is made of, as far as it could be read; nothing where the reader gave up.
+    pub named: Vec<Named>,
+    /// The files as diagnostics print them, in the order in which they were opened.
+    files: Vec<String>,
+}
+
+impl Refusal {
+    /// The findings and these mistakes in what the files name, all by file and position.
+    #[must_use]
+    pub fn with(self, mistakes: Vec<(Position, String)>) -> Vec<Finding> {
+        let Self { mut findings, files, .. } = self;
+        for (at, message) in mistakes {
+            let file = files.get(usize::from(at.file)).cloned().unwrap_or_default();
+            let finding = Finding { severity: Severity::Error, file, line: at.line, column: at.column, message };
+            // Two services may use one file.
+            if !findings.contains(&finding) {
+                findings.push(finding);
+            }
+        }
+        let place = |file: &str| files.iter().position(|name| name == file);
+        findings.sort_by_key(|finding| (place(&finding.file), finding.line, finding.column));
+        findings
+    }
+}
+
 /// The one file of a [`Source`].
 struct Alone<'a>(&'a Source<'a>);
 
@@ -85,32 +117,37 @@ impl Files for Alone<'_> {
 /// value may use. A file that it names is not there.
 ///
 /// # Errors
-/// Those of [`read_project`].
+/// The findings of [`read_project`].
 pub fn read(source: &Source<'_>, env: &BTreeMap<String, String>) -> Result<Reading, Vec<Finding>> {
     let files = [Alone::PATH.to_owned()];
-    read_project(&Project { files: &files, variables: env, profiles: &[] }, &Alone(source))
+    let project = Project { files: &files, variables: env, profiles: &[] };
+    read_project(&project, &Alone(source)).map_err(|refusal| refusal.findings)
 }
 
 /// Reads an app and every file that it names.
 ///
 /// # Errors
-/// Every mistake that could be found, at least one of [`crate::Severity::Error`], and the warnings with them, by file
-/// and position.
-pub fn read_project(project: &Project<'_>, files: &dyn Files) -> Result<Reading, Vec<Finding>> {
+/// Every mistake that could be found, and what the files name.
+pub fn read_project(project: &Project<'_>, files: &dyn Files) -> Result<Reading, Refusal> {
     let mut loader = Loader::new(files);
-    let app = loaded(project, &mut loader);
+    let mut named = Vec::new();
+    let app = loaded(project, &mut loader, &mut named);
     let Loader { findings, names, .. } = loader;
     let failed = findings.has_error();
+    if findings.is_full() {
+        named.clear();
+    }
     let findings = findings.finish(&names);
     match app {
         Some((app, inactive)) if !failed => {
             Ok(Reading { app, warnings: findings, inactive: inactive.into_keys().collect(), files: names })
         }
-        _ => Err(findings),
+        _ => Err(Refusal { findings, named, files: names }),
     }
 }
 
-fn loaded(project: &Project<'_>, loader: &mut Loader<'_>) -> Option<(App, Inactive)> {
+/// Reads everything; what the services name goes to `named` also where no app comes of it.
+fn loaded(project: &Project<'_>, loader: &mut Loader<'_>, named: &mut Vec<Named>) -> Option<(App, Inactive)> {
     let asked: Vec<Asked> = project.files.iter().map(|path| Asked { path: path.clone(), at: None }).collect();
     if asked.is_empty() {
         loader.findings.error(Position::START, "there is no compose file");
@@ -121,8 +158,12 @@ fn loaded(project: &Project<'_>, loader: &mut Loader<'_>) -> Option<(App, Inacti
     let mut file = loader.application(parsed, &scope, &mut Vec::new());
     let inactive = profiles::select(&mut file, project.profiles, &variables, &mut loader.findings);
     env_files(&mut file, &variables, loader);
-    let app = app(&file, &variables, &inactive, &mut loader.findings)?;
-    Some((app, inactive))
+    let declared = declared::declared(&file, &variables, &mut loader.findings);
+    let app = app(&file, (&variables, &declared), &inactive, &mut loader.findings);
+    if loader.findings.has_error() {
+        *named = named::named(&file, &declared);
+    }
+    Some((app?, inactive))
 }
 
 /// Puts the variables of files under the environments of the services.
@@ -139,12 +180,11 @@ fn env_files(file: &mut Map, variables: &Variables, loader: &mut Loader<'_>) {
     }
 }
 
-fn app(file: &Map, variables: &Variables, inactive: &Inactive, findings: &mut Findings) -> Option<App> {
+fn app(file: &Map, known: (&Variables, &Declared), inactive: &Inactive, findings: &mut Findings) -> Option<App> {
     walk(file, findings);
-    let declared = declared::declared(file, variables, findings);
     let name = name(file, findings);
     let budget = budget(file, findings);
-    let drafts = drafts(file, (variables, &declared), inactive, findings)?;
+    let drafts = drafts(file, known, inactive, findings)?;
     Some(App { name: name?, budget, services: settled(drafts, inactive, findings) })
 }
 

@@ -39,7 +39,7 @@ fn errors(files: &[(&str, String)]) -> Vec<String> {
     let texts: BTreeMap<String, String> = files.iter().map(|(name, text)| ((*name).to_owned(), text.clone())).collect();
     let main = ["compose.yaml".to_owned()];
     let project = Project { files: &main, variables: &BTreeMap::new(), profiles: &[] };
-    read_project(&project, &texts).unwrap_err().iter().map(ToString::to_string).collect()
+    read_project(&project, &texts).unwrap_err().findings.iter().map(ToString::to_string).collect()
 }
 
 #[test]

@@ -41,6 +41,8 @@ pub struct Offer {
     pub trust: Trust,
     /// The round trip to it; none when it was never measured.
     pub distance: Option<Millis>,
+    /// When it last said anything new: its sheet, or what is free.
+    pub heard: Time,
 }
 
 /// Why an offer or a delta was not taken into the index.

@@ -284,7 +284,7 @@ impl Audit {
         AuditSummary { height, certificates: self.certificates, state_root }
     }
 
-    /// The bill of a deployment at this height, made again from the receipts in the blocks.
+    /// The bill of a deployment at this height, by its name or its id, made again from the receipts in the blocks.
     pub fn bill(&self, name: &str) -> Result<Invoice, InvoiceError> {
         self.receipts.bill(&self.ledger, name, self.whole)
     }

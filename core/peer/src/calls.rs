@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use grange_api::{Call, Down, Line, Plan, PlannedService, Problem, ProblemCode, ProviderSettings, Reply, Submitted};
+use grange_api::{
+    Call, Down, Line, Plan, PlannedService, Problem, ProblemCode, ProviderSettings, Reply, Submitted, Timestamp,
+};
 use grange_ledger::{Action as Deed, Deployment, Ledger, Transaction};
 use grange_market::watch::Health;
-use grange_types::{AccountId, Amount, DeploymentId, LeaseId, Manifest, Signed, Wire};
+use grange_types::{AccountId, Amount, DeploymentId, LeaseId, Manifest, PeerId, Signed, Wire};
 
 use crate::budget::{caps, lasts};
 use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose, Submission};
@@ -16,10 +18,12 @@ use crate::event::CallId;
 use crate::funds::{Funds, funds};
 use crate::history::History;
 use crate::library::Library;
+use crate::means;
 use crate::message::{Ask, Channel, Probe, ProbeReply};
 use crate::payer::{Payer, Sight};
 use crate::problem::{
-    name_taken, no_offer, rejected, undecodable, unknown_deployment, unknown_lease, unknown_name, unknown_operator,
+    name_taken, no_offer, rejected, unbilled, undecodable, unknown_deployment, unknown_lease, unknown_name,
+    unknown_operator,
 };
 use crate::seller::Seller;
 use crate::shelf::Shelf;
@@ -100,6 +104,10 @@ impl Calls {
             }
             Call::Deployments | Call::Deployment { .. } => return self.list(ctx, &parts, id, account, &call),
             Call::Usage { name } => return usage(ctx, &parts, id, &name),
+            Call::Logs { ref name, .. } | Call::ExportData { ref name, .. } => {
+                let problem = means::without_papers(ctx, &parts, papers(&call), name);
+                return refuse(ctx, id, problem);
+            }
             Call::SetPrices(settings) => return set_prices(ctx, &mut parts, id, settings.into()),
             Call::Pause(request) => return pause(ctx, &mut parts, id, request.paused),
             other => return self.transact(ctx, ledger, id, account, other),
@@ -252,6 +260,11 @@ impl Calls {
     }
 }
 
+/// A call for what replicas wrote, in the words of whoever typed it.
+pub(crate) const fn papers(call: &Call) -> &'static str {
+    if matches!(call, Call::ExportData { .. }) { "data export" } else { "logs" }
+}
+
 /// The name of a call that needs a new block; none where it needs none.
 pub(crate) const fn writes(call: &Call) -> Option<&'static str> {
     match call {
@@ -281,6 +294,7 @@ fn plan(ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, ma
         Ok(funds) => funds,
         Err(problem) => return refuse(ctx, id, *problem),
     };
+    let heard = |provider: &PeerId| parts.shelf.index.get(provider).map(|offer| Timestamp(offer.heard));
     let planned = |plan: &SlotPlan| {
         let kept = plan.lease.and_then(|lease| view.lease(lease));
         if let Some(lease) = kept {
@@ -291,6 +305,8 @@ fn plan(ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, ma
                 display: describe::display(parts.ledger, lease.terms.provider),
                 price_per_hour: lease.terms.prices.per_hour(&lease.terms.resources),
                 max_cost: lease.terms.max_rate,
+                connected: ctx.reaches(lease.terms.provider),
+                heard: heard(&lease.terms.provider),
             });
         }
         let first = plan.matches.first()?;
@@ -301,6 +317,8 @@ fn plan(ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, ma
             display: describe::display(parts.ledger, first.provider),
             price_per_hour: first.per_hour,
             max_cost: if first.own { Amount::ZERO } else { plan.spec.max_rate },
+            connected: ctx.reaches(first.provider),
+            heard: heard(&first.provider),
         })
     };
     let services: Vec<PlannedService> = plans.iter().filter_map(planned).collect();
@@ -310,19 +328,14 @@ fn plan(ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, ma
     ctx.reply(id, Ok(Reply::Plan(Plan { services, total_per_hour, takes: added, runs_until })));
 }
 
-/// The bill of a deployment, also of one of ours that was removed: its name is free again, its manifest says which it was.
+/// The bill of a deployment, also of one of ours that was removed.
 fn usage(ctx: &mut Context, parts: &Parts<'_>, id: CallId, name: &str) {
-    let view = parts.ledger.view();
-    let was = |found: &&Deployment| {
-        found.owner == ctx.account && parts.library.get(found.manifest).is_some_and(|manifest| manifest.name == name)
-    };
-    let removed = || view.deployments().filter(was).max_by_key(|found| found.opened);
-    match view.deployment_named(name).or_else(removed) {
+    match means::deployment(parts.ledger, name).or_else(|| means::removed(ctx, parts, name)) {
         Some(found) => {
             let usage = describe::usage(ctx.now, parts.ledger, found, parts.payer);
             ctx.reply(id, Ok(Reply::Usage(usage)));
         }
-        None => refuse(ctx, id, unknown_deployment("usage", name)),
+        None => refuse(ctx, id, unbilled(name)),
     }
 }
 

@@ -80,6 +80,8 @@ pub(crate) enum Asked {
     Proofs { call: Option<CallId>, keys: Vec<StateKey> },
     /// Blocks in which a reader's transaction may be.
     Seek { call: CallId },
+    /// The block before a header, for its time.
+    Parent { call: CallId },
     /// A quote for a deployment under way.
     DeployQuote { call: CallId, slot: u32 },
     /// A quote for a slot that a payer fills.

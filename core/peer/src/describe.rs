@@ -264,7 +264,7 @@ fn lost_data(ledger: &Ledger, lease: &Lease) -> bool {
 }
 
 /// When something happened by the clock on the wall, if nothing was off since: the ledger counts only time with blocks.
-fn wall(ledger: &Ledger, at: Time) -> Time {
+pub(crate) fn wall(ledger: &Ledger, at: Time) -> Time {
     Time(ledger.time().0.saturating_sub(ledger.view().now().since(at).0))
 }
 
@@ -317,8 +317,8 @@ pub(crate) fn usage(now: Time, ledger: &Ledger, deployment: &Deployment, payer: 
 /// A bill without the leases that the ledger still shows.
 pub(crate) fn empty_bill(deployment: &Deployment) -> Usage {
     let (total, settled) = (deployment.archived, deployment.archived);
-    let account = deployment.owner;
-    Usage { account, lines: Vec::new(), total, settled, disputed: Amount::ZERO, budget: None }
+    let (id, account) = (deployment.id, deployment.owner);
+    Usage { deployment: id, account, lines: Vec::new(), total, settled, disputed: Amount::ZERO, budget: None }
 }
 
 /// The lines of one lease's bill, for what was counted of it.

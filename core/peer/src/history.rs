@@ -122,6 +122,13 @@ impl History {
         }
     }
 
+    /// What of ours was opened under a name, newest first: the transaction of a deployment's first budget is its id. Those
+    /// of later budgets are among them and are no deployment's.
+    pub(crate) fn opened(&self, name: &str) -> impl Iterator<Item = DeploymentId> {
+        let paid = self.entries.iter().rev().filter(|entry| entry.movement == Movement::Budget && !entry.came);
+        paid.filter(move |entry| entry.memo == name).filter_map(|entry| Some(DeploymentId(entry.transaction?.0)))
+    }
+
     /// The newest entries, newest first.
     pub(crate) fn newest(&self, limit: usize) -> Vec<HistoryEntry> {
         self.entries.iter().rev().take(limit).map(Entry::show).collect()

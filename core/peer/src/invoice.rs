@@ -14,6 +14,7 @@ use grange_ledger::{Block, Ledger};
 use grange_types::{Amount, LeaseId, Receipt};
 
 use crate::describe::{bill_rows, empty_bill};
+use crate::means;
 
 /// Blocks between two looks for receipts of leases that the ledger has forgotten.
 const FORGET_EVERY: u64 = 1_000;
@@ -21,8 +22,8 @@ const FORGET_EVERY: u64 = 1_000;
 /// Why a bill does not come out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvoiceError {
-    /// No open deployment has this name.
-    #[error("no deployment has this name at this height")]
+    /// No open deployment has this name, and none this id.
+    #[error("no deployment has this name or id at this height")]
     Unknown,
     /// A lease was paid without a receipt in any block that was read.
     #[error("lease {} was paid {paid} and no block has a receipt for it", .lease.short())]
@@ -73,10 +74,10 @@ impl Receipts {
         }
     }
 
-    /// The bill of a deployment; `whole` where every block since the genesis was read.
+    /// The bill of a deployment, by its name or its id; `whole` where every block since the genesis was read.
     pub(crate) fn bill(&self, ledger: &Ledger, name: &str, whole: bool) -> Result<Invoice, InvoiceError> {
         let view = ledger.view();
-        let deployment = view.deployment_named(name).ok_or(InvoiceError::Unknown)?;
+        let deployment = means::deployment(ledger, name).ok_or(InvoiceError::Unknown)?;
         let mut usage = empty_bill(deployment);
         let mut receipts = 0;
         for lease in view.leases_of(deployment.id).filter(|lease| lease.is_priced()) {

@@ -54,6 +54,7 @@ mod invoice;
 mod join;
 mod library;
 mod light;
+mod means;
 mod message;
 mod outlook;
 mod payer;

@@ -385,7 +385,7 @@ impl Peer {
             Asked::Sync => sync.answered(ctx, spine, from, answer),
             Asked::Turns | Asked::Offer | Asked::Piece { .. } => sync.joined(ctx, spine, (from, &asked), answer),
             // Who keeps the ledger asks for no proofs.
-            Asked::Proofs { .. } | Asked::Seek { .. } | Asked::Cancel => {}
+            Asked::Proofs { .. } | Asked::Seek { .. } | Asked::Parent { .. } | Asked::Cancel => {}
             Asked::Probe { lease } => payer.probed(ctx, ledger, library, lease, reply()),
             Asked::PlaceQuote { deployment, slot } => payer.quoted(ctx, ledger, (deployment, slot), from, quoted()),
             Asked::DeployQuote { call, slot } => deploys.quoted(ctx, ledger, (call, slot, from), quoted()),

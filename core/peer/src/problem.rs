@@ -3,7 +3,7 @@
 use core::error::Error;
 use core::fmt::Write;
 
-use grange_api::{Problem, ProblemCode};
+use grange_api::{Problem, ProblemCode, Timestamp};
 use grange_ledger::{Rejection, RejectionKind};
 use grange_market::{Constraint, NoOffer};
 use grange_types::{AccountId, EnvelopeError, LeaseId, limits};
@@ -97,6 +97,28 @@ pub(crate) fn name_taken(operation: &str, name: &str, owner: AccountId) -> Probl
 pub(crate) fn unknown_deployment(operation: &str, name: &str) -> Problem {
     Problem::new(ProblemCode::NotFound, operation, name, format!("there is no deployment named {name}"))
         .with_remedy("list what there is with `grange ps`")
+}
+
+/// Nothing that has a bill has this name or id.
+pub(crate) fn unbilled(name: &str) -> Problem {
+    let text =
+        format!("no deployment has the name or id {name}, and none of this account's that was removed is known by it");
+    Problem::new(ProblemCode::NotFound, "usage", name, text).with_remedy(
+        "give the id: every node that keeps the ledger shows the bill by it while the ledger keeps it. It is the \
+         transaction of the `budget` line in `grange wallet history --json` of whoever opened it",
+    )
+}
+
+/// One's own deployment was removed, and what its replicas wrote is given to nobody any more.
+pub(crate) fn removed(operation: &str, name: &str, at: Timestamp) -> Problem {
+    let text = format!("{name} was removed at {at}; what its replicas wrote is given out only while it is there");
+    let remedy = match operation {
+        "data export" => "export before `grange down`; what is deployed under this name anew begins without data",
+        _ => {
+            "read logs before `grange down`, or keep them with `grange logs --follow`; `grange usage` still has the bill"
+        }
+    };
+    Problem::new(ProblemCode::NotFound, operation, name, text).with_remedy(remedy)
 }
 
 /// There is no such lease on the ledger.

@@ -34,12 +34,14 @@ pub(crate) fn offers(ctx: &Context, ledger: &Ledger, shelf: &Shelf, witness: &Wi
             price: sheet.prices.per_hour(&grange_api::market::STANDARD_NEED),
             prices: sheet.prices.into(),
             free: offer.free.into(),
-            trust: found.and_then(|found| found.trust).map(percent),
+            trust: found.filter(|_| !own).and_then(|found| found.trust).map(percent),
             evidence: match found {
                 _ if own => "it is this node's own operator".into(),
                 Some(found) if found.trust.is_some() => summary(found),
                 _ => "nothing was seen yet".into(),
             },
+            connected: ctx.reaches(sheet.provider),
+            heard: Timestamp(offer.heard),
         }
     };
     let mut offers: Vec<Offer> = shelf.index.offers().filter(|offer| !offer.paused).map(describe).collect();
@@ -47,7 +49,8 @@ pub(crate) fn offers(ctx: &Context, ledger: &Ledger, shelf: &Shelf, witness: &Wi
     offers
 }
 
-/// What is known of all operators that sell or of whom anything was seen, the most trusted first; or of one of them.
+/// What is known of all other operators that sell or of whom anything was seen, the most trusted first; or of one
+/// operator, also the node's own: of that what others say, and no number.
 pub(crate) fn reports(
     ctx: &Context,
     ledger: &Ledger,
@@ -59,13 +62,22 @@ pub(crate) fn reports(
     for operator in witness.book.subjects() {
         nodes.entry(operator).or_default();
     }
-    for sheet in shelf.index.offers().map(|offer| &offer.sheet).filter(|sheet| sheet.operator != ctx.account) {
+    for sheet in shelf.index.offers().map(|offer| &offer.sheet) {
         nodes.entry(sheet.operator).or_default().push((sheet.provider, sheet.display.clone()));
     }
+    // Who sells nothing is asked for by name all the same.
+    let mut ours = nodes.remove(&ctx.account).unwrap_or_default();
+    if !ours.iter().any(|(node, _)| *node == ctx.me) {
+        ours.push((ctx.me, display(ledger, ctx.me)));
+    }
     if let Some(of) = of {
-        let operator =
-            nodes.iter().find(|(operator, nodes)| is_called(operator, nodes, of)).map(|(operator, _)| *operator)?;
-        nodes.retain(|known, _| *known == operator);
+        if is_called(&ctx.account, &ours, of) {
+            nodes = BTreeMap::from([(ctx.account, ours)]);
+        } else {
+            let operator =
+                nodes.iter().find(|(operator, nodes)| is_called(operator, nodes, of)).map(|(operator, _)| *operator)?;
+            nodes.retain(|known, _| *known == operator);
+        }
     }
     let report = |(operator, nodes)| report(ctx, ledger, witness, operator, nodes);
     let mut reports: Vec<TrustReport> = nodes.into_iter().map(report).collect();
@@ -87,6 +99,8 @@ fn report(
     nodes: Vec<(PeerId, String)>,
 ) -> TrustReport {
     let grounds = witness.grounds(ctx, ledger, &operator);
+    // What others say of us is no measure that we could order by.
+    let trust = grounds.trust.filter(|_| operator != ctx.account);
     let weight = |(good, bad)| TrustWeight { good, bad };
     let line = |line: &Shown| TrustEvidence {
         kind: line.kind.word().into(),
@@ -108,8 +122,10 @@ fn report(
         operator,
         nodes,
         names,
-        trust: grounds.trust.map(percent),
-        thousandths: grounds.trust.map(|Trust(trust)| trust),
+        seen_by: ctx.account,
+        seen_by_name: display(ledger, ctx.me),
+        trust: trust.map(percent),
+        thousandths: trust.map(|Trust(trust)| trust),
         own: weight(grounds.own),
         hearsay: weight(grounds.hearsay),
         witnesses: grounds.witnesses as u64,

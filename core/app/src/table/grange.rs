@@ -8,8 +8,12 @@ pub(crate) static GRANGE_TOP: Level = Level {
     keys: &[
         honoured("name", "the name the app is served under, a DNS label; wins over the file's `name`")
             .takes(Takes::Form("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")),
-        honoured("budget", "the most the deployment may ever cost, in credits, such as `12.5`; 10 where it is missing")
-            .takes(Takes::Amount),
+        honoured(
+            "budget",
+            "the most the deployment may ever cost, in credits, such as `12.5`; 10 where it is missing; 0 only where \
+             every service is `on: own`",
+        )
+        .takes(Takes::Amount),
     ],
 };
 

@@ -40,7 +40,7 @@ pub(crate) fn outcome(
             };
             format!("{}{left_out}{}", reading.app, reading.warnings.iter().map(line).collect::<String>())
         }
-        Err(findings) => findings.iter().map(line).collect(),
+        Err(refusal) => refusal.findings.iter().map(line).collect(),
     }
 }
 

@@ -161,7 +161,7 @@ impl OfferIndex {
         }
         self.remove(&provider);
         let expires = sheet.issued.after(limits::PRICE_SHEET_LIFETIME);
-        let offer = Offer { sheet, free, paused, trust, distance };
+        let offer = Offer { sheet, free, paused, trust, distance, heard: now };
         self.add(Entry { offer, expires, delta, deadline: expires }, now);
         Ok(())
     }
@@ -181,6 +181,7 @@ impl OfferIndex {
             entry.delta = Some((sequence, now.after(DELTA_LIFETIME)));
             entry.offer.free = least(&free, &entry.offer.sheet.capacity);
             entry.offer.paused = paused;
+            entry.offer.heard = now;
             Ok(())
         })
     }

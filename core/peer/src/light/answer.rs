@@ -6,7 +6,7 @@ use grange_api::{
     Account, Call, LedgerHeight, Network, Problem, ProblemCode, Reply, Status, Timestamp, Upgrade, Validator, Wallet,
 };
 use grange_ledger::{BlockHeader, Deployment, Entry, StateKey};
-use grange_types::AccountId;
+use grange_types::{AccountId, Height, Time};
 
 use crate::context::Context;
 use crate::describe;
@@ -104,19 +104,15 @@ impl Facts<'_> {
                 Some(found) => Ok(Reply::Name(describe::name(name, found, None))),
                 None => Err(crate::problem::unknown_name(name)),
             },
-            Call::LedgerHeight => {
-                let BlockHeader { state_root, .. } = *self.header;
-                // The header carries the root after the block before it; its own time is not that block's.
-                Ok(Reply::LedgerHeight(LedgerHeight { height: self.height(), finalized_at: None, state_root }))
-            }
+            Call::LedgerHeight => Ok(Reply::LedgerHeight(height(self.header, None))),
             Call::Network => self.network(),
             other => Err(light(other)),
         }
     }
 
     /// The block after which the entries were so.
-    fn height(&self) -> grange_types::Height {
-        grange_types::Height(self.header.height.0.saturating_sub(1))
+    fn height(&self) -> Height {
+        before(self.header)
     }
 
     fn entry(&self, key: &StateKey) -> Option<&Entry> {
@@ -169,8 +165,23 @@ impl Facts<'_> {
     }
 }
 
+/// The height after which the state was as a header says.
+pub(super) const fn before(header: &BlockHeader) -> Height {
+    Height(header.height.0.saturating_sub(1))
+}
+
+/// Where the ledger is by a header, and the time of the block before it: the header's own is not that block's.
+pub(super) fn height(header: &BlockHeader, time: Option<Time>) -> LedgerHeight {
+    LedgerHeight { height: before(header), finalized_at: time.map(Timestamp), state_root: header.state_root }
+}
+
 /// Not without a ledger.
 pub(super) fn light(call: &Call) -> Problem {
+    if let Call::Logs { name, .. } | Call::ExportData { name, .. } = call {
+        let text = "this is a light node: it pays for no deployment, so that no provider shows it logs or data";
+        return Problem::new(ProblemCode::Unsupported, crate::calls::papers(call), name, text)
+            .with_remedy("ask the node of the deployment's owner, or a steward's: name it with --node URL");
+    }
     let text =
         "this node keeps no ledger: it answers for accounts, keys, leases, names and the network, and sends money";
     Problem::new(ProblemCode::Unsupported, call.operation().id(), "node", text)

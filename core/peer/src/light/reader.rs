@@ -52,6 +52,8 @@ struct Pending {
     /// Peers that were asked for it.
     asked: BTreeSet<PeerId>,
     sent: Option<Sent>,
+    /// The header that answers it but for the time, which the block before it has.
+    under: Option<BlockHeader>,
 }
 
 /// A transaction on its way into a block.
@@ -216,6 +218,7 @@ impl Reader {
             Asked::Proofs { call, keys } => self.proofs(from, call, &keys, answer),
             Asked::Turns => self.turns(from, answer),
             Asked::Seek { call } => self.found(from, call, answer),
+            Asked::Parent { call } => self.dated(call, answer),
             _ => {}
         }
     }
@@ -268,10 +271,34 @@ impl Reader {
             // All under one header, so that what is answered was true at one time.
             return self.ask_of(from, Some(id), keys);
         }
+        // Before the first block there is none that could have a time.
+        if pending.call == Call::LedgerHeight && header.height > Height(1) {
+            return self.ask_parent(from, id, header);
+        }
         let facts = answer::Facts { ctx: &self.ctx, network: &self.network_name, header, known };
         let reply = facts.answer(&pending.call);
         self.pending.remove(&id);
         self.ctx.reply(id, reply);
+    }
+
+    /// Asks for the block after which the state was as a header says: the header names it, and it has its time.
+    fn ask_parent(&mut self, from: PeerId, id: CallId, header: &BlockHeader) {
+        if let Some(pending) = self.pending.get_mut(&id) {
+            pending.under = Some(header.clone());
+        }
+        let request = SyncRequest::Blocks { from: answer::before(header) };
+        self.ctx.ask(from, Channel::Sync, &request, PAGE_WITHIN, Asked::Parent { call: id });
+    }
+
+    /// The block came, or not: then the answer is without its time, and proven all the same.
+    fn dated(&mut self, id: CallId, answer: Option<&[u8]>) {
+        let Some(header) = self.pending.remove(&id).and_then(|pending| pending.under) else { return };
+        let blocks = answer.and_then(|bytes| SyncReply::decode(bytes).ok()).map_or_else(Vec::new, |page| page.blocks);
+        // A block that has the id that the header names is the block before it, whoever brings it.
+        let is_parent = |bytes: &[u8]| BlockId(*BlobId::of(bytes).as_bytes()) == header.parent;
+        let parent = blocks.iter().find(|(bytes, _)| is_parent(bytes)).and_then(|(bytes, _)| Block::decode(bytes).ok());
+        let time = parent.map(|parent| parent.header.time);
+        self.ctx.reply(id, Ok(Reply::LedgerHeight(answer::height(&header, time))));
     }
 
     /// Asks another peer, if one is left.
@@ -327,7 +354,7 @@ impl Reader {
             },
             call if answer::is_answered(&call) => {
                 let until = self.ctx.now.after(ANSWER_WITHIN);
-                self.pending.insert(id, Pending { call, until, asked: BTreeSet::new(), sent: None });
+                self.pending.insert(id, Pending { call, until, asked: BTreeSet::new(), sent: None, under: None });
                 if !self.ask(Some(id), &BTreeSet::new())
                     && let Some(pending) = self.pending.remove(&id)
                 {
@@ -358,7 +385,7 @@ impl Reader {
             self.ctx.send(peer, Channel::Transactions, &batch);
         }
         let until = now.after(FINAL_WITHIN);
-        self.pending.insert(id, Pending { call, until, asked: BTreeSet::new(), sent: Some(sent) });
+        self.pending.insert(id, Pending { call, until, asked: BTreeSet::new(), sent: Some(sent), under: None });
     }
 
     /// Asks for the blocks in which transactions may be by now.

@@ -1,6 +1,6 @@
 //! Who is paid for what: honest providers, two villains, a budget that ends, a night in which everything was off.
 
-use grange_api::{Call, Direction, HistoryKind, ReplicaState, Reply, TransferRequest, Usage};
+use grange_api::{Call, Direction, HistoryKind, ProblemCode, ReplicaState, Reply, TransferRequest, Usage};
 use grange_ledger::{Lease, Parameters};
 use grange_types::{Amount, Height, LeaseId, Millis, Sku};
 
@@ -300,4 +300,45 @@ fn a_provider_that_does_not_answer_costs_a_moment() {
     assert_eq!(world.index_of(done.leases[0].provider), 2);
     let took = world.now.since(begun);
     assert!(took < Millis(600), "it took {} ms where an unanswered question takes two seconds", took.0);
+}
+
+#[test]
+fn what_was_removed_keeps_its_bill_over_a_restart_and_says_that_it_was_removed() {
+    let mut world = World::new(4);
+    world.settle();
+    let done = world.deploy(0, manifest("shop", "10")).unwrap();
+    for _ in 0..30 {
+        world.run_for(Millis(1_000));
+        world.load(2, done.leases[0].lease, 20, 20 << 10);
+    }
+    world.ask(0, Call::Down { name: "shop".into() }).unwrap();
+    world.run_for(Millis::seconds(60));
+    let before = usage(&mut world, "shop");
+    assert!(before.deployment == done.id && before.settled > Amount::ZERO, "{before:?}");
+    // The manifest of what ended is fetched by nobody: the owner's own history has the name.
+    world.kill(0);
+    world.run_for(Millis::seconds(5));
+    world.start(0);
+    world.run_for(Millis::seconds(5));
+    assert_eq!(usage(&mut world, "shop"), before);
+    // No other operator knows the name any more, and every one has the bill.
+    let of = |name: &str| Call::Usage { name: name.into() };
+    assert_eq!(world.ask(2, of(&done.id.to_string())), Ok(Reply::Usage(before)));
+    let unknown = world.ask(2, of("shop")).unwrap_err();
+    assert_eq!(unknown.code, ProblemCode::NotFound);
+    assert!(unknown.remedy.contains("give the id"), "{unknown}");
+    let Ok(Reply::History(history)) = world.ask(0, Call::WalletHistory { limit: 100 }) else { panic!("no history") };
+    let budget = history.iter().find(|entry| entry.kind == HistoryKind::Budget).unwrap();
+    assert_eq!(budget.transaction.unwrap().0, done.id.0, "where the remedy says that the id is");
+
+    let logs = |name: &str| Call::Logs { name: name.into(), service: None, follow: false, after: None };
+    let data = |name: &str| Call::ExportData { name: name.into(), service: None };
+    for (call, operation) in [(logs("shop"), "logs"), (data("shop"), "data export")] {
+        let removed = world.ask(0, call.clone()).unwrap_err();
+        assert_eq!((removed.code, removed.operation.as_str()), (ProblemCode::NotFound, operation));
+        assert!(removed.message.contains("was removed at") && removed.remedy.contains("before"), "{removed}");
+        let elsewhere = world.ask(2, call).unwrap_err();
+        assert!(elsewhere.message.contains("there is no deployment"), "{elsewhere}");
+    }
+    assert!(world.ask(0, logs("never")).unwrap_err().message.contains("there is no deployment"));
 }

@@ -92,6 +92,57 @@ fn a_lease_is_kept_to_its_last_receipt_or_broken_by_its_provider() {
 }
 
 #[test]
+fn nobody_measures_himself_and_a_number_says_whose_it_is() {
+    let mut world = level();
+    let me = operator(&world, 0);
+    for of in [me.to_string(), "operator-0".to_owned()] {
+        let Ok(Reply::Trust(reports)) = world.ask(0, Call::Trust { of: Some(of) }) else {
+            panic!("unknown to himself")
+        };
+        let [own] = reports.as_slice() else { panic!("{reports:?}") };
+        assert_eq!((own.operator, own.seen_by, own.trust), (me, me, None));
+        assert_eq!((own.names.as_slice(), own.seen_by_name.as_str()), (&["operator-0".to_owned()][..], "operator-0"));
+        assert!(own.evidence.is_empty(), "{own:?}");
+    }
+    let done = world.deploy(0, manifest("kept", "10")).unwrap();
+    let provider = world.index_of(done.leases[0].provider);
+    world.run_for(Millis::minutes(11));
+    world.ask(0, Call::Down { name: "kept".into() }).unwrap();
+    world.run_for(Millis::minutes(2));
+    // What a payer says of the provider stands on the ledger, and its own node shows it without making a number of it.
+    let own = report(&mut world, provider, provider);
+    assert!(own.evidence.iter().any(|line| line.kind == "lease" && line.observer == me && line.good == 1), "{own:?}");
+    assert_eq!((own.trust, own.thousandths), (None, None));
+    assert!(report(&mut world, 0, provider).trust.is_some(), "others have one");
+    let Ok(Reply::Trust(all)) = world.ask(provider, Call::Trust { of: None }) else { panic!("no list") };
+    let himself = operator(&world, provider);
+    assert!(all.iter().all(|report| report.operator != himself && report.seen_by == himself), "{all:?}");
+    let Ok(Reply::Offers(offers)) = world.ask(provider, Call::Offers) else { panic!("no offers") };
+    assert!(offers.iter().all(|offer| offer.operator != himself || offer.trust.is_none()), "{offers:?}");
+}
+
+#[test]
+fn an_offer_says_when_its_provider_was_heard_last() {
+    let mut world = level();
+    world.run_for(Millis::minutes(2));
+    world.kill(3);
+    world.run_for(Millis::minutes(3));
+    let (dead, alive) = (world.peer_id(3), world.peer_id(1));
+    let silent = |heard: grange_api::Timestamp, world: &World| world.now.since(heard.0);
+    let Ok(Reply::Offers(offers)) = world.ask(0, Call::Offers) else { panic!("no offers") };
+    let of = |peer| offers.iter().find(|offer| offer.provider == peer).unwrap();
+    assert!(of(alive).connected && silent(of(alive).heard, &world) <= Millis::seconds(61), "{:?}", of(alive));
+    assert!(!of(dead).connected && silent(of(dead).heard, &world) >= Millis::minutes(3), "{:?}", of(dead));
+    assert!(of(world.peer_id(0)).connected, "a node reaches itself");
+    let Ok(Reply::Plan(plan)) = world.ask(0, Call::Plan { manifest: Box::new(manifest("shop", "10")) }) else {
+        panic!("no plan")
+    };
+    let planned = &plan.services[0];
+    assert_eq!(planned.connected, planned.provider != dead, "{planned:?}");
+    assert_eq!(planned.heard, Some(of(planned.provider).heard));
+}
+
+#[test]
 fn uptime_is_seen_by_many_and_survives_a_restart() {
     let mut world = level();
     world.run_for(Millis::minutes(2));

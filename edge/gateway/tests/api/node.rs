@@ -16,8 +16,8 @@ use grange_gateway::{
     Answer, Backend, BlobWriter, BodyError, CallRecord, Principal, SecretToken, TokenRefusal, serve_api,
 };
 use grange_types::{
-    AccountId, Amount, BlobId, ByteCount, Height, KeyId, NetworkId, PeerId, Prices, Right, Rights, Scope, StateRoot,
-    Time, TxId,
+    AccountId, Amount, BlobId, ByteCount, DeploymentId, Height, KeyId, NetworkId, PeerId, Prices, Right, Rights, Scope,
+    StateRoot, Time, TxId,
 };
 use http::{Request, Response};
 use http_body_util::combinators::BoxBody;
@@ -145,6 +145,7 @@ impl Recorder {
                 Reply::Down(Down { deployment: name, returned, transaction, height })
             }
             Call::Usage { .. } => Reply::Usage(Usage {
+                deployment: DeploymentId([4; 32]),
                 account: AccountId([2; 32]),
                 lines: Vec::new(),
                 total: Amount::ZERO,
