@@ -171,6 +171,7 @@ fn fresh_peer() -> Option<Peer> {
         inline: 64,
         rules: grange_ledger::VERSION,
         canaries: Amount::ZERO,
+        lost_after: Config::LOST_AFTER,
         sequence: 1,
         seed: 1,
     };

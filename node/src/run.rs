@@ -11,7 +11,7 @@ use grange_gateway::{SecretToken, serve_api, serve_ingress};
 use grange_net::{Net, NetError, PeerAddress, RelayOffer};
 use grange_peer::{Config, Event, Roles, StartError};
 use grange_sandbox::{SandboxError, Sandboxes};
-use grange_types::{BlobId, Isolation, PeerId};
+use grange_types::{BlobId, Isolation, Millis, PeerId};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -268,6 +268,7 @@ fn config(
         inline: Config::INLINE,
         rules: settings.rules.unwrap_or(grange_ledger::VERSION),
         canaries: settings.canaries.unwrap_or_default(),
+        lost_after: settings.lost_after.map_or(Config::LOST_AFTER, Millis::seconds),
         // Sheets are numbered by time, so that a restart needs no memory of the last one.
         sequence: clock.now().0,
         seed: u64::from_le_bytes([seed[0], seed[1], seed[2], seed[3], seed[4], seed[5], seed[6], seed[7]]),

@@ -60,6 +60,9 @@ pub struct Settings {
     /// What orders may cost a day that only show whether providers serve; none without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canaries: Option<Amount>,
+    /// After how many seconds without a link a steward of a deployment that it looks after is lost; none for ten minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_after: Option<u64>,
 }
 
 /// Where a peer can be dialled.

@@ -107,6 +107,7 @@ fn found(root: &Path, count: u8) -> Vec<Folder> {
             snapshot_every: None,
             rules: None,
             canaries: None,
+            lost_after: None,
         };
         let folder = Folder(root.join(format!("node-{index}")));
         folder.create(&settings, &genesis, key).unwrap();

@@ -181,6 +181,7 @@ fn config(index: usize, genesis: &Genesis, validators: usize, dice: &mut Dice) -
         inline: 512,
         rules: grange_ledger::VERSION,
         canaries: Amount::ZERO,
+        lost_after: Config::LOST_AFTER,
         sequence: 1,
         seed: dice.number(),
     }

@@ -19,7 +19,8 @@ use crate::wires;
 pub(crate) const BALANCE: Amount = Amount::credits(1_000_000);
 /// The app that is written to.
 pub(crate) const APP: &str = "book";
-const COMPONENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/guestbook/guestbook.wasm");
+/// Part of the program, for whoever runs it may not be one who may read the folder it was built in.
+const COMPONENT: &[u8] = include_bytes!("../../examples/guestbook/guestbook.wasm");
 const COMPOSE: &str = "name: book\nx-grange: { name: book, budget: \"10\" }\nservices:\n  api:\n    \
                        x-grange: { wasm: ./guestbook.wasm, route: /entries }\n";
 /// How long things may take before anything is broken on purpose.
@@ -130,7 +131,7 @@ fn invitation(host: &Host) -> Result<String, Trouble> {
 fn deploy(owner: &Host) -> Result<(), Trouble> {
     let folder = Path::new(ROOT).join(APP);
     fs::create_dir_all(&folder)?;
-    fs::copy(COMPONENT, folder.join("guestbook.wasm"))?;
+    fs::write(folder.join("guestbook.wasm"), COMPONENT)?;
     fs::write(folder.join("compose.yaml"), COMPOSE)?;
     owner.command(&["deploy", &folder.to_string_lossy()])?;
     Ok(())

@@ -13,6 +13,12 @@ use crate::Trouble;
 const INSIDE: &str = "GRANGE_STORM_INSIDE";
 /// What ended by the leash ends with.
 const INTERRUPTED: i32 = 130;
+/// Switches of the kernel that keep users from making namespaces: where, what they stand at then, and what opens them.
+const SWITCHES: [(&str, &str, &str); 3] = [
+    ("/proc/sys/user/max_user_namespaces", "0", "user.max_user_namespaces=15000"),
+    ("/proc/sys/kernel/unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone=1"),
+    ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "kernel.apparmor_restrict_unprivileged_userns=0"),
+];
 
 /// Whether this process is the one inside.
 pub(crate) fn is_inside() -> bool {
@@ -55,5 +61,36 @@ pub(crate) fn possible() -> Result<(), String> {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ")),
         Err(error) => Err(format!("unshare: {error}")),
+    }
+}
+
+/// What lets a storm make its namespaces where it may not; `read` gives a switch's file.
+pub(crate) fn remedy(read: impl Fn(&str) -> Option<String>) -> String {
+    let shut = |(switch, shut, _): &&(&str, &str, &str)| read(switch).is_some_and(|now| now.trim() == *shut);
+    let open: Vec<&str> = SWITCHES.iter().filter(shut).map(|(.., open)| *open).collect();
+    if open.is_empty() {
+        return "run it as root, in a container as one that may make namespaces (such as `docker run --privileged`)"
+            .into();
+    }
+    format!("as root, type `sysctl -w {}`, then the same again; or run it as root", open.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_remedy_names_the_switch_that_is_shut() {
+        let check = |switches: &[(&str, &str)], expected: &str| {
+            let find = |name: &str| switches.iter().find(|(switch, _)| *switch == name);
+            let said = remedy(|name| find(name).map(|(_, value)| (*value).to_owned()));
+            assert!(said.contains(expected), "{switches:?}: {said}");
+        };
+        let [(most, ..), (clone, ..), (restrict, ..)] = SWITCHES;
+        check(&[(most, "0\n")], "sysctl -w user.max_user_namespaces=15000`");
+        check(&[(most, "96364\n"), (restrict, "1\n")], "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`");
+        check(&[(clone, "0"), (restrict, "1")], "unprivileged_userns_clone=1 kernel.apparmor_restrict");
+        check(&[(most, "96364"), (clone, "1"), (restrict, "0")], "--privileged");
+        check(&[], "as root");
     }
 }

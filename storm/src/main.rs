@@ -29,7 +29,8 @@ use tools::{Impossible, Tools};
 type Trouble = Box<dyn std::error::Error + Send + Sync>;
 
 const USAGE: &str = "usage: cargo xtask storm SEED [--for SECONDS] [--plan] | --soak SECONDS [SEED]
-                     [--grange PATH]  the program to break; else the one beside this one";
+                     [--grange PATH]  the program to break; else the one beside this one
+                     [--logs DIR]     where logs are kept when something is found; else target/storm";
 /// How long a storm lasts when nothing is said.
 const LENGTH: Duration = Duration::from_secs(180);
 /// What a storm takes besides: making the hosts, healing, judging.
@@ -47,6 +48,7 @@ struct Wish {
     soak: Option<Duration>,
     plan: bool,
     grange: Option<PathBuf>,
+    logs: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -83,6 +85,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Wish, String> {
             "--soak" => wish.soak = Some(Duration::from_secs(number(args.next(), "--soak")?)),
             "--plan" => wish.plan = true,
             "--grange" => wish.grange = Some(args.next().ok_or("--grange needs a path")?.into()),
+            "--logs" => wish.logs = Some(args.next().ok_or("--logs needs a folder")?.into()),
             text => wish.seed = Some(text.parse().map_err(|_| format!("{text} is no seed"))?),
         }
     }
@@ -107,29 +110,37 @@ fn is_promised() -> bool {
     std::env::var("CI").is_ok_and(|value| value == "true")
 }
 
+/// What to end with where there can be no storm, once it is said why; nothing where there can be one.
+fn impossible() -> Option<ExitCode> {
+    match tools::possible() {
+        Ok(()) => {}
+        Err(Impossible::Missing(reason)) => {
+            println!("SKIPPED: real faults are not tested: {reason}");
+            return Some(if is_promised() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+        }
+        Err(Impossible::Forbidden { reason, remedy }) => {
+            println!(
+                "SKIPPED: real faults are not tested: this machine lets nobody make namespaces for them: {reason}"
+            );
+            println!("help: {remedy}");
+            return Some(ExitCode::SUCCESS);
+        }
+    }
+    let (_, missing) = Tools::find();
+    for line in &missing {
+        println!("NOT COVERED: {line}");
+    }
+    if !missing.is_empty() && is_promised() {
+        println!("`make setup` installs them, and CI=true promises them");
+        return Some(ExitCode::FAILURE);
+    }
+    None
+}
+
 /// One storm: outside it only makes the room for it.
 fn one(wish: &Wish) -> Result<ExitCode, Trouble> {
     if !enclosure::is_inside() {
-        match tools::possible() {
-            Ok(()) => {}
-            Err(Impossible::Missing(reason)) => {
-                println!("SKIPPED: real faults are not tested: {reason}");
-                return Ok(if is_promised() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
-            }
-            Err(Impossible::Forbidden(reason)) => {
-                println!("SKIPPED: real faults are not tested: they need root or user namespaces; {reason}");
-                return Ok(ExitCode::SUCCESS);
-            }
-        }
-        let (_, missing) = Tools::find();
-        for line in &missing {
-            println!("NOT COVERED: {line}");
-        }
-        if !missing.is_empty() && is_promised() {
-            println!("`make setup` installs them, and CI=true promises them");
-            return Ok(ExitCode::FAILURE);
-        }
-        return enclosure::enter();
+        return impossible().map_or_else(enclosure::enter, Ok);
     }
     enclosure::follow_outside();
     let (tools, _) = Tools::find();
@@ -139,7 +150,8 @@ fn one(wish: &Wish) -> Result<ExitCode, Trouble> {
         None => std::env::current_exe()?.with_file_name("grange"),
     };
     let grange = grange.canonicalize().map_err(|error| format!("{}: {error}; `cargo build`", grange.display()))?;
-    let task = Task { seed, length, grange, logs: Path::new(LOGS).join(format!("seed-{seed}")) };
+    let logs = wish.logs.as_deref().unwrap_or(Path::new(LOGS)).join(format!("seed-{seed}"));
+    let task = Task { seed, length, grange, logs };
     tell(&task, storm::run(&task, &tools))
 }
 
@@ -167,6 +179,9 @@ fn tell(task: &Task, result: Result<judge::Verdict, Trouble>) -> Result<ExitCode
 
 /// One storm after the other, until there is no time for another one. The first that fails ends it.
 fn soaked(wish: &Wish, soak: Duration) -> ExitCode {
+    if let Some(code) = impossible() {
+        return code;
+    }
     let (begun, mut seed) = (Instant::now(), wish.seed.unwrap_or(1));
     let mut storms = 0;
     loop {
@@ -181,7 +196,10 @@ fn soaked(wish: &Wish, soak: Duration) -> ExitCode {
         let status = std::env::current_exe().and_then(|program| {
             let mut command = std::process::Command::new(program);
             command.arg(seed.to_string()).args(["--for", &length.as_secs().to_string()]);
-            command.args(wish.grange.iter().flat_map(|path| ["--grange".into(), path.clone()])).status()
+            for (option, path) in [("--grange", &wish.grange), ("--logs", &wish.logs)] {
+                command.args(path.iter().flat_map(|path| [Path::new(option), path]));
+            }
+            command.status()
         });
         match status {
             Ok(status) if status.success() => {}
@@ -207,6 +225,8 @@ mod tests {
         let seconds = |seconds| Some(Duration::from_secs(seconds));
         check("7 --for 30", Ok(Wish { seed: Some(7), length: seconds(30), ..Wish::default() }));
         check("--soak 600", Ok(Wish { soak: seconds(600), ..Wish::default() }));
+        let logs = Some("/tmp/logs".into());
+        check("7 --logs /tmp/logs", Ok(Wish { seed: Some(7), logs, ..Wish::default() }));
         check("7 --plan", Ok(Wish { seed: Some(7), plan: true, ..Wish::default() }));
         check("", Err("which seed?"));
         check("seven", Err("seven is no seed"));

@@ -35,7 +35,9 @@ pub(crate) struct Task {
 /// Lives through a storm.
 pub(crate) fn run(task: &Task, tools: &Tools) -> Result<Verdict, Trouble> {
     let _ = fs::remove_dir_all(&task.logs);
-    fs::create_dir_all(&task.logs)?;
+    fs::create_dir_all(&task.logs).map_err(|error| {
+        format!("cannot make {}: {error}; name a folder that you may write with --logs", task.logs.display())
+    })?;
     wires::run("mount", "-t tmpfs none /run")?;
     fs::create_dir_all(ROOT)?;
     wires::make()?;

@@ -50,8 +50,13 @@ impl Tools {
 pub(crate) enum Impossible {
     /// A program is missing, which `make setup` installs: the line says which.
     Missing(String),
-    /// The machine allows no namespaces: the line says what it said.
-    Forbidden(String),
+    /// The machine allows no namespaces.
+    Forbidden {
+        /// What it said.
+        reason: String,
+        /// What allows them, as far as it can be told from here.
+        remedy: String,
+    },
 }
 
 /// Whether there can be a storm on this machine.
@@ -61,7 +66,10 @@ pub(crate) fn possible() -> Result<(), Impossible> {
             return Err(Impossible::Missing(format!("there is no `{tool}`; apt-get install {package}")));
         }
     }
-    enclosure::possible().map_err(Impossible::Forbidden)
+    enclosure::possible().map_err(|reason| {
+        let remedy = enclosure::remedy(|switch| std::fs::read_to_string(switch).ok());
+        Impossible::Forbidden { reason, remedy }
+    })
 }
 
 fn is_there(tool: &str) -> bool {

@@ -2,32 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod support;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
 
-/// Longer than hosts and nodes take to be made on a machine that does much else.
-const PATIENCE: Duration = Duration::from_secs(90);
-
-#[track_caller]
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < PATIENCE, "not in time: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// The processes below one, as the kernel tells them.
-fn below(pid: u32) -> Vec<u32> {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task"));
-    let children = tasks.into_iter().flatten().flatten().map(|task| fs::read_to_string(task.path().join("children")));
-    let children: Vec<String> = children.flatten().collect();
-    let direct = children.iter().flat_map(|list| list.split_ascii_whitespace()).filter_map(|pid| pid.parse().ok());
-    direct.flat_map(|pid: u32| std::iter::once(pid).chain(below(pid))).collect()
-}
+use support::{below, grange, until};
 
 /// Whether a process runs; one that has ended and that nobody has asked for does not.
 fn runs(pid: u32) -> bool {
@@ -46,8 +29,10 @@ fn traces() -> (String, Vec<String>) {
 
 /// A storm whose first fault has begun, or none where the machine allows none.
 fn storm(grange: &Path) -> Option<(Child, BufReader<ChildStdout>)> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_grange-storm"));
-    command.args(["3", "--for", "60", "--grange"]).arg(grange).stdin(Stdio::null()).stdout(Stdio::piped());
+    // A shell that runs this test in the background has it ignore Ctrl-C, and so whatever it starts.
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT", env!("CARGO_BIN_EXE_grange-storm"), "3", "--for", "60", "--grange"]);
+    command.arg(grange).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut storm = command.spawn().unwrap();
     let mut out = BufReader::new(storm.stdout.take().unwrap());
     let mut line = String::new();
@@ -67,15 +52,15 @@ fn storm(grange: &Path) -> Option<(Child, BufReader<ChildStdout>)> {
 
 #[test]
 fn a_storm_that_is_killed_or_interrupted_leaves_nothing() {
-    let grange = Path::new(env!("CARGO_BIN_EXE_grange-storm")).with_file_name("grange");
-    assert!(grange.exists(), "{} is what a storm breaks; `cargo build --bin grange` makes it", grange.display());
+    let grange = grange();
     for signal in ["-KILL", "-INT"] {
         let Some((mut storm, _out)) = storm(&grange) else { return };
         let all = below(storm.id());
         assert!(all.len() >= 6, "its own first process and five nodes: {all:?}");
         assert_eq!(traces(), (String::new(), Vec::new()), "nobody outside sees them");
         assert!(Command::new("kill").args([signal, &storm.id().to_string()]).status().unwrap().success());
-        storm.wait().unwrap();
+        let ended = storm.wait().unwrap();
+        assert!(ended.signal().is_some(), "{signal} ended it, and not that it was over: {ended}");
         until("its processes have ended", || !all.iter().any(|pid| runs(*pid)));
     }
 }

@@ -2,15 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[allow(dead_code, reason = "each test binary uses a part of it")]
+mod support;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::Command;
+
+use support::grange;
 
 /// A storm that begins with the death of all five, and what it says of a program that does `at_start` before each start.
 fn storm(at_start: &str) -> Option<String> {
-    let grange = Path::new(env!("CARGO_BIN_EXE_grange-storm")).with_file_name("grange");
-    assert!(grange.exists(), "{} is what a storm breaks; `cargo build --bin grange` makes it", grange.display());
+    let grange = grange();
     let folder = tempfile::tempdir().unwrap();
     let saboteur = folder.path().join("saboteur");
     let script = format!("#!/bin/sh\n[ \"$1\" = up ] && {at_start}\nexec {} \"$@\"\n", grange.display());

@@ -84,6 +84,7 @@ fn settings(keys: &[SecretKey]) -> Result<Vec<Settings>, Fault> {
             snapshot_every: None,
             rules: None,
             canaries: None,
+            lost_after: None,
         }
     };
     Ok((0..keys.len()).map(node).collect())

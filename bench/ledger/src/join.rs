@@ -99,6 +99,7 @@ fn newcomer(genesis: Genesis) -> Result<Config, Fault> {
         prices: Prices::default(),
         paused: false,
         canaries: Amount::ZERO,
+        lost_after: Config::LOST_AFTER,
         gateway_port: 8_000,
         sequence: 1,
         snapshot_every: Config::SNAPSHOT_EVERY,

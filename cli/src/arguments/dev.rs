@@ -30,6 +30,9 @@ pub(crate) struct Dev {
     /// The version of the ledger's rules that a new cloud begins with and does not go beyond; else the latest
     #[arg(long, value_name = "VERSION", value_parser = value::rules())]
     pub(crate) rules: Option<u16>,
+    /// After how long without a link the nodes of a new cloud let a reserve take a steward's place, such as 30s; else 10m
+    #[arg(long, value_name = "TIME", value_parser = value::duration)]
+    pub(crate) lost_after: Option<u64>,
     /// How many nodes that keep no ledger, and believe only what is proven to them, run beside the others
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=MOST))]
     pub(crate) light: u32,

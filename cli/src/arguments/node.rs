@@ -48,6 +48,9 @@ pub(crate) struct Up {
     /// Spend up to this much a day on small orders that show whether providers serve; 0 for none
     #[arg(long, value_name = "CREDITS")]
     pub(crate) canaries: Option<Amount>,
+    /// Let a reserve take the place of a steward that could not be reached for so long, such as 30m; else 10m
+    #[arg(long, value_name = "TIME", value_parser = value::duration)]
+    pub(crate) lost_after: Option<u64>,
     #[command(flatten)]
     pub(crate) prices: Prices,
     /// The process that keeps it: it ends when that one does

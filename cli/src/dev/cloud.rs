@@ -277,7 +277,7 @@ fn node(cloud: &Path, index: u32) -> Result<Node, Problem> {
 
 /// What each node is told. All ports are chosen here, once.
 fn settings(folder: &Path, keys: &[SecretKey], wanted: Wanted) -> Result<Vec<Settings>, Problem> {
-    let Wanted { lan, rules, .. } = wanted;
+    let Wanted { lan, rules, lost_after, .. } = wanted;
     let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let outside = if lan { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { here };
     let failed = |error: NoPort| internal("dev", "ports", &error);
@@ -310,6 +310,7 @@ fn settings(folder: &Path, keys: &[SecretKey], wanted: Wanted) -> Result<Vec<Set
             snapshot_every: None,
             rules,
             canaries: None,
+            lost_after,
         });
     }
     let contact = |(key, settings): (&SecretKey, &Settings)| Contact {

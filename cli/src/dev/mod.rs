@@ -64,14 +64,16 @@ pub(crate) struct Wanted {
     pub(crate) lan: bool,
     /// The version of the ledger's rules it begins with, and goes not beyond.
     pub(crate) rules: Option<u16>,
+    /// After how many seconds without a link a steward is lost to its nodes.
+    pub(crate) lost_after: Option<u64>,
     /// How many nodes that keep no ledger there are beside the others.
     pub(crate) light: u32,
 }
 
 impl Wanted {
     fn of(arguments: &Dev) -> Self {
-        let Dev { nodes, lan, rules, light, .. } = *arguments;
-        Self { nodes, lan, rules, light }
+        let Dev { nodes, lan, rules, lost_after, light, .. } = *arguments;
+        Self { nodes, lan, rules, lost_after, light }
     }
 }
 

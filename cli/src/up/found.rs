@@ -141,6 +141,7 @@ fn fresh(folder: &Folder, arguments: &Up, operation: &str) -> Result<Settings, P
         snapshot_every: None,
         rules: None,
         canaries: None,
+        lost_after: None,
     })
 }
 
@@ -168,6 +169,7 @@ fn apply(settings: &mut Settings, arguments: &Up, operation: &str) -> Result<(),
     if let Some(ceiling) = arguments.canaries {
         settings.canaries = Some(ceiling).filter(|ceiling| !ceiling.is_zero());
     }
+    settings.lost_after = arguments.lost_after.or(settings.lost_after);
     settings.rules = arguments.rules.or(settings.rules);
     settings.prices = arguments.prices.over(settings.prices);
     Ok(())

@@ -12,6 +12,7 @@ mod load;
 mod main_job;
 mod money;
 mod secrets;
+mod stewards;
 mod support;
 mod trust;
 mod upgrade;

@@ -2,7 +2,7 @@
 
 use grange_api::NodeRole;
 use grange_ledger::{Genesis, Ledger};
-use grange_types::{Amount, Height, Isolation, Kind, Prices, Region, Resources, SecretKey};
+use grange_types::{Amount, Height, Isolation, Kind, Millis, Prices, Region, Resources, SecretKey};
 
 /// Which parts a node plays; each can be switched off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +79,8 @@ pub struct Config {
     pub rules: u16,
     /// What orders may cost a day that only show whether providers serve; nothing for none.
     pub canaries: Amount,
+    /// A steward of a deployment that it looks after is lost once it could not be reached for so long.
+    pub lost_after: Millis,
     /// Makes numbers that must differ between starts.
     pub seed: u64,
 }
@@ -88,6 +90,9 @@ impl Config {
     pub const SNAPSHOT_EVERY: u64 = 2_000;
     /// The longest block that travels with its proposal, where nothing speaks for another length.
     pub const INLINE: usize = grange_consensus::Config::INLINE;
+    /// How long a steward may be out of reach, where nothing speaks for another time: a restart is shorter, the days for which
+    /// an owner is away are longer.
+    pub const LOST_AFTER: Millis = Millis::minutes(10);
 }
 
 impl Recovery {

@@ -81,7 +81,6 @@ pub(crate) struct Sight {
     pub(crate) reason: Option<String>,
 }
 
-#[derive(Default)]
 pub(crate) struct Payer {
     metered: BTreeMap<LeaseId, Metered>,
     watch: Watch,
@@ -98,6 +97,21 @@ pub(crate) struct Payer {
 }
 
 impl Payer {
+    /// One for whom a steward is lost once it could not be reached for so long.
+    pub(crate) fn new(lost_after: Millis) -> Self {
+        Self {
+            metered: BTreeMap::new(),
+            watch: Watch::default(),
+            filling: BTreeMap::new(),
+            vacant_since: BTreeMap::new(),
+            exhausted: BTreeMap::new(),
+            avoided: BTreeMap::new(),
+            missing: Missing::new(lost_after),
+            glimpses: Vec::new(),
+            next: Time(0),
+        }
+    }
+
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
         self.filling.values().filter_map(|filling| filling.bids.poll_timeout()).chain([self.next]).min()
     }

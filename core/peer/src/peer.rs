@@ -112,7 +112,7 @@ impl Peer {
             library: Library::default(),
             shelf: Shelf::new(),
             seller: Seller::new(desk),
-            payer: Payer::default(),
+            payer: Payer::new(config.lost_after),
             deploys: Deploys::default(),
             calls: Calls::default(),
             retention: Retention::default(),

@@ -1,7 +1,7 @@
 //! Stewards: whom a deployment gets, and who takes the place of one that is lost.
 //!
 //! The owner names two stewards and, behind them, reserves who may do nothing. Upon a steward that its fellows cannot reach for
-//! ten minutes: whoever's turn it is puts the first reserve that is there in its place, on the ledger. The owner need not be
+//! ten minutes, or for as long as each of them is told: whoever's turn it is puts the first reserve that is there in its place, on the ledger. The owner need not be
 //! there, and nobody comes in whom he did not name. Whoever hears nothing of the ledger replaces nobody: it may be cut off itself.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,8 +15,6 @@ use crate::context::{Context, Purpose};
 const STEWARDS: usize = 2;
 /// Nodes that may take the place of a steward that is lost, as far as there are any.
 const RESERVES: usize = 2;
-/// A steward that cannot be reached for so long is lost. A restart is shorter, the days for which an owner is away are longer.
-const LOST_AFTER: Millis = Millis::minutes(10);
 /// Between two attempts to replace it, and between the turns of those who may.
 const AGAIN: Millis = Millis::minutes(1);
 /// The version of the rules that knows reserves.
@@ -45,12 +43,17 @@ pub(crate) fn chosen(ctx: &Context, ledger: &Ledger, providers: &[PeerId], specs
 }
 
 /// Stewards that cannot be reached, and when somebody does something about it.
-#[derive(Default)]
 pub(crate) struct Missing {
+    /// Who cannot be reached for so long is lost.
+    lost_after: Millis,
     due: BTreeMap<(DeploymentId, AccountId), Time>,
 }
 
 impl Missing {
+    pub(crate) const fn new(lost_after: Millis) -> Self {
+        Self { lost_after, due: BTreeMap::new() }
+    }
+
     /// Looks who is there; `rank` is how many come before us.
     pub(crate) fn look(&mut self, ctx: &mut Context, ledger: &Ledger, deployment: &Deployment, rank: u32) {
         let id = deployment.id;
@@ -60,7 +63,7 @@ impl Missing {
         let moves = ctx.follows(ledger) && view.version() >= SINCE;
         let mut lost = None;
         for steward in deployment.stewards().filter(|steward| away(steward.account)) {
-            let due = self.due.entry((id, steward.account)).or_insert(ctx.now.after(LOST_AFTER));
+            let due = self.due.entry((id, steward.account)).or_insert(ctx.now.after(self.lost_after));
             if moves && lost.is_none() && ctx.now >= due.after(Millis(AGAIN.0 * u64::from(rank))) {
                 *due = ctx.now.after(AGAIN);
                 lost = Some(steward.account);

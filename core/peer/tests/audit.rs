@@ -76,6 +76,7 @@ impl Net {
             inline: Config::INLINE,
             rules: grange_ledger::VERSION,
             canaries: Amount::ZERO,
+            lost_after: Config::LOST_AFTER,
             sequence: 1,
             seed: u64::from(index),
         };

@@ -186,6 +186,7 @@ impl World {
                 inline: 512,
                 rules: grange_ledger::VERSION,
                 canaries: Amount::ZERO,
+                lost_after: Config::LOST_AFTER,
                 sequence: 1,
                 seed: index as u64,
             };
