@@ -22,11 +22,11 @@ pub(crate) fn named(file: &Map, declared: &Declared) -> Vec<Named> {
     let services = file.get("services").and_then(|entry| entry.node.map());
     let maps = services.into_iter().flat_map(|services| &services.entries).filter_map(|entry| entry.node.map());
     let mut told = Findings::default();
-    let mut of = |service: &Map| {
+    let of = |service: &Map| {
         let source = service_block(service, &mut told).source;
         let is_site = matches!(source, Some(WorkSource::Site { .. }));
         let files = if is_site { Vec::new() } else { files(service, declared, &mut told) };
         Named { source, files }
     };
-    maps.map(|service| of(service)).collect()
+    maps.map(of).collect()
 }
