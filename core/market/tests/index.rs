@@ -50,7 +50,7 @@ impl Model {
     fn insert(&mut self, sheet: &PriceSheet, trust: Trust, distance: Option<Millis>, now: Time) {
         let former = self.offers.remove(&sheet.provider);
         let mut known = Known {
-            offer: Offer { sheet: sheet.clone(), free: sheet.capacity, paused: false, trust, distance },
+            offer: Offer { sheet: sheet.clone(), free: sheet.capacity, paused: false, trust, distance, heard: now },
             delta: former.as_ref().and_then(|former| former.delta),
         };
         if let Some(former) = former {
@@ -73,6 +73,7 @@ impl Model {
             known.delta = Some((delta.sequence, now.after(DELTA_LIFETIME)));
             known.offer.free = smaller(delta.free, known.offer.sheet.capacity);
             known.offer.paused = delta.paused;
+            known.offer.heard = now;
         }
     }
 
