@@ -20,6 +20,9 @@ const ENVELOPE_BYTES: usize = <Signed<Transaction> as Wire>::LIMIT - Transaction
 /// that no longer apply costs a proposer a bounded time.
 const TRIED: usize = 2 * limits::BLOCK_TRANSACTIONS;
 
+/// A receipt's number may leap so far above what the ledger was paid by: what went on from a leap, one by one, is still let in.
+const LEAP: u64 = 1 << 32;
+
 /// The state after some block.
 #[derive(Debug, Clone)]
 pub struct Ledger {
@@ -209,8 +212,10 @@ impl Ledger {
         };
         for Receipt { lease, sequence, .. } in receipts.iter().map(|receipt| &receipt.body) {
             // One that is not there yet begins at the earliest now.
-            let elapsed = self.view().lease(*lease).map_or(Millis(0), |found| self.view().now().since(found.start));
-            let latest = Receipt::latest(elapsed);
+            let found = self.view().lease(*lease);
+            let elapsed = found.map_or(Millis(0), |found| self.view().now().since(found.start));
+            let known = found.map_or(0, |found| found.sequence);
+            let latest = Receipt::latest(elapsed).max(known.saturating_add(LEAP));
             if *sequence > latest {
                 return Err(Rejection::ReceiptLeaps { lease: *lease, theirs: *sequence, latest });
             }

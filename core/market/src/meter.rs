@@ -166,18 +166,26 @@ impl Meter {
         self.claim = None;
     }
 
-    /// Goes on from a larger receipt that another payer of the deployment signed; the caller has checked whose it is.
+    /// Goes on from a larger receipt that another payer of the deployment signed and told us of; the caller has checked whose
+    /// it is. Half of what a provider takes is believed, so that what we sign after it is taken by a clock behind ours.
     pub fn adopt(&mut self, now: Time, receipt: &Receipt) -> Result<(), AdoptError> {
+        let Receipt { lease, sequence, .. } = *receipt;
+        let latest = Receipt::latest(now.since(self.start)) / 2;
+        if lease == self.lease && sequence > latest {
+            return Err(AdoptError::Leaps { lease, sequence, latest });
+        }
+        self.follow(now, receipt)
+    }
+
+    /// Goes on from a larger receipt that the provider holds or the ledger was paid by: whatever its number, the next one has
+    /// to be above it. The caller has checked whose it is.
+    pub fn follow(&mut self, now: Time, receipt: &Receipt) -> Result<(), AdoptError> {
         let Receipt { lease, generation, sequence, counters, disputed, .. } = *receipt;
         if lease != self.lease || generation != self.generation {
             return Err(AdoptError::Foreign { lease, generation });
         }
         if sequence <= self.last.sequence {
             return Err(AdoptError::Stale { lease, sequence, known: self.last.sequence });
-        }
-        let latest = Receipt::latest(now.since(self.start));
-        if sequence > latest {
-            return Err(AdoptError::Leaps { lease, sequence, latest });
         }
         if counters.served > self.own().served {
             (self.base.served, self.counted.served) = (counters.served, Millis(0));

@@ -27,6 +27,9 @@ pub const SETTLE_EVERY: Millis = Millis::seconds(10);
 /// How far apart two views of block time may be when the cap of a lease is checked.
 pub const ELAPSED_TOLERANCE: Millis = Millis::seconds(60);
 
+/// A receipt that says more may have a number so much above the best one's, however large that is.
+const ROOM: u64 = 64;
+
 /// A receipt that expires sooner than this could die on the way to the ledger.
 pub const RECEIPT_LIFE_LEFT: Millis = Millis::seconds(60);
 
@@ -212,7 +215,7 @@ impl Tab {
 
     /// Whether a receipt may replace the best one.
     fn check(&self, receipt: &Receipt, elapsed: Millis) -> Result<(), ReceiptError> {
-        let Receipt { lease, generation, sequence, counters, amount, .. } = *receipt;
+        let Receipt { lease, generation, sequence, counters, amount, disputed } = *receipt;
         if generation != self.generation {
             return Err(ReceiptError::WrongGeneration { lease, theirs: generation, ours: self.generation });
         }
@@ -220,7 +223,11 @@ impl Tab {
         if sequence <= known {
             return Err(ReceiptError::Stale { lease, sequence, known });
         }
-        let latest = Receipt::latest(elapsed);
+        // Whoever was told the largest number there may be goes on from it, also when the ledger's clock stands still; one that
+        // says nothing new does not push the numbers on.
+        let news = |best: &Signed<Receipt>| counters != best.body.counters || disputed != best.body.disputed;
+        let further = if self.best.as_ref().is_none_or(news) { known.saturating_add(ROOM) } else { 0 };
+        let latest = Receipt::latest(elapsed).max(further);
         if sequence > latest {
             return Err(ReceiptError::Leaps { lease, sequence, latest });
         }

@@ -223,6 +223,20 @@ fn a_receipt_that_is_foreign_or_old_is_not_adopted() {
     assert_eq!(meter.usage(), counters(9, 0, 0));
 }
 
+#[test]
+fn a_payers_word_on_a_number_is_believed_by_half_and_a_providers_wholly() {
+    let mut meter = meter();
+    let latest = Receipt::latest(Millis::seconds(100)) / 2;
+    let leaps = AdoptError::Leaps { lease: LEASE, sequence: latest + 1, latest };
+    assert_eq!(meter.adopt(at(100), &receipt(latest + 1, counters(50, 0, 0))), Err(leaps));
+    meter.adopt(at(100), &receipt(latest, counters(50, 0, 0))).unwrap();
+    meter.follow(at(100), &receipt(u64::MAX - 1, counters(60, 0, 0))).unwrap();
+    probe(&mut meter, 100..=110);
+    assert_eq!(meter.receipt(at(110), Millis::HOUR).unwrap().sequence, u64::MAX);
+    probe(&mut meter, 111..=120);
+    assert_eq!(meter.receipt(at(120), Millis::HOUR), None, "there is no number left");
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Probe { who: usize, ok: bool },

@@ -95,6 +95,22 @@ fn a_receipt_that_does_not_extend_the_last_is_refused() {
 }
 
 #[test]
+fn after_the_largest_number_there_may_be_what_says_more_goes_on() {
+    let mut till = till();
+    accept(&mut till, 5, 10);
+    // The ledger's clock stands still from here on, as after the lease's end.
+    let elapsed = Millis::seconds(20);
+    let latest = Receipt::latest(elapsed);
+    let mut take = |sequence, seconds| till.accept(at(30), elapsed, sign(body(sequence, served(seconds))));
+    take(latest, 10).unwrap();
+    let leaps = |sequence, latest| Err(ReceiptError::Leaps { lease: LEASE, sequence, latest });
+    assert_eq!(take(latest + 1, 10), leaps(latest + 1, latest), "it says nothing new");
+    assert_eq!(take(latest + 65, 11), leaps(latest + 65, latest + 64));
+    take(latest + 1, 20).unwrap();
+    take(latest + 65, 21).unwrap();
+}
+
+#[test]
 fn a_capped_amount_is_taken_within_the_tolerance_of_two_views() {
     // Two hundred million requests cost 200 credits; the cap is a tenth of a credit a second.
     let capped = |seconds: u64, amount: &str| {

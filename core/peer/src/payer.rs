@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use grange_ledger::{Deployment, Lease, Ledger};
 use grange_market::{
-    Meter, Watch, signer,
+    AdoptError, Meter, Watch, signer,
     watch::{Event as Seen, Health},
 };
 use grange_types::{ByteCount, Counters, DeploymentId, HealthCheck, LeaseId, Millis, PeerId, Receipt, Signed, Time};
@@ -45,6 +45,9 @@ const SILENT: u32 = 12;
 const HELD: u32 = 420;
 /// How long gateways may take to tell what they counted; a receipt is taken for longer after its lease is over.
 const COUNTED_WITHIN: Millis = Millis::seconds(3);
+
+/// How a receipt of another payer is taken into a meter.
+type Take = fn(&mut Meter, Time, &Receipt) -> Result<(), AdoptError>;
 
 struct Metered {
     deployment: DeploymentId,
@@ -220,8 +223,7 @@ impl Payer {
         let Some(metered) = self.metered.get_mut(&lease.id) else { return };
         let known = metered.meter.last().map_or(0, |last| last.sequence);
         if lease.sequence > known {
-            // One that leaps beyond all bounds ends the lease's receipts; there is nothing to go on from.
-            let _ = metered.meter.adopt(now, &paid(lease));
+            let _ = metered.meter.follow(now, &paid(lease));
         }
     }
 
@@ -273,7 +275,7 @@ impl Payer {
         };
         metered.meter.report(reply.counters);
         if let Some(receipt) = reply.receipt {
-            self.adopt(ctx, ledger, receipt);
+            self.heed(ctx, ledger, &receipt, Meter::follow);
         }
         let Some(metered) = self.metered.get_mut(&lease) else { return };
         if waits && metered.held < HELD {
@@ -384,14 +386,19 @@ impl Payer {
     }
 
     /// Another payer signed a receipt: go on from it.
-    pub(crate) fn adopt(&mut self, ctx: &Context, ledger: &Ledger, receipt: Signed<Receipt>) {
+    pub(crate) fn adopt(&mut self, ctx: &Context, ledger: &Ledger, receipt: &Signed<Receipt>) {
+        self.heed(ctx, ledger, receipt, Meter::adopt);
+    }
+
+    /// Goes on from a receipt of another payer, as far as `take` believes whoever showed it.
+    fn heed(&mut self, ctx: &Context, ledger: &Ledger, receipt: &Signed<Receipt>, take: Take) {
         let Some(metered) = self.metered.get_mut(&receipt.body.lease) else { return };
         let Some(deployment) = ledger.view().deployment(metered.deployment).cloned() else { return };
         let payer = ledger.view().payer_of(&deployment, receipt.signer);
         let may = payer.is_some_and(|payer| payer != metered.meter.terms().operator);
         if may && receipt.open(ctx.network, ctx.now).is_ok() {
             // One that is not larger than what we know is no news.
-            let _ = metered.meter.adopt(ctx.now, &receipt.body);
+            let _ = take(&mut metered.meter, ctx.now, &receipt.body);
         }
     }
 

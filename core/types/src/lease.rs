@@ -130,8 +130,9 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// The largest number that nodes take, so much time after the lease began: one a millisecond, and a day's more for clocks
-    /// that stood still. A payer signs one a second; a number far beyond would leave the payers after it no room.
+    /// The largest number that nodes take from out of the blue, so much time after the lease began: one a millisecond, and a
+    /// day's more for clocks that stood still. A payer signs one a second; a number far beyond would leave the payers after it
+    /// no room. What goes on from a number that is known is taken all the same.
     #[must_use]
     pub const fn latest(elapsed: Millis) -> u64 {
         elapsed.0.saturating_add(Millis::DAY.0)
