@@ -125,6 +125,8 @@ struct Reserved {
     request: QuoteRequest,
     buyer: AccountId,
     quote: Quote,
+    /// How often the quote was given: an equal request gets the same one.
+    given: u32,
 }
 
 /// What one buyer holds open.
@@ -241,12 +243,16 @@ impl Desk {
             && earlier == request
             && quote.valid_until.since(block_time).0 >= QUOTE_LIFE.0 / 2
         {
-            return Ok(quote.clone());
+            let quote = quote.clone();
+            if let Some(reserved) = self.slots.get_mut(&slot).and_then(|holding| holding.reserved.as_mut()) {
+                reserved.given = reserved.given.saturating_add(1);
+            }
+            return Ok(quote);
         }
         let own = buyer.account == self.setup.operator;
         self.admit(request, own, buyer, &holding)?;
         let quote = self.draw_up(request, own, block_time);
-        let reserved = Reserved { request: request.clone(), buyer: buyer.account, quote: quote.clone() };
+        let reserved = Reserved { request: request.clone(), buyer: buyer.account, quote: quote.clone(), given: 1 };
         let fresh = Holding { running: holding.running, reserved: Some(reserved) };
         if !self.held.minus(holding.held()).plus(fresh.held()).fits(&self.setup.capacity) {
             return Err(Refusal::Full { free: self.free() });
@@ -311,12 +317,15 @@ impl Desk {
         }
     }
 
-    /// Frees what a buyer has reserved by the quote of this number, and says whether that was still reserved.
+    /// Takes back one quote of this number, and says whether what it reserved is free with that: where the same quote was
+    /// given to equal requests, others of the buyer may count on it yet.
     pub fn cancel(&mut self, deployment: DeploymentId, slot: u32, nonce: u64, buyer: AccountId) -> bool {
         let slot = (deployment, slot);
-        let Some(holding) = self.slots.get(&slot) else { return false };
-        let theirs = |reserved: &&Reserved| reserved.buyer == buyer && reserved.quote.nonce == nonce;
-        if holding.reserved.as_ref().filter(theirs).is_none() {
+        let Some(holding) = self.slots.get_mut(&slot) else { return false };
+        let theirs = |reserved: &&mut Reserved| reserved.buyer == buyer && reserved.quote.nonce == nonce;
+        let Some(reserved) = holding.reserved.as_mut().filter(theirs) else { return false };
+        reserved.given -= 1;
+        if reserved.given > 0 {
             return false;
         }
         let running = holding.running;

@@ -336,7 +336,7 @@ impl Peer {
             MarketMessage::Steward(true) if ctx.linked.contains(&from) => drop(ctx.stewards.insert(from)),
             MarketMessage::Steward(_) => drop(ctx.stewards.remove(&from)),
             MarketMessage::Receipt(receipt) => {
-                payer.adopt(ctx, &spine.ledger, receipt.clone());
+                payer.adopt(ctx, &spine.ledger, &receipt);
                 seller.receipt(ctx, &spine.ledger, receipt);
             }
         }
@@ -365,7 +365,7 @@ impl Peer {
         let frees = matches!(ask, Ask::Cancel { .. });
         let reply = seller.asked(ctx, &spine.ledger, from, ask);
         if frees {
-            shelf.may_have_changed(seller.desk.as_ref());
+            shelf.freed(ctx.now, seller.desk.as_ref());
         }
         Some(reply)
     }

@@ -19,6 +19,8 @@ use crate::message::{Channel, MarketMessage};
 const SHEET_EVERY: Millis = Millis::minutes(10);
 /// What is free is told again so often; it lapses after minutes.
 const DELTA_EVERY: Millis = Millis::seconds(60);
+/// What a buyer gave back is told within so long.
+const FREED_AFTER: Millis = Millis(1_000);
 /// A delta is worth a word for so long.
 const DELTA_LIFE: Millis = Millis::minutes(5);
 
@@ -89,6 +91,13 @@ impl Shelf {
     pub(crate) fn may_have_changed(&mut self, desk: Option<&Desk>) {
         if desk.is_some_and(|desk| desk.free() != self.told) {
             self.changed_load();
+        }
+    }
+
+    /// A buyer gave something back, which costs him nothing: it is told, but no oftener than a second.
+    pub(crate) fn freed(&mut self, now: Time, desk: Option<&Desk>) {
+        if desk.is_some_and(|desk| desk.free() != self.told) {
+            self.next_delta = self.next_delta.min(now.after(FREED_AFTER));
         }
     }
 
