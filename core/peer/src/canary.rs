@@ -18,7 +18,7 @@
 use std::collections::BTreeMap;
 
 use grange_api::{DeployDone, Line, ProblemCode};
-use grange_ledger::{Action as Deed, Deployment, Ledger};
+use grange_ledger::{Action as Deed, Deployment, Lease, Ledger};
 use grange_market::trust::Kind;
 use grange_market::{MATCHES, Match, Need};
 use grange_types::{
@@ -156,9 +156,13 @@ impl Canaries {
 
     fn place(&mut self, ctx: &mut Context, means: &mut Means<'_>) {
         let Some(found) = self.choose(ctx, means.shelf) else { return };
-        let length = means.ledger.view().parameters().min_lease;
+        let (length, deposit) = {
+            let parameters = means.ledger.view().parameters();
+            (parameters.min_lease, parameters.deposit_of(Lease::SIZE))
+        };
         let shortest = found.max_rate.scaled(length.0.into(), Millis::HOUR.0.into());
-        let budget = shortest.saturating_add(Amount(1)).scaled(SHORTEST_LEASES, 1);
+        // What stands for the lease's entry comes back, but has to be there.
+        let budget = shortest.saturating_add(Amount(1)).scaled(SHORTEST_LEASES, 1).saturating_add(deposit);
         let left = self.ceiling.saturating_sub(means.witness.ordered_today(ctx.now));
         if budget > left {
             return;

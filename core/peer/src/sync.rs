@@ -53,8 +53,10 @@ pub(crate) fn reached(bytes: &[u8]) -> Option<Height> {
 }
 
 impl Sync {
-    pub(crate) fn connected(&self, ctx: &mut Context, spine: &Spine, peer: PeerId) {
-        ctx.send(peer, Channel::Sync, &spine.head());
+    pub(crate) fn connected(&mut self, ctx: &mut Context, spine: &Spine, peer: PeerId) {
+        let head = spine.head();
+        self.first.get_or_insert(head.first);
+        ctx.send(peer, Channel::Sync, &head);
     }
 
     pub(crate) fn disconnected(&mut self, peer: PeerId) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use grange_ledger::{Action as Deed, Deployment, Ledger, Rejection};
+use grange_ledger::{Action as Deed, Book, Deployment, Ledger, Rejection};
 use grange_market::watch::{Action as Call, Event as Seen, Health};
 use grange_market::{Held, SlotNeed, place};
 use grange_types::{DeploymentId, LeaseId, Manifest, Millis, PeerId, Quote, Signed, Time};
@@ -203,7 +203,9 @@ impl Payer {
     pub(crate) fn placed(&mut self, ctx: &mut Context, ledger: &Ledger, slot: (DeploymentId, u32), outcome: &Outcome) {
         match outcome {
             Ok(_) => drop(self.filling.remove(&slot)),
-            Err(Rejection::InsufficientBalance { needed, available, .. }) if is_unfunded(ctx, ledger, slot.0) => {
+            Err(Rejection::InsufficientBalance { book: Book::Deployment(_), needed, available })
+                if is_unfunded(ctx, ledger, slot.0) =>
+            {
                 let (deployment, amount) = (slot.0, needed.saturating_sub(*available));
                 ctx.submit(ledger, Deed::FundDeployment { deployment, amount }, Purpose::Deposit(deployment));
                 self.exhausted.insert(deployment, ctx.now.after(DEPOSITED));
