@@ -121,19 +121,34 @@ impl AuditLog {
     fn append(&self, open: &mut Open, line: &AuditLine) -> io::Result<()> {
         let mut text = serde_json::to_vec(line).map_err(io::Error::other)?;
         text.push(b'\n');
-        if open.bytes + text.len() as u64 > self.full && open.bytes > 0 {
-            for index in (1..FILES).rev() {
-                match fs::rename(self.folder.join(name(index - 1)), self.folder.join(name(index))) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => {}
-                }
-            }
-            open.file = Arc::new(append(&self.folder.join(name(0)))?);
-            self.flusher.turn_to(Arc::clone(&open.file))?;
-            open.bytes = 0;
+        // A disk that gives no new file may still take a line into the old one.
+        if open.bytes + text.len() as u64 > self.full
+            && open.bytes > 0
+            && let Err(error) = self.rotate(open)
+        {
+            tracing::error!(%error, "audit.not_rotated");
         }
         (&*open.file).write_all(&text)?;
         open.bytes += text.len() as u64;
+        Ok(())
+    }
+
+    /// The growing file makes room for the next. No file is moved before what it holds is on the disk and the next one is
+    /// there: a disk that refuses either would cost a file at each call.
+    fn rotate(&self, open: &mut Open) -> io::Result<()> {
+        open.file.sync_data()?;
+        let next = self.folder.join("audit.next.ndjson");
+        let fresh = Arc::new(append(&next)?);
+        fresh.set_len(0)?;
+        for index in (1..FILES).rev() {
+            match fs::rename(self.folder.join(name(index - 1)), self.folder.join(name(index))) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        fs::rename(next, self.folder.join(name(0)))?;
+        self.flusher.turn_to(Arc::clone(&fresh));
+        (open.file, open.bytes) = (fresh, 0);
         Ok(())
     }
 
@@ -261,6 +276,23 @@ mod tests {
         let (few, seen) = log.page(3, Some("owner"), 2).unwrap();
         assert_eq!((few.len(), few[0].seq, seen), (2, 4, 5));
         assert_eq!(log.page(0, Some("ci"), 100).unwrap(), (Vec::new(), 12));
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_gives_no_new_file_costs_no_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = AuditLog::with_size(folder.path().to_path_buf(), 500).unwrap();
+        // Nothing can be created under the name of the next file.
+        std::fs::create_dir(folder.path().join("audit.next.ndjson")).unwrap();
+        for _ in 0..40 {
+            log.record(record(Operation::Deploy, CallResult::Done), Time(5)).await;
+        }
+        let (lines, _) = log.page(0, None, 100).unwrap();
+        assert_eq!(lines.iter().map(|line| line.seq).collect::<Vec<_>>(), (1..=40).collect::<Vec<_>>());
+        std::fs::remove_dir(folder.path().join("audit.next.ndjson")).unwrap();
+        log.record(record(Operation::Deploy, CallResult::Done), Time(5)).await;
+        assert!(folder.path().join("audit.1.ndjson").exists());
+        assert_eq!(log.counts(), Counts { calls: 41, denied: 0, lost: 0 });
     }
 
     #[tokio::test]
