@@ -1,7 +1,7 @@
 //! `usage`: the bill of a deployment, and whether the receipts in the blocks come to the same.
 
 use grange_api::{Budget, Call, Problem, ProblemCode, Usage};
-use grange_types::{Amount, Height};
+use grange_types::{Amount, DeploymentId, Height};
 use serde::Serialize;
 
 use super::{Context, focus, ledger};
@@ -20,6 +20,8 @@ const TRIES: usize = 5;
 #[derive(Debug, Serialize)]
 struct Verified<'a> {
     deployment: &'a str,
+    /// Which one that is: the node's word where the ledger has the name no more.
+    id: DeploymentId,
     height: Height,
     /// `genesis` or `checkpoint`.
     from: &'static str,
@@ -100,6 +102,7 @@ fn verify(context: Context<'_>, name: &str, trusted: &Trusted) -> Outcome {
         }
         let verified = Verified {
             deployment: name,
+            id: invoice.usage.deployment,
             height: audit.summary().height,
             from: trusted.beginning(),
             receipts: invoice.receipts,
@@ -114,11 +117,11 @@ fn verify(context: Context<'_>, name: &str, trusted: &Trusted) -> Outcome {
             }
         }
         return context.output.show(&verified, |verified| {
-            let Verified { height, from, receipts, settled, .. } = verified;
+            let Verified { id, height, from, receipts, settled, .. } = verified;
             let leases = counted(usize::try_from(*receipts).unwrap_or(usize::MAX), "lease", "leases");
             format!(
-                "the receipts of {leases} in the blocks from the {from} to height {height} come to {settled} \
-                 credits, as the node says"
+                "the receipts of {leases} of deployment {id} in the blocks from the {from} to height {height} come to \
+                 {settled} credits, as the node says"
             )
         });
     }

@@ -1,6 +1,7 @@
 //! What a principal may ask, and what it gets to see of a list.
 
 use grange_api::{About, Call, Operation, Problem, ProblemCode, Reply};
+use grange_types::DeploymentId;
 
 use crate::backend::Principal;
 
@@ -31,7 +32,8 @@ pub(super) fn may_call(principal: &Principal, call: &Call) -> Result<(), Problem
         About::Nothing | About::List => None,
         About::Account if prefix.is_empty() => None,
         About::Account => Some("the whole account"),
-        About::Thing(name) if !name.starts_with(prefix) => Some(name),
+        // An id is no name, and may begin as one does.
+        About::Thing(name) if !name.starts_with(prefix) || (!prefix.is_empty() && is_id(name)) => Some(name),
         About::Thing(_) => match call {
             Call::ClaimName(request) if !request.deployment.starts_with(prefix) => Some(request.deployment.as_str()),
             _ => None,
@@ -41,6 +43,10 @@ pub(super) fn may_call(principal: &Principal, call: &Call) -> Result<(), Problem
     let message = format!("the key {} is for names that begin with {prefix}, not for {outside}", principal.name);
     Err(Problem::new(ProblemCode::Denied, call.operation().id(), outside, message)
         .with_remedy("the node's owner makes a key for it with `grange key create`, with another --prefix or none"))
+}
+
+fn is_id(name: &str) -> bool {
+    name.parse::<DeploymentId>().is_ok()
 }
 
 /// Leaves in a list what the principal's key is for.
