@@ -73,11 +73,11 @@ pub(crate) struct Findings {
 
 impl Findings {
     pub(crate) fn error(&mut self, at: Position, message: impl Into<String>) {
-        self.push(at, Severity::Error, message.into());
+        self.push(at, Severity::Error, &message.into());
     }
 
     pub(crate) fn warning(&mut self, at: Position, message: impl Into<String>) {
-        self.push(at, Severity::Warning, message.into());
+        self.push(at, Severity::Warning, &message.into());
     }
 
     /// Whether there is no point in looking further.
@@ -85,8 +85,9 @@ impl Findings {
         matches!(self.left_out, Some(Severity::Error))
     }
 
-    fn push(&mut self, at: Position, severity: Severity, message: String) {
-        let finding = (at, severity, message);
+    fn push(&mut self, at: Position, severity: Severity, message: &str) {
+        // Whatever of the file a message holds, it stays on its line.
+        let finding = (at, severity, one_line(message, usize::MAX));
         // A value behind an alias is met once for each use; it is wrong only once.
         if self.list.contains(&finding) {
             return;
@@ -168,9 +169,10 @@ mod tests {
         findings.error(at(2), "e");
         findings.error(at(1), "first");
         findings.error(at(1), "first");
+        findings.error(at(3), "a\tkey");
         let f = ["f".to_owned()];
         let texts: Vec<String> = findings.finish(&f).iter().map(Finding::to_string).collect();
-        assert_eq!(texts, ["f:1:1: first", "f:2:1: e", "f:2:1: w"]);
+        assert_eq!(texts, ["f:1:1: first", "f:2:1: e", "f:2:1: w", "f:3:1: a\\u{9}key"]);
 
         let mut many = Findings::default();
         for line in 1..=1_000 {
