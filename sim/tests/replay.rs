@@ -28,6 +28,17 @@ fn a_rule_broken_on_purpose_is_found_and_its_world_replays() {
 }
 
 #[test]
+fn a_world_is_as_long_and_as_bad_as_is_promised() {
+    let outcome = grange_sim::simulate(3, None, &mut std::io::sink());
+    assert_eq!(outcome.violation, None);
+    assert!(outcome.lived >= grange_types::Millis::minutes(10), "{:?}", outcome.lived);
+    assert!(outcome.faults >= 20, "{}", outcome.faults);
+    let kinds = |group: &str| outcome.coverage.all().filter(|(of, _, count)| *of == group && *count > 0).count();
+    assert!(kinds("fault") >= 5 && kinds("villain") >= 1, "{} faults, {} villains", kinds("fault"), kinds("villain"));
+    assert!(kinds("deed") >= 8, "money and leases moved in {} ways", kinds("deed"));
+}
+
+#[test]
 fn what_cannot_be_done_is_said() {
     let output = Command::new(env!("CARGO_BIN_EXE_grange-sim")).args(["--plant", "weeds", "1"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));

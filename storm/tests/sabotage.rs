@@ -6,6 +6,7 @@
 mod support;
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
@@ -23,7 +24,8 @@ fn storm(at_start: &str) -> Option<String> {
     let output = command.args(["5", "--for", "5", "--grange"]).arg(&saboteur).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     if said.starts_with("SKIPPED") {
-        println!("{said}");
+        // Past the test program, which keeps to itself what a test that passes prints.
+        drop(writeln!(std::io::stderr(), "{said}"));
         return None;
     }
     assert!(said.contains("all are killed with -9"), "{said}");
