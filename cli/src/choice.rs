@@ -67,6 +67,8 @@ pub(crate) fn next_client(
         }
         None => {
             let left: Vec<&Entry> = known.iter().filter(|entry| !tried.contains(&entry.api)).collect();
+            // A token that the user names is for a node of his own: no other one is shown it.
+            let purpose = if names_token(global) { Purpose::Act } else { purpose };
             let entry = first_that_answers(&left, output, operation, purpose)?;
             (entry.api.clone(), Some(entry.token_file.clone()))
         }
@@ -121,6 +123,11 @@ fn token_of_environment(global: &Global) -> Option<String> {
         return None;
     }
     std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty())
+}
+
+/// Whether the user himself names a token.
+pub(crate) fn names_token(global: &Global) -> bool {
+    global.token_file.is_some() || token_of_environment(global).is_some()
 }
 
 /// The token that the user himself names, and where it is from.

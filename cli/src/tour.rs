@@ -123,7 +123,9 @@ fn show_deployed(client: &Client, done: &DeployDone, output: Output) -> Outcome 
         output.line(url)?;
         output.line(&format!("  {}", curl(url)))?;
     }
-    output.line("what a service keeps in its key-value store is on its provider only: if that is lost, it starts empty elsewhere")?;
+    output.line(
+        "what a service keeps in its key-value store is on a second operator's disk before a write is answered",
+    )?;
     let replicas: Vec<Replica> = client.ask(&Call::Deployment { name: done.deployment.clone() })?;
     for replica in replicas.iter().filter(|replica| !replica.note.is_empty()) {
         output.line(&format!("{}.{}: {}", replica.service, replica.replica, replica.note))?;

@@ -118,7 +118,7 @@ fn the_main_job_is_shown_ends_on_ctrl_c_and_resumes() {
     tour.until("the leases:");
     tour.until("http://guestbook.localhost:");
     let command = tour.until("curl -H");
-    tour.until("starts empty elsewhere");
+    tour.until("on a second operator's disk");
     assert_eq!(curl(&command, "/", None).0, 200);
     assert_eq!(curl(&command, "/entries", None), (200, "[]".into()));
     assert_eq!(curl(&command, "/entries", Some(r#"{"name":"ada","message":"hello"}"#)).0, 201);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use grange_api::{Call, Line, LogLine, Problem, ProblemCode, Replica};
 
 use super::Context;
+use crate::choice;
 use crate::client::{Client, Wait};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, counted};
@@ -51,7 +52,8 @@ fn from_who_may(context: Context<'_>, operation: &str, ask: impl Fn(&Client) -> 
     let mut refused = Vec::new();
     loop {
         match ask(&client) {
-            Err(Failure::Problem(problem)) if problem.code == ProblemCode::Denied && context.global.node.is_none() => {
+            // A token that the user names is for that one node.
+            Err(Failure::Problem(problem)) if problem.code == ProblemCode::Denied && others_may_be_asked(context) => {
                 refused.push(client.api().to_owned());
                 let Ok(next) = context.next_reader(operation, &refused) else {
                     return Err(Failure::Problem(problem));
@@ -61,6 +63,10 @@ fn from_who_may(context: Context<'_>, operation: &str, ask: impl Fn(&Client) -> 
             outcome => return outcome,
         }
     }
+}
+
+fn others_may_be_asked(context: Context<'_>) -> bool {
+    context.global.node.is_none() && !choice::names_token(context.global)
 }
 
 /// Prints the lines that a node shows, and goes on where the stream broke.

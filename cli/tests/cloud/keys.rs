@@ -124,3 +124,23 @@ fn a_key_ends_with_its_time_also_in_a_variable_and_across_a_restart() {
     let states = cloud.json(&["key", "list"]);
     assert!(states.as_array().unwrap().iter().all(|key| key["state"] == "revoked"), "{states}");
 }
+
+#[test]
+fn a_key_is_shown_to_no_node_but_its_own() {
+    let cloud = Cloud::start(2);
+    let shop = cloud.guestbook("shop", "");
+    cloud.json(&["deploy", shop.to_str().unwrap()]);
+    let made = cloud.json(&["key", "create", "--name", "z", "--scope", "read,data", "--prefix", "zz"]);
+    let file = keep(&cloud, "z.key", &made["token"]);
+    let file = file.to_str().unwrap();
+    for command in [&["logs", "shop"][..], &["data", "export", "shop"]] {
+        let problem = cloud.problem(&[&["--token-file", file], command].concat());
+        assert_eq!((&problem["code"], &problem["exit"]), (&"denied".into(), &4.into()), "{problem}");
+        assert!(problem["message"].as_str().unwrap().contains("begin with zz"), "{problem}");
+    }
+    assert_eq!(metric(&cloud.nodes[1], "grange_api_denied_total"), 0, "another operator's node was shown it");
+    // Nor where the first one is dead.
+    cloud.kill(0);
+    assert_eq!(cloud.problem(&["--token-file", file, "logs", "shop"])["code"], "no-node");
+    assert_eq!(metric(&cloud.nodes[1], "grange_api_denied_total"), 0);
+}
