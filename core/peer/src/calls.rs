@@ -290,7 +290,7 @@ fn plan(ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, ma
         Err(refusal) => return refuse(ctx, id, no_offer("plan", &manifest.name, &refusal)),
     };
     let terms = ("plan", manifest.name.as_str(), manifest.budget);
-    let Funds { left, added } = match funds(parts.ledger, terms, existing, &plans) {
+    let Funds { left, added } = match funds(parts.ledger, (account, ctx.key.public()), terms, existing, &plans) {
         Ok(funds) => funds,
         Err(problem) => return refuse(ctx, id, *problem),
     };

@@ -16,7 +16,7 @@ use crate::bids::{Bids, Verdict};
 use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose, REQUEST_WITHIN, Submission};
 use crate::describe;
 use crate::event::CallId;
-use crate::funds::{Funds, funds};
+use crate::funds::{Funds, funds, missing};
 use crate::library::Library;
 use crate::message::{Ask, Channel, Probe, ProbeReply};
 use crate::problem::{name_taken, no_offer, rejected};
@@ -312,14 +312,17 @@ fn prepare(
     }
     // A deployment whose last update did not come to its end is taken up where it stands.
     let id = BlobId::of(&services.encode());
-    let current = |found: &&Deployment| found.manifest == id && is_current(ledger, found);
+    let current = |found: &&Deployment| {
+        found.manifest == id && is_current(ledger, found) && missing(ledger, services.budget, found).is_zero()
+    };
     if let Some(found) = existing.as_ref().filter(current) {
         library.keep(ctx, services);
         return Ok(Prepared::Unchanged(done(ctx, ledger, found, false)));
     }
     let mut slots = plan(shelf, ledger, ctx.account, &services, ctx.now)
         .map_err(|refusal| Box::new(no_offer("deploy", &name, &refusal)))?;
-    let Funds { added, .. } = funds(ledger, ("deploy", &name, services.budget), existing.as_ref(), &slots)?;
+    let (payer, terms) = ((ctx.account, ctx.key.public()), ("deploy", name.as_str(), services.budget));
+    let Funds { added, .. } = funds(ledger, payer, terms, existing.as_ref(), &slots)?;
     let providers: Vec<PeerId> = slots.iter().filter_map(SlotPlan::likely).collect();
     let delegates = stewards::chosen(ctx, ledger, &providers, &specs(&slots));
     let (id, opening) = match &existing {

@@ -5,14 +5,17 @@
 //!   entries counts.
 //! - It has to pay the shortest lease of every slot, and where a byte of the ledger has a price what stands for the entries of
 //!   the leases that are to be opened.
+//! - What is to be added has to be at hand, and within the cap of the key that signs: a new version of a file whose money is
+//!   refused would go on without it.
 //! - Capacity of one's own costs nothing, so it needs no budget: what stands for its leases' entries is added where it is not
 //!   there.
 
 use grange_api::{Problem, ProblemCode};
-use grange_ledger::{Deployment, Lease, Ledger};
-use grange_types::{Amount, Millis};
+use grange_ledger::{Book, Deployment, Lease, Ledger, Rejection};
+use grange_types::{AccountId, Amount, Millis, PublicKey};
 
 use crate::describe::{deposited, returnable, settled};
+use crate::problem::rejected;
 use crate::slots::SlotPlan;
 
 /// What a plan takes.
@@ -24,8 +27,43 @@ pub(crate) struct Funds {
     pub(crate) added: Amount,
 }
 
-/// What a plan with a budget takes, or why the budget is too low for it.
+/// What a deployment's budget lacks of the money that was put into it.
+pub(crate) fn missing(ledger: &Ledger, budget: Amount, found: &Deployment) -> Amount {
+    let there = settled(ledger, found).saturating_add(deposited(ledger, found));
+    budget.saturating_sub(there.saturating_add(returnable(ledger, found)))
+}
+
+/// Whether an account has what is to be added, and may put it into deployments by this key today.
+fn at_hand(ledger: &Ledger, (account, signer): (AccountId, PublicKey), amount: Amount) -> Result<(), Rejection> {
+    let view = ledger.view();
+    if let Some(cap) = view.cap(account).and_then(|cap| cap.per_day).filter(|_| !amount.is_zero()) {
+        let spent = view.put_today(account, signer);
+        if spent.saturating_add(amount) > cap {
+            return Err(Rejection::KeyCap { signer, cap, spent, amount });
+        }
+    }
+    let available = view.balance(account);
+    if available < amount {
+        return Err(Rejection::InsufficientBalance { book: Book::Balance(account), needed: amount, available });
+    }
+    Ok(())
+}
+
+/// What a plan with a budget takes of who pays, or why the budget is too low for it or who pays has not got it.
 pub(crate) fn funds(
+    ledger: &Ledger,
+    payer: (AccountId, PublicKey),
+    (operation, name, budget): (&str, &str, Amount),
+    existing: Option<&Deployment>,
+    slots: &[SlotPlan],
+) -> Result<Funds, Box<Problem>> {
+    let funds = priced(ledger, (operation, name, budget), existing, slots)?;
+    at_hand(ledger, payer, funds.added).map_err(|rejection| Box::new(rejected(operation, name, &rejection)))?;
+    Ok(funds)
+}
+
+/// What a plan with a budget takes, or why the budget is too low for it.
+fn priced(
     ledger: &Ledger,
     (operation, name, budget): (&str, &str, Amount),
     existing: Option<&Deployment>,
@@ -38,7 +76,7 @@ pub(crate) fn funds(
     let rate: Amount = slots.iter().map(SlotPlan::rate).sum();
     let fresh = slots.iter().filter(|plan| plan.is_pending()).count() as u64;
     let deposit = parameters.deposit_of(fresh * Lease::SIZE);
-    let added = budget.saturating_sub(gone.saturating_add(sum(returnable)));
+    let added = existing.map_or(budget, |found| missing(ledger, budget, found));
     if rate.is_zero() {
         let balance = existing.map_or(Amount::ZERO, |found| found.balance);
         return Ok(Funds { left, added: added.max(deposit.saturating_sub(balance)) });

@@ -133,6 +133,32 @@ fn the_first_deployment_caps_what_a_key_puts_in_a_day() {
     assert_eq!(caps(&mut world).per_day, None);
 }
 
+#[test]
+fn a_new_version_whose_money_is_refused_does_not_go_on_without_it() {
+    let mut world = World::new(4);
+    world.settle();
+    let first = world.deploy(0, manifest("shop", "2")).unwrap();
+    let mut raised = manifest("shop", "30");
+    raised.services.get_mut("web").unwrap().resources.cpu_millis += 50;
+    let planned = world.ask(0, Call::Plan { manifest: Box::new(raised.clone()) }).unwrap_err();
+    let refused = world.deploy(0, raised.clone()).unwrap_err();
+    for problem in [planned, refused] {
+        assert_eq!(problem.code, ProblemCode::LimitReached, "{problem:?}");
+        assert!(problem.message.contains("has put 2 today, so not 28 more"), "{problem:?}");
+        assert!(problem.remedy.contains("grange wallet caps --per-day"), "{problem:?}");
+    }
+    world.run_for(Millis::seconds(10));
+    let slot = world.peer(0).ledger().view().deployment(first.id).unwrap().slots[0].clone();
+    assert_eq!((slot.lease, slot.generation), (Some(first.leases[0].lease), 1), "what ran goes on");
+    world.ask(0, Call::SetCap(CapRequest { per_day: None })).unwrap();
+    assert!(world.deploy(0, raised.clone()).unwrap().changed);
+    assert_eq!(usage(&mut world).budget.unwrap().budget, Amount::credits(30));
+    assert!(!world.deploy(0, raised).unwrap().changed);
+    // Nor is more promised than there is.
+    let dear = world.ask(0, Call::Plan { manifest: Box::new(manifest("shop", "100000")) }).unwrap_err();
+    assert_eq!(dear.code, ProblemCode::InsufficientFunds, "{dear:?}");
+}
+
 /// What is said of a budget's end some time after it was deployed, against when the lease really ends.
 #[track_caller]
 fn check_end(budget: &str, price_max: &str, length: Millis, looks: &[u64]) {
