@@ -1,8 +1,10 @@
 //! The audit log: one line for each call of the API, appended, in files of a bounded size.
 //!
 //! # Rules
-//! - A line is written before its answer leaves, and on the disk before that when the call was one that changes something:
-//!   after a power cut only lines about mere reading can be missing. One flush is for all that wait for one.
+//! - A line is written before its answer leaves, and on the disk before that when the call changed something of which this
+//!   node alone knows. One flush is for all that wait for one.
+//! - What a call changed on the ledger is in a block, which is on the disk: its line follows within a tenth of a second.
+//!   After a power cut those of that last moment can be missing, and lines about mere reading.
 //! - A file that has grown to [`FILE_BYTES`] becomes `audit.1.ndjson`, that one `audit.2.ndjson`, and so on; the
 //!   oldest of [`FILES`] is removed. Numbers go on.
 //! - No line holds a token, a key's secret or a body.
@@ -15,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{self, BoxFuture, FutureExt};
-use grange_api::AuditLine;
+use grange_api::{AuditLine, Operation};
 use grange_gateway::{CallRecord, CallResult};
 use grange_types::{Right, Time};
 use tokio::sync::watch;
@@ -98,7 +100,7 @@ impl AuditLog {
     /// Writes a call down; ready when that is as durable as it has to be.
     pub(crate) fn record(&self, record: CallRecord, now: Time) -> BoxFuture<'static, ()> {
         let mut open = self.lock();
-        let durable = !matches!(record.operation.right(), Some(Right::Read)) && !is_blob(&record);
+        let needed = Needed::of(&record);
         let line = line(record, open.seq.saturating_add(1), now);
         open.counts.calls += 1;
         open.counts.denied += u64::from(matches!(line.status, 401 | 403));
@@ -115,7 +117,12 @@ impl AuditLog {
             open.recent.pop_front();
         }
         open.recent.push_back(line);
-        if durable { self.flusher.durable(seq) } else { future::ready(()).boxed() }
+        match needed {
+            Needed::Now => return self.flusher.durable(seq),
+            Needed::Soon => self.flusher.soon(),
+            Needed::Never => {}
+        }
+        future::ready(()).boxed()
     }
 
     fn append(&self, open: &mut Open, line: &AuditLine) -> io::Result<()> {
@@ -191,8 +198,24 @@ fn is_of(line: &AuditLine, wanted: &str) -> bool {
     line.principal == wanted || line.key.is_some_and(|key| key.to_string() == wanted)
 }
 
-fn is_blob(record: &CallRecord) -> bool {
-    record.operation == grange_api::Operation::PutBlob
+/// When a line has to be on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Needed {
+    Now,
+    Soon,
+    Never,
+}
+
+impl Needed {
+    fn of(record: &CallRecord) -> Self {
+        let CallRecord { operation, result, .. } = record;
+        let reads = matches!(operation.right(), Some(Right::Read));
+        match result {
+            _ if reads || *operation == Operation::PutBlob => Self::Never,
+            CallResult::Done if operation.is_on_ledger() => Self::Soon,
+            _ => Self::Now,
+        }
+    }
 }
 
 fn line(record: CallRecord, seq: u64, now: Time) -> AuditLine {
@@ -244,7 +267,7 @@ fn lines(file: File) -> impl Iterator<Item = AuditLine> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use grange_api::{Operation, ProblemCode};
+    use grange_api::ProblemCode;
     use grange_gateway::Principal;
     use grange_types::AccountId;
 

@@ -1,18 +1,23 @@
 //! Flushes a growing file for many at once: whoever needs a line on the disk waits for the next flush that covers it.
 //!
 //! A flush for each line would cost a thousand calls a second a flush each, on the disk that votes are flushed to. One
-//! thread flushes for all who wait; while it does, the next ones gather.
+//! thread flushes for all who wait; while it does, the next ones gather. A line that nobody waits for is flushed with the
+//! next one that somebody needs, or [`SOON`].
 
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
-/// The flushing thread of one file. Dropped, it flushes what somebody waits for and ends.
+/// What is needed, but by nobody who waits, is on the disk after this.
+const SOON: Duration = Duration::from_millis(100);
+
+/// The flushing thread of one file. Dropped, it flushes what is needed and ends.
 pub(crate) struct Flusher {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -29,8 +34,10 @@ struct State {
     file: Arc<File>,
     /// The last line in the file.
     written: u64,
-    /// The last line that somebody needs on the disk.
+    /// The last line that somebody waits for.
     due: u64,
+    /// When the oldest line is due that is needed soon.
+    soon: Option<Instant>,
     /// Flushes that the disk refused.
     failed: u64,
     closing: bool,
@@ -39,7 +46,7 @@ struct State {
 impl Flusher {
     /// Begins with a file whose last line has this number and is on the disk.
     pub(crate) fn start(file: Arc<File>, written: u64) -> io::Result<Self> {
-        let state = Mutex::new(State { file, written, due: written, failed: 0, closing: false });
+        let state = Mutex::new(State { file, written, due: written, soon: None, failed: 0, closing: false });
         let shared = Arc::new(Shared { state, wake: Condvar::new(), flushed: watch::Sender::new(written) });
         let thread = Builder::new().name("audit-flush".into()).spawn({
             let shared = Arc::clone(&shared);
@@ -62,6 +69,16 @@ impl Flusher {
         self.shared.wake.notify_one();
         // The sender may be gone before the line is flushed only if the node ends: nobody is answered any more.
         async move { drop(flushed.wait_for(|flushed| *flushed >= number).await) }.boxed()
+    }
+
+    /// The last line in the file is needed on the disk, and nobody waits for it.
+    pub(crate) fn soon(&self) {
+        let mut state = self.shared.lock();
+        if state.soon.is_none() {
+            state.soon = Some(Instant::now() + SOON);
+            drop(state);
+            self.shared.wake.notify_one();
+        }
     }
 
     /// From now on another file grows. What is in the one before was flushed by whoever turns.
@@ -92,20 +109,35 @@ impl Shared {
 
     fn flush_as_asked(&self) {
         let mut flushed = *self.flushed.borrow();
-        loop {
-            let idle = |state: &mut State| state.due <= flushed && !state.closing;
-            let state = self.wake.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
-            if state.due <= flushed {
-                return;
-            }
-            let (file, upto) = (Arc::clone(&state.file), state.written.max(state.due));
-            drop(state);
+        while let Some((file, upto)) = self.next(flushed) {
             if let Err(error) = file.sync_data() {
                 self.lock().failed += 1;
                 tracing::error!(%error, "audit.not_flushed");
             }
             flushed = upto;
             self.flushed.send_replace(upto);
+        }
+    }
+
+    /// Waits until a flush is due: of which file, and up to which line. Nothing when it is closed and all is flushed.
+    fn next(&self, flushed: u64) -> Option<(Arc<File>, u64)> {
+        let mut state = self.lock();
+        loop {
+            let left = state.soon.map(|soon| soon.saturating_duration_since(Instant::now()));
+            let over = left.is_some_and(|left| left.is_zero() || state.closing);
+            if state.due > flushed || over {
+                state.soon = None;
+                return Some((Arc::clone(&state.file), state.written.max(state.due)));
+            }
+            if state.closing {
+                return None;
+            }
+            state = match left {
+                Some(left) => {
+                    self.wake.wait_timeout(state, left).map_or_else(|poisoned| poisoned.into_inner().0, |woken| woken.0)
+                }
+                None => self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
         }
     }
 }
@@ -129,6 +161,22 @@ mod tests {
         let last = flusher.durable(10);
         drop(flusher);
         last.await;
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_is_flushed_soon_and_before_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let flusher = Flusher::start(Arc::new(File::create(folder.path().join("a")).unwrap()), 0).unwrap();
+        let mut flushed = flusher.shared.flushed.subscribe();
+        for line in 1..=3 {
+            flusher.wrote(line);
+            flusher.soon();
+        }
+        flushed.wait_for(|flushed| *flushed == 3).await.unwrap();
+        flusher.wrote(4);
+        flusher.soon();
+        drop(flusher);
+        assert_eq!(*flushed.borrow(), 4);
     }
 
     #[tokio::test]

@@ -181,6 +181,21 @@ impl Operation {
             }
         })
     }
+
+    /// Whether what it does is done by a transaction: once it is answered, a block keeps it.
+    #[must_use]
+    pub const fn is_on_ledger(self) -> bool {
+        matches!(
+            self,
+            Self::Deploy
+                | Self::Down
+                | Self::Transfer
+                | Self::SubmitTransaction
+                | Self::SetCap
+                | Self::ClaimName
+                | Self::ReleaseName
+        )
+    }
 }
 
 impl Call {
