@@ -259,6 +259,7 @@ impl World<'_> {
     /// Everything that is broken is mended: the storm is over.
     pub(crate) fn calm(&mut self) {
         self.note(None, format_args!("the storm is over"));
+        self.load.calm = true;
         self.network.weather = Weather::default();
         for left in 0..self.hosts.len() {
             for right in (0..self.hosts.len()).filter(|right| *right != left) {

@@ -283,7 +283,7 @@ impl World<'_> {
             let reason = "nobody gives its component".to_owned();
             return self.tell(host, Millis(5), Event::Work { lease, event: WorkEvent::Failed { reason } });
         }
-        let running = Running::new(self.now, work.deployment, work.generation);
+        let running = Running::new(self.now, work.clone());
         self.hosts[host].running.insert(lease, running);
         self.note(
             Some(host),
@@ -299,6 +299,7 @@ impl World<'_> {
             return;
         }
         let (now, serves) = (self.now, self.hosts[host].serves());
+        self.keeping.stopped(host, lease);
         if let Some(mut running) = self.hosts[host].running.remove(&lease) {
             self.checks.served(lease, running.serve(now, serves));
             self.note(Some(host), format_args!("stops lease {}", lease.short()));
@@ -310,7 +311,7 @@ impl World<'_> {
         let Some(place) = self.places.get(&provider).copied() else { return };
         let linked = place == host || (self.network.link(host, place).up && self.reaches(host, place));
         let target = &self.hosts[place];
-        let runs = target.running.get(&lease).is_some_and(|run| run.serving && run.generation == generation);
+        let runs = target.running.get(&lease).is_some_and(|run| run.serving && run.work.generation == generation);
         let late = target.frozen_until > self.now;
         let visit = match (linked && target.alive(), late) {
             (true, true) => Visit::Late,

@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 
 use grange_peer::{Config, Peer, RouteTable};
-use grange_types::{ByteCount, Counters, DeploymentId, LeaseId, Millis, PeerId, Time};
+use grange_types::{ByteCount, Counters, LeaseId, Millis, PeerId, Time, Work};
 
 use crate::disk::Disk;
 use crate::villains::Villain;
 
 /// A workload that runs.
 pub(crate) struct Running {
-    pub(crate) deployment: DeploymentId,
-    pub(crate) generation: u64,
+    pub(crate) work: Work,
     pub(crate) serving: bool,
     /// What it truly did since it was started.
     pub(crate) counters: Counters,
@@ -20,8 +19,8 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn new(now: Time, deployment: DeploymentId, generation: u64) -> Self {
-        Self { deployment, generation, serving: false, counters: Counters::default(), counted: now }
+    pub(crate) fn new(now: Time, work: Work) -> Self {
+        Self { work, serving: false, counters: Counters::default(), counted: now }
     }
 
     /// Counts the time since the last count, if it was served; gives how much that was.

@@ -13,9 +13,10 @@
 //! | `host`, `disk`, `network` | a machine, what it keeps, how it is linked |
 //! | `life` | how machines start, die, freeze and sleep |
 //! | `hands` | what a machine does with the actions of its peer |
+//! | `keeping` | writers, keepers and successors of key-values |
 //! | `faults` | what goes wrong, and how it is mended |
 //! | `villains` | who cheats, one file each |
-//! | `load` | what people do: deploy, ask for pages, send money, remove |
+//! | `load`, `chores`, `voters` | what people do: deploy, ask for pages, send money; new versions, names, keys, nodes; vote |
 //! | `replacement` | another world: a crowd of a thousand nodes whose providers die |
 //! | `checks` | what must hold whatever happens |
 //! | `sabotage` | rules broken on purpose, each of which a checker has to find |
@@ -27,12 +28,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod checks;
+mod chores;
 mod coverage;
 mod dice;
 mod disk;
 mod faults;
 mod hands;
 mod host;
+mod keeping;
 mod life;
 mod load;
 mod network;

@@ -65,6 +65,8 @@ impl World<'_> {
         }
         machine.peer = None;
         machine.running.clear();
+        self.keeping.died(host);
+        let machine = &mut self.hosts[host];
         let lost = if power {
             machine.disk.power_lost(&mut self.dice.disk)
         } else {
@@ -137,6 +139,7 @@ impl World<'_> {
             self.checks.served(lease, running.serve(now, serves));
             running.serving = false;
         }
+        self.keeping.stopped(host, lease);
         self.note(Some(host), format_args!("the workload of lease {} ends by itself", lease.short()));
         let reason = "it ended by itself".to_owned();
         self.tell(host, Millis(0), Event::Work { lease, event: WorkEvent::Failed { reason } });

@@ -23,6 +23,16 @@ pub(crate) struct App {
     pub(crate) id: Option<DeploymentId>,
     /// Its owner wants it gone.
     pub(crate) removed: bool,
+    pub(crate) shape: Shape,
+}
+
+/// What an app asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) replicas: u32,
+    /// In credits.
+    pub(crate) budget: u32,
+    pub(crate) cpu: u32,
 }
 
 /// What somebody waits for.
@@ -31,7 +41,8 @@ pub(crate) enum Waiting {
     Deploy(usize),
     Down(usize),
     Transfer,
-    Vote,
+    /// Something that is not looked after any further.
+    Deed,
 }
 
 /// What people do, and what they were told.
@@ -39,6 +50,8 @@ pub(crate) struct Load {
     due: Vec<Time>,
     pub(crate) apps: Vec<App>,
     waiting: BTreeMap<(usize, u32, CallId), Waiting>,
+    /// The storm is over: what runs where is judged, so that nobody deploys new versions in that moment.
+    pub(crate) calm: bool,
     /// Payments that their senders were told are final.
     pub(crate) paid: Vec<(TxId, Height)>,
 }
@@ -53,7 +66,7 @@ impl Load {
             })
             .collect();
         due.sort_unstable_by(|left, right| right.cmp(left));
-        Self { due, apps: Vec::new(), waiting: BTreeMap::new(), paid: Vec::new() }
+        Self { due, apps: Vec::new(), waiting: BTreeMap::new(), calm: false, paid: Vec::new() }
     }
 }
 
@@ -70,11 +83,12 @@ impl World<'_> {
             0..15 => self.pay(),
             15..18 => self.remove(),
             18..21 => self.stand(),
+            21..35 => self.chore(),
             _ => self.request(),
         }
     }
 
-    fn somebody(&mut self) -> Option<usize> {
+    pub(crate) fn somebody(&mut self) -> Option<usize> {
         let awake = |host: &usize| self.hosts[*host].alive() && self.hosts[*host].frozen_until <= self.now;
         let alive: Vec<usize> = (0..self.hosts.len()).filter(awake).collect();
         self.dice.load.pick(&alive).copied()
@@ -95,17 +109,22 @@ impl World<'_> {
         let name = format!("app-{number}");
         let replicas = 1 + u32::from(self.dice.load.chance(300)) + u32::from(self.dice.load.chance(200));
         let cpu = u32::try_from(self.dice.load.between(50, 300)).unwrap_or(50);
+        let shape = Shape { replicas, budget: 200, cpu };
         self.hosts[owner].disk.blobs.insert(BlobId::of(COMPONENT), COMPONENT.to_vec());
         self.note(Some(owner), format_args!("deploys {name}: {replicas} × {cpu} millicores"));
-        self.load.apps.push(App { name: name.clone(), owner, id: None, removed: false });
-        let manifest = Box::new(manifest(&name, replicas, 200, cpu));
+        self.load.apps.push(App { name: name.clone(), owner, id: None, removed: false, shape });
+        let manifest = Box::new(manifest(&name, shape));
         self.call(owner, Call::Deploy { manifest, secrets: Secrets::default() }, Waiting::Deploy(number));
     }
 
+    /// The apps that run and that nobody wants gone.
+    pub(crate) fn apps_there(&self) -> Vec<usize> {
+        let there = |app: &usize| self.load.apps[*app].id.is_some() && !self.load.apps[*app].removed;
+        (0..self.load.apps.len()).filter(there).collect()
+    }
+
     fn remove(&mut self) {
-        let there = |app: &&usize| self.load.apps[**app].id.is_some() && !self.load.apps[**app].removed;
-        let all: Vec<usize> = (0..self.load.apps.len()).collect();
-        let there: Vec<usize> = all.iter().filter(there).copied().collect();
+        let there = self.apps_there();
         // A few stay, or there would be nothing to look at in the end.
         if there.len() < 4 {
             return;
@@ -141,15 +160,18 @@ impl World<'_> {
         if !linked || !target.alive() || target.frozen_until > self.now || !target.serves() {
             return;
         }
-        let runs = target.running.get_mut(&at.lease).filter(|run| run.serving && run.generation == at.generation);
+        let runs = target.running.get_mut(&at.lease).filter(|run| run.serving && run.work.generation == at.generation);
         let Some(running) = runs else { return };
         let bytes = self.dice.load.between(200, 20_000);
         running.answer(bytes);
-        let deployment = running.deployment;
+        let deployment = running.work.deployment;
         self.coverage.count("load", "request");
         self.checks.answered(at.lease, bytes);
         if let Some(peer) = &self.hosts[place].peer {
             self.checks.wrote(self.now, deployment, at.lease, at.generation, peer.ledger());
+        }
+        if self.dice.load.chance(300) {
+            self.write(place, at.lease);
         }
         self.tell(gateway, Millis(5), Event::Counted { lease: at.lease, requests: 1, egress: bytes });
     }

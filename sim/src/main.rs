@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use grange_sim::{Coverage, Outcome, Replacements, Sabotage, replacements, simulate};
+use grange_sim::{Coverage, Outcome, Replacements, Sabotage, Violation, replacements, simulate};
 use grange_types::Millis;
 
 const USAGE: &str = "usage: cargo xtask sim SEED | FROM..TO | --for SECONDS [FROM]
@@ -151,7 +151,8 @@ fn single(task: &Task) -> ExitCode {
     let outcome = simulate(task.from, task.plant, &mut out);
     // A reader that has gone away needs no verdict.
     let _ = writeln!(out, "digest {}\n{}", outcome.digest, verdict(&outcome)).and_then(|()| out.flush());
-    code(outcome.violation.is_some() == task.plant.is_some())
+    let found = outcome.violation.as_ref().map(|violation| violation.check);
+    code(found == task.plant.map(Sabotage::check))
 }
 
 /// What many worlds came to.
@@ -196,7 +197,9 @@ fn take(sum: &Mutex<Sum>, task: &Task, outcome: &Outcome, done: &AtomicBool) {
     sum.events += outcome.events;
     sum.faults += outcome.faults;
     let line = verdict(outcome);
-    if outcome.violation.is_some() {
+    // Of a broken rule only what the check finds that looks after it.
+    let looks = |violation: &&Violation| task.plant.is_none_or(|plant| plant.check() == violation.check);
+    if outcome.violation.as_ref().filter(looks).is_some() {
         let plant = task.plant.map_or(String::new(), |plant| format!(" --plant {plant}"));
         sum.found.push(format!("{line}\n  replay: cargo xtask sim{plant} {}", outcome.seed));
         // A plant is found once; anything else is looked for to the end.

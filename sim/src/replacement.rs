@@ -21,7 +21,7 @@ use grange_types::{BlobId, DeploymentId, LeaseId, Millis, Time, simulation};
 
 use crate::checks::Violation;
 use crate::dice::Dice;
-use crate::load::Waiting;
+use crate::load::{Shape, Waiting};
 use crate::seed::{BEGINNING, COMPONENT, crowd, manifest};
 use crate::world::{Happening, Streams, World};
 
@@ -121,11 +121,11 @@ impl World<'_> {
     }
 
     fn deploy_for(&mut self, owner: usize, replicas: u32, cpu: u32) {
-        let number = self.load.apps.len();
+        let (number, shape) = (self.load.apps.len(), Shape { replicas, budget: 200, cpu });
         let name = format!("app-{number}");
         self.hosts[owner].disk.blobs.insert(BlobId::of(COMPONENT), COMPONENT.to_vec());
-        self.load.apps.push(crate::load::App { name: name.clone(), owner, id: None, removed: false });
-        let manifest = Box::new(manifest(&name, replicas, 200, cpu));
+        self.load.apps.push(crate::load::App { name: name.clone(), owner, id: None, removed: false, shape });
+        let manifest = Box::new(manifest(&name, shape));
         self.call(
             owner,
             grange_api::Call::Deploy { manifest, secrets: grange_types::Secrets::default() },

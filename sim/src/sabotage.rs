@@ -22,11 +22,13 @@ pub enum Sabotage {
     OfferNeverExpires,
     /// Validators vote for blocks of any time.
     ClockRuleDropped,
+    /// Keepers say that they have a write and do not keep it.
+    KeeperForgets,
 }
 
 impl Sabotage {
     /// All of them, with their names.
-    pub const ALL: [(Self, &'static str); 7] = [
+    pub const ALL: [(Self, &'static str); 8] = [
         (Self::FlushSkipped, "flush-skipped"),
         (Self::VoteSentTwice, "vote-sent-twice"),
         (Self::ReceiptPaidTwice, "receipt-paid-twice"),
@@ -34,7 +36,23 @@ impl Sabotage {
         (Self::FenceIgnored, "fence-ignored"),
         (Self::OfferNeverExpires, "offer-never-expires"),
         (Self::ClockRuleDropped, "clock-rule-dropped"),
+        (Self::KeeperForgets, "keeper-forgets"),
     ];
+
+    /// The check that has to find it: what another one finds on the way does not show that this one works.
+    #[must_use]
+    pub const fn check(self) -> &'static str {
+        match self {
+            Self::FlushSkipped | Self::VoteSentTwice => "votes",
+            Self::ReceiptPaidTwice => "money",
+            // Whoever takes no receipt stops serving what it takes for unpaid, wherever it is placed.
+            Self::ReceiptIgnored => "recovery",
+            Self::FenceIgnored => "fence",
+            Self::OfferNeverExpires => "offers",
+            Self::ClockRuleDropped => "clock",
+            Self::KeeperForgets => "writes",
+        }
+    }
 
     /// The rule inside the system that this breaks; the others are broken at its border.
     pub(crate) const fn plant(self) -> Option<Plant> {
@@ -42,7 +60,11 @@ impl Sabotage {
             Self::ReceiptPaidTwice => Some(Plant::ReceiptPaidTwice),
             Self::OfferNeverExpires => Some(Plant::OfferNeverExpires),
             Self::ClockRuleDropped => Some(Plant::ClockRuleDropped),
-            Self::FlushSkipped | Self::VoteSentTwice | Self::ReceiptIgnored | Self::FenceIgnored => None,
+            Self::FlushSkipped
+            | Self::VoteSentTwice
+            | Self::ReceiptIgnored
+            | Self::FenceIgnored
+            | Self::KeeperForgets => None,
         }
     }
 }

@@ -12,6 +12,7 @@ use grange_types::{
 
 use crate::dice::Dice;
 use crate::host::Host;
+use crate::load::Shape;
 use crate::villains::{Villain, cast};
 use crate::voters::{BOND, CANDIDATES};
 
@@ -75,7 +76,7 @@ pub(crate) fn crowd(nodes: usize, validators: usize, dice: &mut Dice) -> Cast {
             steward: true,
         };
         // As nodes do: a state of a thousand nodes is much to write down so often.
-        config.snapshot_every = Config::SNAPSHOT_EVERY;
+        (config.snapshot_every, config.lost_after) = (Config::SNAPSHOT_EVERY, Config::LOST_AFTER);
         Host::new(format!("node-{index:03}"), config, None)
     });
     let hosts = hosts.collect();
@@ -181,14 +182,16 @@ fn config(index: usize, genesis: &Genesis, validators: usize, dice: &mut Dice) -
         inline: 512,
         rules: grange_ledger::VERSION,
         canaries: Amount::ZERO,
-        lost_after: Config::LOST_AFTER,
+        // Shorter than some outages of a world.
+        lost_after: Millis::seconds(15),
         sequence: 1,
         seed: dice.number(),
     }
 }
 
 /// An app of one service.
-pub(crate) fn manifest(name: &str, replicas: u32, budget: u32, cpu_millis: u32) -> Manifest {
+pub(crate) fn manifest(name: &str, shape: Shape) -> Manifest {
+    let Shape { replicas, budget, cpu: cpu_millis } = shape;
     let service = Service {
         workload: Workload::Wasm { component: BlobId::of(COMPONENT), size: ByteCount(COMPONENT.len() as u64) },
         replicas,

@@ -1,8 +1,7 @@
 //! Validators that come and go while everything else happens.
 
-use grange_api::Call;
-use grange_ledger::{Action as Deed, KeyStatement, Purpose, Transaction};
-use grange_types::{Amount, Millis, Signed, Wire};
+use grange_ledger::{Action as Deed, KeyStatement, Purpose};
+use grange_types::{Amount, Millis, Signed};
 
 use crate::load::Waiting;
 use crate::world::World;
@@ -34,10 +33,7 @@ impl World<'_> {
         } else {
             ("locks a bond", Deed::Bond { amount: BOND })
         };
-        // Its own numbers count up from one.
-        let nonce = u64::MAX / 2 + u64::from(host.life) * 1_000_000 + host.calls;
-        let transaction = Signed::seal(self.network_id, &key, expires, Transaction { account, nonce, action });
         self.note(Some(candidate), format_args!("{what}"));
-        self.call(candidate, Call::SubmitTransaction { bytes: transaction.encode() }, Waiting::Vote);
+        self.hand_in(candidate, &key, action, Waiting::Deed);
     }
 }

@@ -11,6 +11,7 @@ use crate::coverage::Coverage;
 use crate::dice::Dice;
 use crate::faults::{Fault, Repair, plan};
 use crate::host::Host;
+use crate::keeping::{Keeping, Parcel};
 use crate::load::Load;
 use crate::network::{NOTICED, Network};
 use crate::sabotage::Sabotage;
@@ -91,6 +92,13 @@ pub(crate) enum Happening {
         life: u32,
         lease: LeaseId,
     },
+    /// Something for the machines that keep key-values.
+    Keep {
+        to: usize,
+        life: u32,
+        over: Option<(usize, u32)>,
+        parcel: Box<Parcel>,
+    },
     /// A look at whether a link should stand.
     Link(usize, usize),
     Fault(Box<Fault>),
@@ -137,6 +145,7 @@ pub(crate) struct World<'a> {
     pub(crate) sent: u64,
     /// The last word of consensus, and whose it was.
     pub(crate) last_word: (usize, Vec<u8>),
+    pub(crate) keeping: Keeping,
     queue: BTreeMap<(Time, u64), Happening>,
     pub(crate) sequence: u64,
     wakes: BTreeSet<(Time, usize)>,
@@ -201,6 +210,7 @@ impl<'a> World<'a> {
             gone: None,
             asked: BTreeMap::new(),
             last_word: (usize::MAX, Vec::new()),
+            keeping: Keeping::default(),
             queue: BTreeMap::new(),
             sequence: 0,
             wakes: BTreeSet::new(),
@@ -325,14 +335,13 @@ impl<'a> World<'a> {
         match happening {
             Happening::Tell { to, life, over, event } => self.arrive(to, life, over, event),
             Happening::Serving { host, life, lease } => {
-                let now = self.now;
-                let machine = &mut self.hosts[host];
-                let same = machine.life == life;
-                if let Some(running) = machine.running.get_mut(&lease).filter(|_| same) {
-                    (running.serving, running.counted) = (true, now);
-                    self.tell(host, Millis(0), Event::Work { lease, event: WorkEvent::Serving });
+                let machine = &self.hosts[host];
+                let work = machine.running.get(&lease).filter(|_| machine.life == life).map(|run| run.work.clone());
+                if let Some(work) = work {
+                    self.begin_keeping(host, &work);
                 }
             }
+            Happening::Keep { to, life, over, parcel } => self.keeps(to, life, over, *parcel),
             Happening::Link(left, right) => self.look_at_link(left, right),
             Happening::Fault(fault) => self.suffer(*fault),
             Happening::Repair(repair) => self.mend(repair),
@@ -344,6 +353,15 @@ impl<'a> World<'a> {
             whole @ (Happening::Calm | Happening::Judge) => return Some(whole),
         }
         None
+    }
+
+    /// A workload serves from now on.
+    pub(crate) fn serve(&mut self, host: usize, lease: LeaseId) {
+        let now = self.now;
+        if let Some(running) = self.hosts[host].running.get_mut(&lease) {
+            (running.serving, running.counted) = (true, now);
+            self.tell(host, Millis(0), Event::Work { lease, event: WorkEvent::Serving });
+        }
     }
 
     /// Something reaches a host, unless it died meanwhile or the link fell; a frozen host hears it when it thaws.
@@ -407,9 +425,11 @@ impl<'a> World<'a> {
     /// Time jumps for everybody: what was due stays due, and what was on its way over links is lost.
     pub(crate) fn leap(&mut self, span: Millis) {
         self.now = self.now.after(span);
+        self.keeping.slept = Millis(self.keeping.slept.0 + span.0);
         let queue = core::mem::take(&mut self.queue);
         for ((time, sequence), happening) in queue {
-            let lost = matches!(&happening, Happening::Tell { over: Some(_), .. });
+            let lost =
+                matches!(&happening, Happening::Tell { over: Some(_), .. } | Happening::Keep { over: Some(_), .. });
             if !lost {
                 self.queue.insert((time.after(span), sequence), happening);
             }

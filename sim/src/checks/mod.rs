@@ -6,12 +6,15 @@ mod offers;
 mod recovery;
 mod slots;
 mod votes;
+mod writes;
 
 use grange_consensus::Message;
 use grange_ledger::{Block, Ledger};
+use grange_objects::log::{LogId, Mark, Plan};
 use grange_types::{ByteCount, Counters, DeploymentId, Height, LeaseId, Millis, PeerId, Receipt, Signed, Time, Wire};
 
 use crate::coverage::Coverage;
+use crate::keeping::Contents;
 use crate::seed::Cast;
 
 /// Every check.
@@ -30,6 +33,7 @@ pub(crate) const NAMES: &[&str] = &[
     "loss",
     "recovery",
     "answers",
+    "writes",
 ];
 
 /// Something that must not be.
@@ -52,6 +56,7 @@ pub(crate) struct Checks {
     money: money::Money,
     slots: slots::Slots,
     offers: offers::Offers,
+    writes: writes::Writes,
 }
 
 impl Checks {
@@ -64,6 +69,7 @@ impl Checks {
             money: money::Money::new(cast),
             slots: slots::Slots::default(),
             offers: offers::Offers::default(),
+            writes: writes::Writes::default(),
         }
     }
 
@@ -132,6 +138,24 @@ impl Checks {
     pub(crate) fn runs(&mut self, now: Time, host: usize, leases: impl Iterator<Item = LeaseId>, own: &Ledger) {
         let verdict = self.slots.runs(now, host, leases, own);
         self.judge(now, "fence", verdict);
+    }
+
+    /// A writer of key-values has committed an entry.
+    pub(crate) fn committed(&mut self, now: Time, log: &LogId, mark: Mark, contents: &Contents) {
+        let verdict = self.writes.committed(log, mark, contents);
+        self.judge(now, "writes", verdict);
+    }
+
+    /// A generation of key-values begins.
+    pub(crate) fn begins(&mut self, now: Time, log: &LogId, generation: u64, plan: &Plan, contents: &Contents) {
+        let verdict = self.writes.begins(log, generation, plan, contents);
+        self.judge(now, "writes", verdict);
+    }
+
+    /// Somebody was told that his write is kept.
+    pub(crate) fn acknowledges(&mut self, now: Time, log: &LogId, generation: u64, number: u64) {
+        let verdict = self.writes.acknowledges(log, generation, number);
+        self.judge(now, "writes", verdict);
     }
 
     pub(crate) fn started(&mut self, host: usize) {

@@ -128,7 +128,12 @@ impl World<'_> {
         // Who takes work and rests is found out again and again; that he rests just now proves nothing.
         let rests = !host.honest() && !host.serves();
         let runs = host.running.get(&lease.id);
-        rests || (host.alive() && runs.is_some_and(|run| run.serving && run.generation == lease.generation))
+        // Whoever has what was acknowledged last and is gone for good is waited for longer than worlds go on.
+        let gone = self.gone.map(|gone| self.hosts[gone].id());
+        if gone.is_some_and(|gone| self.keeping.waits_for(*place, lease.id, gone)) {
+            return true;
+        }
+        rests || (host.alive() && runs.is_some_and(|run| run.serving && run.work.generation == lease.generation))
     }
 
     /// What people were told is final is in the chain where they were told.
