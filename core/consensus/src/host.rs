@@ -86,7 +86,7 @@ pub(crate) struct Host {
     proposals: BTreeMap<u32, SignedProposal>,
     pub(crate) fault: Option<Fault>,
     pub(crate) decided: Option<Certificate>,
-    evidence: Vec<(PeerId, Equivocation)>,
+    evidence: Vec<Equivocation>,
     /// While the log is replayed: BLAKE3 of its entries, which are not written again.
     recorded: Option<BTreeSet<[u8; 32]>>,
     actions: VecDeque<Action>,
@@ -433,6 +433,7 @@ impl Host {
                 }
                 self.blocks.accepted(block, Origin { round, polka_round, proposer });
                 self.log_block(block);
+                self.note_proposal(*signed);
             }
             Entry::Judged { block, .. } => self.log_block(*block),
             Entry::Block(_) | Entry::Vote(_) | Entry::Timeout { .. } | Entry::Polka(_) => {}
@@ -457,25 +458,34 @@ impl Host {
         self.actions.push_back(Action::WalAppend(bytes));
     }
 
-    fn collect(&mut self, evidence: &MisbehaviorEvidence<Chain>) {
-        for (address, pairs) in evidence.votes.iter() {
-            for (one, other) in pairs {
-                let proof = Equivocation::Votes(chain::signed_vote(one), chain::signed_vote(other));
-                self.evidence.push((address.0, proof));
-            }
+    /// Notes a proposal whose signature holds, its block be here or not: two for one round prove that its proposer lies.
+    pub(crate) fn note_proposal(&mut self, signed: SignedProposal) {
+        if let Some(first) = self.bodies.noted(signed) {
+            self.prove(Equivocation::Proposals(first, signed));
         }
-        for (address, pairs) in evidence.proposals.iter() {
-            for (one, other) in pairs {
-                let proof = Equivocation::Proposals(chain::signed_proposal(one), chain::signed_proposal(other));
-                self.evidence.push((address.0, proof));
-            }
+    }
+
+    fn collect(&mut self, evidence: &MisbehaviorEvidence<Chain>) {
+        for (one, other) in evidence.votes.iter().flat_map(|(_, pairs)| pairs) {
+            self.prove(Equivocation::Votes(chain::signed_vote(one), chain::signed_vote(other)));
+        }
+        for (one, other) in evidence.proposals.iter().flat_map(|(_, pairs)| pairs) {
+            self.prove(Equivocation::Proposals(chain::signed_proposal(one), chain::signed_proposal(other)));
+        }
+    }
+
+    /// Keeps a proof until the height is decided. One against a validator is enough.
+    fn prove(&mut self, proof: Equivocation) {
+        if self.evidence.iter().all(|known| known.validator() != proof.validator()) {
+            self.evidence.push(proof);
         }
     }
 
     /// Hands on the evidence of the height that was decided.
     pub(crate) fn report_evidence(&mut self) {
         let height = self.height;
-        for (validator, proof) in core::mem::take(&mut self.evidence) {
+        for proof in core::mem::take(&mut self.evidence) {
+            let validator = proof.validator();
             self.push_last(Action::Evidence { height, validator, proof: Box::new(proof) });
         }
     }

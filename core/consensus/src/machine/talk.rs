@@ -57,7 +57,7 @@ impl Consensus {
             return;
         }
         match message {
-            Message::Vote(signed) => self.consider_vote(&signed),
+            Message::Vote(signed) => self.consider_vote(from, &signed),
             Message::Proposal { proposal, block } => self.consider_proposal(&proposal, block),
             Message::Offer(proposal) => self.consider_offer(from, proposal),
             Message::Want { block, .. } => self.give(from, block),
@@ -76,13 +76,16 @@ impl Consensus {
         self.attend();
     }
 
-    fn consider_vote(&mut self, signed: &SignedVote) {
+    fn consider_vote(&mut self, from: PeerId, signed: &SignedVote) {
         // A vote of ours that comes back may be one we have no record of: our log was lost. No other is signed then.
         if signed.vote.validator == self.host.me && signed.verify(self.host.network).is_ok() {
             self.host.note_own_vote(signed);
         }
-        if let (VoteKind::Prevote, Some(block)) = (signed.vote.kind, signed.vote.block) {
-            self.host.bodies.held_by(block, signed.vote.validator);
+        // Whose vote it says it is, is not known yet; who speaks is.
+        if let (VoteKind::Prevote, Some(block), true) =
+            (signed.vote.kind, signed.vote.block, signed.vote.validator == from)
+        {
+            self.host.bodies.held_by(block, from);
         }
         self.feed(CoreInput::Vote(chain::signed_vote_to_core(signed)));
     }
@@ -98,7 +101,8 @@ impl Consensus {
         if turn != Some(proposer) || far || signed.verify(self.host.network).is_err() {
             return;
         }
-        self.host.bodies.offered(self.host.now, from, signed);
+        self.host.note_proposal(signed);
+        self.host.bodies.offered(self.host.now, from, &signed.proposal);
         self.ask_for_bodies();
     }
 

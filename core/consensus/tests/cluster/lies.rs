@@ -51,6 +51,53 @@ fn two_proposals_for_one_round_divide_nobody_and_are_proven() {
 }
 
 #[test]
+fn a_flood_of_offers_stops_nobody_and_is_proven() {
+    let mut world = World::new(10, 4, all_equal);
+    (world.inline, world.busy) = (0, false);
+    for index in [0, 2, 3] {
+        world.start(index);
+    }
+    world.run(100);
+    // All its turns of the next ten rounds, of blocks that nobody has.
+    for (round, salt) in [0, 4, 8].into_iter().flat_map(|round| (0..40).map(move |salt| (round, salt))) {
+        let block = block(Height(1), genesis(), false, 1_000 * u64::from(round) + salt);
+        let Message::Proposal { proposal, .. } = proposal(&world, &block, round) else { unreachable!() };
+        for to in [0, 2, 3] {
+            tell(&mut world, 1, to, &Message::Offer(proposal));
+        }
+    }
+    world.run_to(1, 5_000);
+    assert!(world.bodies > 0);
+    let liar = world.nodes[1].peer;
+    assert!([0, 2, 3].iter().all(|&index| world.nodes[index].evidence.iter().eq([&liar])));
+}
+
+#[test]
+fn votes_in_the_names_of_others_send_nobody_looking_there() {
+    let mut world = quiet(11);
+    // Two of four decide nothing: the block stays wanted.
+    world.kill(1);
+    world.kill(2);
+    let wanted = block(Height(1), genesis(), false, 1);
+    let Message::Proposal { proposal, .. } = proposal(&world, &wanted, 0) else { unreachable!() };
+    tell(&mut world, 1, 0, &Message::Offer(proposal));
+    for fill in 0..200 {
+        let vote = Vote {
+            kind: VoteKind::Prevote,
+            height: Height(1),
+            round: 0,
+            block: Some(id_of(&wanted)),
+            validator: PeerId([fill; 32]),
+        };
+        tell(&mut world, 3, 0, &Message::Vote(SignedVote { vote, signature: Signature([0; 64]) }));
+    }
+    // The world holds every message against who is there at all.
+    world.run(3_000);
+    world.start(2);
+    world.run_to(1, 10_000);
+}
+
+#[test]
 fn two_votes_of_one_validator_are_proven() {
     let mut world = quiet(2);
     world.kill(3);

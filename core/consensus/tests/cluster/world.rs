@@ -429,6 +429,7 @@ impl World {
             }
             Action::Send { to, bytes } => {
                 self.watch(index, &bytes);
+                assert!(self.index(to).is_some(), "{to:?} is nowhere and was sent something");
                 self.post(index, to, bytes);
             }
             Action::Broadcast { bytes } => {
