@@ -326,13 +326,14 @@ impl Reader {
 
     fn turns(&mut self, from: PeerId, answer: Option<&[u8]>) {
         let Some(Ok(Turns { turns })) = answer.map(Turns::decode) else { return self.refuse(from, false) };
-        let more = !turns.is_empty();
+        let before = self.trust.height();
         for turn in turns.iter().filter(|turn| turn.height() > self.trust.height()).collect::<Vec<_>>() {
             if self.trust.follow(turn).is_err() {
                 return self.refuse(from, true);
             }
         }
-        if more {
+        // An answer that brought nothing new is the last one: else whoever tells one old turn for ever is asked for ever.
+        if self.trust.height() > before {
             self.ask_turns(from);
         }
     }

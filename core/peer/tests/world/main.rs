@@ -10,6 +10,7 @@ mod invoice;
 mod life;
 mod light;
 mod money;
+mod reader;
 mod room;
 mod secrets;
 mod support;

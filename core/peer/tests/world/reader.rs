@@ -1,0 +1,45 @@
+//! A reader that keeps no state, among peers that answer as they please.
+
+use grange_api::Call;
+use grange_consensus::Certificate;
+use grange_ledger::{Block, HeaderProof, Parameters};
+use grange_peer::{Action, CallId, Channel, Event, Head, Proofs, Reader, Sealed, SyncRequest, Turns, serve};
+use grange_types::{Height, Millis, Wire};
+
+use crate::support::World;
+
+#[test]
+fn a_peer_that_tells_one_old_change_for_ever_is_not_asked_for_ever() {
+    // On a network that takes on new rules validators change what they follow: there is something to be told.
+    let mut world = World::with(4, Parameters { version: 1, activation: 3, ..Parameters::dev() }, |_| {});
+    world.settle();
+    world.run_for(Millis::minutes(1));
+    let height = world.peer(0).ledger().height();
+    let (block, certificate) = world.hosts[0].disk.blocks[&height.0].clone();
+    let header = HeaderProof::of(&Block::decode(&block).unwrap());
+    let sealed = Sealed { header, certificate: Certificate::decode(&certificate).unwrap() };
+    let page = serve(&world.hosts[0].disk, &SyncRequest::Turns { above: Height(0) }).unwrap();
+    let old = Turns { turns: Turns::decode(&page).unwrap().turns[..1].to_vec() };
+
+    let mut reader = Reader::new(world.hosts[3].config.clone());
+    let (from, account) = (world.peer_id(0), reader.account());
+    reader.handle(world.now, Event::Connected(from));
+    let bytes = Head { height, first: Height(1) }.encode();
+    reader.handle(world.now, Event::Message { from, channel: Channel::Sync, bytes });
+    reader.handle(world.now, Event::Call { id: CallId(1), account, call: Box::new(Call::LedgerHeight) });
+    // The first header that it is shown is of validators that it does not know yet; of nothing else it is shown more.
+    let (mut shown, mut asked) = (Some(Proofs { sealed, shown: Vec::new() }), 0);
+    while let Some(action) = reader.poll_action() {
+        let Action::Request { id, bytes, .. } = action else { continue };
+        let answer = match SyncRequest::decode(&bytes).unwrap() {
+            SyncRequest::Turns { .. } => Some(old.encode()),
+            _ => shown.take().map(|proofs| proofs.encode()),
+        };
+        asked += usize::from(matches!(SyncRequest::decode(&bytes), Ok(SyncRequest::Turns { .. })));
+        assert!(asked < 10, "asked again and again");
+        if answer.is_some() {
+            reader.handle(world.now, Event::Response { id, answer });
+        }
+    }
+    assert_eq!(asked, 2, "once for what it did not know, and once for what may follow");
+}
