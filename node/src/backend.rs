@@ -7,8 +7,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream;
 use futures_util::{StreamExt, TryStreamExt};
 use grange_api::{
-    Base64, Blob, BlockLine, Call, GenesisFile, Invite, Line, Peer as PeerEntry, PieceLine, Problem, ProblemCode,
-    Reply, Timestamp, Token,
+    Base64, Blob, BlockLine, Call, GenesisFile, Invite, Line, Operation, Peer as PeerEntry, PieceLine, Problem,
+    ProblemCode, Reply, Timestamp, Token,
 };
 use grange_disk::{BlobWriter as DiskWriter, Blobs, DiskError};
 use grange_gateway::{Answer, Backend, BlobWriter, CallRecord, Principal, SecretToken, TokenRefusal};
@@ -17,8 +17,8 @@ use grange_net::{Net, PathKind};
 use grange_peer::Event;
 use grange_sandbox::SandboxError;
 use grange_types::{
-    AccountId, BlobId, ByteCount, DeploymentId, Height, LeaseId, Manifest, Millis, PeerId, SiteIndex, Wire, Work,
-    Workload,
+    AccountId, Amount, BlobId, ByteCount, DeploymentId, Height, LeaseId, Manifest, Millis, PeerId, SiteIndex, Wire,
+    Work, Workload,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -55,6 +55,13 @@ pub(crate) struct Api {
     pub(crate) random: fn() -> [u8; 32],
 }
 
+/// What a call spends.
+enum Spending<'a> {
+    Transfer(Amount),
+    /// What a plan of it says.
+    Deploy(&'a Manifest),
+}
+
 impl Backend for Api {
     fn call(&self, principal: Principal, call: Call) -> BoxFuture<'_, Result<Answer, Problem>> {
         Box::pin(async move {
@@ -76,21 +83,21 @@ impl Backend for Api {
                 Call::LedgerBlocks { from } => self.blocks(from),
                 Call::LedgerSnapshot { at } => self.snapshot(at).await,
                 call @ (Call::Logs { .. } | Call::ExportData { .. }) => self.papers(principal, call).await,
-                Call::Deploy { manifest, secrets } => {
+                Call::Deploy { manifest, secrets, .. } => {
                     self.check(&manifest).await?;
-                    let call = Call::Deploy { manifest, secrets };
-                    self.charge(&principal, &call).await?;
-                    Ok(self.lines(principal, call).await)
+                    let most = self.charge(&principal, Spending::Deploy(&manifest)).await?;
+                    Ok(self.lines(principal, Call::Deploy { manifest, secrets, most }).await)
+                }
+                Call::Transfer(request) => {
+                    self.charge(&principal, Spending::Transfer(request.amount)).await?;
+                    self.ask(principal, Call::Transfer(request)).await
                 }
                 call @ (Call::SetPrices(_) | Call::Pause(_)) => {
                     let answer = self.ask(principal, call).await?;
                     self.remember(&answer)?;
                     Ok(answer)
                 }
-                call => {
-                    self.charge(&principal, &call).await?;
-                    self.ask(principal, call).await
-                }
+                call => self.ask(principal, call).await,
             }
         })
     }
@@ -135,22 +142,24 @@ impl Api {
         state.account.unwrap_or(self.net.peer_id().account())
     }
 
-    /// Counts what a call would spend against the limit of the key it is made with, before anything is done.
-    async fn charge(&self, principal: &Principal, call: &Call) -> Result<(), Problem> {
-        let Some(rights) = &principal.rights else { return Ok(()) };
-        let amount = match call {
-            Call::Transfer(request) => request.amount,
+    /// Counts what a call would spend against the limit of the key it is made with, before anything is done. Gives what was
+    /// counted: the call may not take more, whatever has happened on the ledger since.
+    async fn charge(&self, principal: &Principal, spending: Spending<'_>) -> Result<Option<Amount>, Problem> {
+        let Some(rights) = &principal.rights else { return Ok(None) };
+        let (amount, operation) = match spending {
+            Spending::Transfer(amount) => (amount, Operation::Transfer.id()),
             // What it takes beyond what the deployment has already; a deployment that fails counts too.
-            Call::Deploy { manifest, .. } => {
-                let plan = self.ask(principal.clone(), Call::Plan { manifest: manifest.clone() }).await;
-                match plan.map_err(|problem| Problem { operation: call.operation().id().to_owned(), ..problem })? {
-                    Answer::Json(Reply::Plan(plan)) => plan.takes,
-                    _ => manifest.budget,
+            Spending::Deploy(manifest) => {
+                let operation = Operation::Deploy.id();
+                let plan = self.ask(principal.clone(), Call::Plan { manifest: Box::new(manifest.clone()) }).await;
+                match plan.map_err(|problem| Problem { operation: operation.to_owned(), ..problem })? {
+                    Answer::Json(Reply::Plan(plan)) => (plan.takes, operation),
+                    _ => (manifest.budget, operation),
                 }
             }
-            _ => return Ok(()),
         };
-        self.keys.spend(rights, amount, call.operation().id())
+        self.keys.spend(rights, amount, operation)?;
+        Ok(rights.scope.max_spend.map(|_| amount))
     }
 
     /// Lines of the audit log, a page in memory at a time.

@@ -70,7 +70,7 @@ impl World<'_> {
         let (owner, name, shape) = (found.owner, found.name.clone(), found.shape);
         self.note(Some(owner), format_args!("changes {name}: {} millicores, {} credits", shape.cpu, shape.budget));
         let manifest = Box::new(manifest(&name, shape));
-        self.call(owner, Call::Deploy { manifest, secrets: Secrets::default() }, Waiting::Deploy(app));
+        self.call(owner, Call::Deploy { manifest, secrets: Secrets::default(), most: None }, Waiting::Deploy(app));
     }
 
     /// A second name for an app, or none any more.

@@ -114,7 +114,7 @@ impl World<'_> {
         self.note(Some(owner), format_args!("deploys {name}: {replicas} × {cpu} millicores"));
         self.load.apps.push(App { name: name.clone(), owner, id: None, removed: false, shape });
         let manifest = Box::new(manifest(&name, shape));
-        self.call(owner, Call::Deploy { manifest, secrets: Secrets::default() }, Waiting::Deploy(number));
+        self.call(owner, Call::Deploy { manifest, secrets: Secrets::default(), most: None }, Waiting::Deploy(number));
     }
 
     /// The apps that run and that nobody wants gone.

@@ -128,7 +128,7 @@ impl World<'_> {
         let manifest = Box::new(manifest(&name, shape));
         self.call(
             owner,
-            grange_api::Call::Deploy { manifest, secrets: grange_types::Secrets::default() },
+            grange_api::Call::Deploy { manifest, secrets: grange_types::Secrets::default(), most: None },
             Waiting::Deploy(number),
         );
     }

@@ -179,8 +179,11 @@ fn order(
     tell: &mut dyn FnMut(&DeployPhase) -> Outcome,
 ) -> Result<DeployDone, Failure> {
     steps.are_at(Step::Asking);
-    let lines = client
-        .lines(&Call::Deploy { manifest: Box::new(project.manifest.clone()), secrets: project.secrets.clone() })?;
+    let lines = client.lines(&Call::Deploy {
+        manifest: Box::new(project.manifest.clone()),
+        secrets: project.secrets.clone(),
+        most: None,
+    })?;
     steps.are_at(Step::Ordered);
     let began = Instant::now();
     let mut last = String::from("validate");

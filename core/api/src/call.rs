@@ -1,6 +1,6 @@
 //! What can be asked of a node: one variant per operation, with its arguments.
 
-use grange_types::{AccountId, BlobId, Height, LeaseId, Manifest, PublicKey, Secrets};
+use grange_types::{AccountId, Amount, BlobId, Height, LeaseId, Manifest, PublicKey, Secrets};
 
 use crate::access::KeyRequest;
 use crate::ledger::NameRequest;
@@ -46,6 +46,9 @@ pub enum Call {
         manifest: Box<Manifest>,
         /// The values of the secrets that it names.
         secrets: Secrets,
+        /// The most that it may take from the account, where that was counted against a key's limit before. No request
+        /// says it.
+        most: Option<Amount>,
     },
     /// The replicas of all of one's deployments.
     Deployments,

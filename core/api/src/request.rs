@@ -68,7 +68,7 @@ impl Call {
             Operation::HasBlob => Self::HasBlob { blob: reader.path("id")? },
             Operation::Deploy => {
                 let DeployRequest { manifest, secrets } = reader.body()?;
-                Self::Deploy { manifest: Box::new(manifest.into()), secrets: secrets.0 }
+                Self::Deploy { manifest: Box::new(manifest.into()), secrets: secrets.0, most: None }
             }
             Operation::Deployments => Self::Deployments,
             Operation::Deployment => Self::Deployment { name: reader.path("name")? },
@@ -139,7 +139,7 @@ impl Call {
             Self::Plan { manifest } => {
                 writer.json(&ManifestRequest { manifest: ManifestBody::from((**manifest).clone()) })
             }
-            Self::Deploy { manifest, secrets } => writer.json(&DeployRequest {
+            Self::Deploy { manifest, secrets, .. } => writer.json(&DeployRequest {
                 manifest: ManifestBody::from((**manifest).clone()),
                 secrets: SecretsBody(secrets.clone()),
             }),

@@ -76,7 +76,7 @@ fn samples() -> Vec<Call> {
         Call::Plan { manifest: manifest() },
         Call::PutBlob { blob: BlobId([3; 32]) },
         Call::HasBlob { blob: BlobId([4; 32]) },
-        Call::Deploy { manifest: manifest(), secrets: secrets() },
+        Call::Deploy { manifest: manifest(), secrets: secrets(), most: None },
         Call::Deployments,
         Call::Deployment { name: name() },
         Call::Down { name: name() },

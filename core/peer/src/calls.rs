@@ -96,9 +96,9 @@ impl Calls {
                 None => return refuse(ctx, id, unknown_operator(&of.unwrap_or_default())),
             },
             Call::Plan { manifest } => return plan(ctx, &parts, id, account, &manifest),
-            Call::Deploy { manifest, secrets } => {
+            Call::Deploy { manifest, secrets, most } => {
                 let Parts { library, shelf, deploys, .. } = &mut parts;
-                let order = Order { call: id, manifest: *manifest, secrets, only: None };
+                let order = Order { call: id, manifest: *manifest, secrets, only: None, most };
                 deploys.begin(ctx, ledger, library, shelf, order);
                 return;
             }

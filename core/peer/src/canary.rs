@@ -170,7 +170,7 @@ impl Canaries {
         let (manifest, page, path) = page(ctx, budget);
         let (call, name) = (CallId(OWN_CALLS | ctx.number()), manifest.name.clone());
         self.turns.insert(found.operator, ctx.now);
-        let order = Order { call, manifest, secrets: Secrets::default(), only: Some(found.provider) };
+        let order = Order { call, manifest, secrets: Secrets::default(), only: Some(found.provider), most: None };
         if let Some(deployment) = means.deploys.begin(ctx, means.ledger, means.library, means.shelf, order) {
             means.witness.ordered(ctx, deployment, budget);
             let stage = Stage::Ordered;

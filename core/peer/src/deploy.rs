@@ -74,6 +74,8 @@ pub(crate) struct Order {
     pub(crate) secrets: Secrets,
     /// The only provider to be asked; else the best ones.
     pub(crate) only: Option<PeerId>,
+    /// The most that it may take from the account; no limit where there is none.
+    pub(crate) most: Option<Amount>,
 }
 
 #[derive(Default)]
@@ -105,8 +107,8 @@ impl Deploys {
         shelf: &Shelf,
         order: Order,
     ) -> Option<DeploymentId> {
-        let Order { call, manifest, secrets, only } = order;
-        match prepare(ctx, ledger, library, shelf, manifest, &secrets) {
+        let Order { call, manifest, secrets, only, most } = order;
+        match prepare(ctx, ledger, library, shelf, manifest, (&secrets, most)) {
             Ok(Prepared::Unchanged(done)) => ctx.line(call, Line::Done(done), true),
             Ok(Prepared::Deploy(mut deploying)) => {
                 let id = deploying.id;
@@ -297,7 +299,7 @@ fn prepare(
     library: &mut Library,
     shelf: &Shelf,
     manifest: Manifest,
-    sealed: &Secrets,
+    (sealed, most): (&Secrets, Option<Amount>),
 ) -> Result<Prepared, Box<Problem>> {
     let name = manifest.name.clone();
     let view = ledger.view();
@@ -325,6 +327,7 @@ fn prepare(
     let Funds { added, .. } = funds(ledger, payer, terms, existing.as_ref(), &slots)?;
     let providers: Vec<PeerId> = slots.iter().filter_map(SlotPlan::likely).collect();
     let delegates = stewards::chosen(ctx, ledger, &providers, &specs(&slots));
+    within(&name, added, most)?;
     let (id, opening) = match &existing {
         Some(found) => {
             let manifest = library.keep(ctx, services.clone());
@@ -348,6 +351,13 @@ fn prepare(
         patience: PROBE_FIRST,
         deadline: ctx.now.after(DEPLOY_WITHIN),
     })))
+}
+
+/// Whether it takes no more than what was counted for it. The deployment may have been closed since, or its money spent.
+fn within(name: &str, added: Amount, most: Option<Amount>) -> Result<(), Box<Problem>> {
+    let Some(most) = most.filter(|most| added > *most) else { return Ok(()) };
+    let text = format!("it takes {added} from the account by now, and {most} was counted against the key's limit");
+    Err(Box::new(Problem::new(ProblemCode::Conflict, "deploy", name, text).with_remedy("deploy it again")))
 }
 
 /// What opens a new deployment: one deed, or where there are secrets two, the second of which names the sealed manifest.

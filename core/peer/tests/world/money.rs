@@ -303,6 +303,32 @@ fn a_provider_that_does_not_answer_costs_a_moment() {
 }
 
 #[test]
+fn a_deployment_takes_no_more_than_what_was_counted_for_it() {
+    let mut world = World::new(4);
+    world.settle();
+    world.deploy(0, manifest("shop", "10")).unwrap();
+    // A program plans while it stands, ends it, and deploys: what was counted is of before.
+    let plan = world.ask(0, Call::Plan { manifest: Box::new(manifest("shop", "10")) });
+    let Ok(Reply::Plan(plan)) = plan else { panic!("{plan:?}") };
+    assert_eq!(plan.takes, Amount::ZERO);
+    world.ask(0, Call::Down { name: "shop".into() }).unwrap();
+    world.run_for(Millis::seconds(60));
+    let before = balance(&world, 0);
+    let refused = world.deploy_within(0, manifest("shop", "10"), plan.takes).unwrap_err();
+    assert_eq!((refused.code, refused.thing.as_str()), (ProblemCode::Conflict, "shop"));
+    assert!(refused.message.contains("takes 10 from the account by now, and 0 was counted"), "{refused}");
+    world.run_for(Millis::seconds(5));
+    assert_eq!(balance(&world, 0), before);
+    assert!(world.peer(0).ledger().view().deployment_named("shop").is_none());
+    // As much as was counted is taken, and what stands already is not counted again.
+    world.deploy_within(0, manifest("shop", "10"), credits("10")).unwrap();
+    world.deploy_within(0, manifest("shop", "10"), Amount::ZERO).unwrap();
+    let refused = world.deploy_within(0, manifest("shop", "12"), credits("1")).unwrap_err();
+    assert_eq!(refused.code, ProblemCode::Conflict);
+    world.deploy_within(0, manifest("shop", "12"), credits("2")).unwrap();
+}
+
+#[test]
 fn what_was_removed_keeps_its_bill_over_a_restart_and_says_that_it_was_removed() {
     let mut world = World::new(4);
     world.settle();

@@ -613,7 +613,7 @@ impl World {
 
     fn order_with(&mut self, index: usize, manifest: Manifest, secrets: Secrets) -> CallId {
         self.hosts[index].disk.blobs.insert(BlobId::of(b"component"), b"component".to_vec());
-        self.call(index, Call::Deploy { manifest: Box::new(manifest), secrets })
+        self.call(index, Call::Deploy { manifest: Box::new(manifest), secrets, most: None })
     }
 
     /// Deploys from a peer; the leases it came to.
@@ -631,6 +631,19 @@ impl World {
         secrets: Secrets,
     ) -> Result<grange_api::DeployDone, Problem> {
         let id = self.order_with(index, manifest, secrets);
+        self.end_of(index, id)
+    }
+
+    /// The same, where so much was counted for it.
+    #[track_caller]
+    pub(crate) fn deploy_within(
+        &mut self,
+        index: usize,
+        manifest: Manifest,
+        most: Amount,
+    ) -> Result<grange_api::DeployDone, Problem> {
+        let (manifest, secrets, most) = (Box::new(manifest), Secrets::default(), Some(most));
+        let id = self.call(index, Call::Deploy { manifest, secrets, most });
         self.end_of(index, id)
     }
 
