@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use grange_api::{ApiKey, KeyRequest, NewApiKey, Problem, ProblemCode, RevokedKey, Timestamp};
 use grange_gateway::TokenRefusal;
-use grange_types::{Amount, KeyId, Millis, NetworkId, Right, Rights, RightsToken, Scope, SecretKey, Time, limits};
+use grange_types::{
+    Amount, KeyId, Millis, NetworkId, Right, Rights, RightsToken, Scope, SecretKey, Time, limits, rights,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::settings::{SettingsError, write_secret};
@@ -238,12 +240,11 @@ impl ApiKeys {
 fn scope(request: &KeyRequest) -> Result<Scope, Problem> {
     let wrong = |thing: &str, text: String| Problem::new(ProblemCode::Usage, "create-key", thing, text);
     let (name, prefix) = (&request.name, &request.prefix);
-    let plain = |text: &str| !text.chars().any(|letter| letter.is_control() || letter.is_whitespace());
-    if name.is_empty() || name.len() > limits::NAME_BYTES || !plain(name) || name == grange_gateway::OWNER {
+    if !rights::is_name(name) {
         let text = format!("a key's name has 1 to {} bytes, no spaces, and is not `owner`", limits::NAME_BYTES);
         return Err(wrong("name", text));
     }
-    if prefix.len() > limits::NAME_BYTES || !plain(prefix) {
+    if !rights::is_prefix(prefix) {
         return Err(wrong("prefix", format!("a prefix has at most {} bytes and no spaces", limits::NAME_BYTES)));
     }
     let rights: Result<_, _> = request.scopes.iter().map(|word| word.parse::<Right>()).collect();
@@ -339,7 +340,8 @@ mod tests {
         let token: RightsToken = made.token.parse().unwrap();
         let fewer = Scope { rights: [Right::Read].into(), prefix: "shop".into(), max_spend: None };
         let narrowed = token.narrow("job".into(), fewer.clone(), NOW, &SecretKey::from_bytes(&[5; 32])).unwrap();
-        assert_eq!(keys.rights(&narrowed.to_string(), NOW).unwrap().scope, fewer);
+        let rights = keys.rights(&narrowed.to_string(), NOW).unwrap();
+        assert_eq!((&rights.scope, rights.name.as_str()), (&fewer, "ci"));
         let stranger = SecretKey::from_bytes(&[6; 32]);
         let foreign = RightsToken::issue(NETWORK, &stranger, NOW, ("ci".into(), fewer, 0), &stranger);
         assert_eq!(keys.rights(&foreign.to_string(), NOW), Err(TokenRefusal::Invalid));

@@ -6,6 +6,8 @@
 //!   less than he has, offline, and never more.
 //! - A block names all that it allows: verbs that the one before has too, a prefix that begins with its prefix, a time
 //!   and a sum that are no greater, the same generation. A chain in which one block widens another is no token.
+//! - Names and prefixes of blocks are words ([`is_name`], [`is_prefix`]), and none is named [`OWNER`].
+//!   What is written down of a token's calls is the name of its first block, which its holder did not choose.
 //! - What a token allows is what its last block says. A question outside of it is answered "no", not "nobody knows".
 //! - A token's id is that of its first block. Who revokes it revokes all that was narrowed from it.
 //!
@@ -32,6 +34,9 @@ use crate::unit::Time;
 
 /// Every token's text begins so, for whoever looks for secrets where none should be.
 const PREFIX: &str = "grk_";
+
+/// How the audit log calls who has a node's own token: no key is named so.
+pub const OWNER: &str = "owner";
 
 /// What can be allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -153,7 +158,7 @@ pub struct Rights {
     pub id: KeyId,
     /// The key that signed the first block. Whether it may speak for an account is for others to say.
     pub issuer: PublicKey,
-    /// The name of the last block.
+    /// The name of the first block: that of the key, whatever was narrowed from it.
     pub name: String,
     /// The generation.
     pub generation: u64,
@@ -192,7 +197,17 @@ pub enum RightsError {
         /// Which, from 0.
         place: usize,
     },
-    /// A block allows more than the one before, or has no legal name.
+    /// A block has a name or a prefix that no key may have.
+    #[error(
+        "block {place} of the key has a name that is not 1 to {} bytes without spaces, or is `{OWNER}`, or a prefix with \
+         spaces",
+        limits::NAME_BYTES
+    )]
+    Name {
+        /// Which, from 0.
+        place: usize,
+    },
+    /// A block allows more than the one before.
     #[error("block {place} of the key allows more than the one before")]
     Wider {
         /// Which, from 0.
@@ -225,6 +240,9 @@ impl RightsToken {
             return Err(RightsError::Length { count: place + 1 });
         }
         let block = RightsBlock { name, scope, generation: last.body.generation, next: next.public() };
+        if !is_legal(&block) {
+            return Err(RightsError::Name { place });
+        }
         let signer = SecretKey::from_bytes(&self.proof);
         let block = Signed::seal(last.network, &signer, until, block);
         if !narrows(last, &block) {
@@ -253,7 +271,10 @@ impl RightsToken {
             if before.is_some_and(|before| before.body.next != block.signer) {
                 return Err(RightsError::Stranger { place });
             }
-            if !is_legal(&block.body) || before.is_some_and(|before| !narrows(before, block)) {
+            if !is_legal(&block.body) {
+                return Err(RightsError::Name { place });
+            }
+            if before.is_some_and(|before| !narrows(before, block)) {
                 return Err(RightsError::Wider { place });
             }
             block.open(network, now).map_err(|source| RightsError::Block { place, source })?;
@@ -265,7 +286,7 @@ impl RightsToken {
         Ok(Rights {
             id: KeyId(first.id().0),
             issuer: first.signer,
-            name: last.body.name.clone(),
+            name: first.body.name.clone(),
             generation: last.body.generation,
             scope: last.body.scope.clone(),
             until: last.expires,
@@ -273,15 +294,25 @@ impl RightsToken {
     }
 }
 
+/// Whether a key may have this name: a word that is not the owner's.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    !name.is_empty() && is_prefix(name) && name != OWNER
+}
+
+/// Whether a key may be for the things whose names begin so: a word, or nothing.
+#[must_use]
+pub fn is_prefix(prefix: &str) -> bool {
+    prefix.len() <= limits::NAME_BYTES && !prefix.chars().any(|letter| letter.is_control() || letter.is_whitespace())
+}
+
 fn is_legal(block: &RightsBlock) -> bool {
-    let length = 1..=limits::NAME_BYTES;
-    length.contains(&block.name.len()) && block.scope.prefix.len() <= limits::NAME_BYTES
+    is_name(&block.name) && is_prefix(&block.scope.prefix)
 }
 
 /// Whether a block allows no more than the one before.
 fn narrows(before: &Signed<RightsBlock>, block: &Signed<RightsBlock>) -> bool {
-    is_legal(&block.body)
-        && block.expires <= before.expires
+    block.expires <= before.expires
         && block.body.generation == before.body.generation
         && block.body.scope.is_within(&before.body.scope)
 }
@@ -386,6 +417,27 @@ mod tests {
             forged.blocks.push(Signed::seal(NETWORK, &secret(2), until, block));
             forged.proof = [3; 32];
             assert_eq!(forged.check(NETWORK, Time(1)), Err(RightsError::Wider { place: 1 }));
+        }
+    }
+
+    #[test]
+    fn who_narrows_a_token_does_not_choose_who_he_is_said_to_be() {
+        assert_eq!(narrowed().check(NETWORK, Time(1)).unwrap().name, "ci");
+        let long = "x".repeat(limits::NAME_BYTES + 1);
+        let (word, dot) = ("job".to_owned(), "shop.".to_owned());
+        let names =
+            ["owner", "", "a b", "a\nb", "a\u{2028}b", long.as_str()].map(|name| (name.to_owned(), dot.clone()));
+        let prefixes = ["shop a", "shop\u{7f}"].map(|prefix| (word.clone(), prefix.to_owned()));
+        for (name, prefix) in names.into_iter().chain(prefixes) {
+            let scope = scope(&[Right::Read], &prefix, Some(1));
+            let refused = token().narrow(name.clone(), scope.clone(), UNTIL, &secret(3));
+            assert_eq!(refused, Err(RightsError::Name { place: 1 }), "{name:?} {prefix:?}");
+            // Nor by somebody who signs the block all the same.
+            let block = RightsBlock { name, scope, generation: 3, next: secret(3).public() };
+            let mut forged = token();
+            forged.blocks.push(Signed::seal(NETWORK, &secret(2), UNTIL, block));
+            forged.proof = [3; 32];
+            assert_eq!(forged.check(NETWORK, Time(1)), Err(RightsError::Name { place: 1 }));
         }
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use grange_api::{Call, Line, Operation, Problem, ProblemCode, Reply};
+use grange_types::rights::OWNER;
 use grange_types::{AccountId, PeerId, Rights};
 
 /// The node behind the API.
@@ -36,7 +37,7 @@ pub trait Backend: Send + Sync + 'static {
 pub struct Principal {
     /// The account.
     pub account: AccountId,
-    /// How the audit log calls it: `owner`, or the key's name.
+    /// How the audit log calls it: `owner`, or the name of the key as the owner made it.
     pub name: String,
     /// What its key allows; nothing for the owner, who may do everything.
     pub rights: Option<Arc<Rights>>,
@@ -49,9 +50,6 @@ impl Principal {
         Self { account, name: OWNER.to_owned(), rights: None }
     }
 }
-
-/// How the audit log calls who has the node's own token.
-pub const OWNER: &str = "owner";
 
 /// Why a token opens nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

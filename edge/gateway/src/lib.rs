@@ -40,9 +40,7 @@ mod provider;
 mod visit;
 
 pub use api::serve_api;
-pub use backend::{
-    Answer, Backend, BlobWriter, CallRecord, CallResult, Lines, OWNER, Principal, SecretToken, TokenRefusal,
-};
+pub use backend::{Answer, Backend, BlobWriter, CallRecord, CallResult, Lines, Principal, SecretToken, TokenRefusal};
 pub use frame::{FrameError, StreamAnswer, StreamHeader};
 pub use ingress::{
     BoxedStream, Connector, Deadlines, Ingress, PeerStream, Resolved, Resolver, RouteEntry, Target, UsageSink,
