@@ -18,6 +18,7 @@ pub(crate) fn page(peer: &[(&'static str, u64)], net: &NetMetrics, keep: &KeepMe
         ("grange_keyvalue_entries_waiting", read(&keep.waiting)),
         ("grange_api_calls_total", api.calls),
         ("grange_api_denied_total", api.denied),
+        ("grange_api_strangers_total", api.strangers),
         ("grange_api_audit_lost_total", api.lost),
     ];
     for (name, value) in peer.iter().copied().chain(net.named()).chain(own) {
