@@ -1,13 +1,9 @@
-//! How a command can end other than well, and what wrong arguments look like as a problem.
+//! How a command can end other than well.
 
 use std::error::Error;
 use std::io;
 
-use clap::CommandFactory;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
 use grange_api::{Problem, ProblemCode};
-
-use crate::arguments::Arguments;
 
 /// Why a command stopped.
 #[derive(Debug)]
@@ -60,96 +56,9 @@ pub(crate) fn internal(operation: &str, thing: impl Into<String>, error: &dyn Er
     Problem::new(ProblemCode::Internal, operation, thing, chain(error))
 }
 
-/// Wrong arguments as a problem, for `--json`.
-pub(crate) fn usage(error: &clap::Error, arguments: &[String]) -> Problem {
-    let operation = command(arguments);
-    let text = error.render().to_string();
-    let (message, remedy) = match error.kind() {
-        // What clap prints here is the whole help.
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            ("a command is missing".to_owned(), None)
-        }
-        _ => (first_sentence(&text), usage_line(&text)),
-    };
-    let problem = Problem::new(ProblemCode::Usage, operation, thing(error), message);
-    match remedy {
-        Some(usage) => problem.with_remedy(format!("usage: {usage}")),
-        None => problem,
-    }
-}
-
-/// The command that was meant: the first word that is one, else the first that might be.
-fn command(arguments: &[String]) -> String {
-    let known = Arguments::command();
-    let words = || arguments.iter().skip(1).filter(|word| !word.starts_with('-'));
-    let is_command = |word: &&String| known.find_subcommand(word).is_some();
-    words().find(is_command).or_else(|| words().next()).map_or_else(|| "grange".to_owned(), String::clone)
-}
-
-/// The argument that is wrong, where clap names one.
-fn thing(error: &clap::Error) -> String {
-    let kinds = [ContextKind::InvalidArg, ContextKind::InvalidSubcommand];
-    let value = kinds.iter().find_map(|kind| error.get(*kind));
-    match value {
-        Some(ContextValue::String(text)) => text.clone(),
-        Some(ContextValue::Strings(texts)) => texts.join(" "),
-        _ => String::new(),
-    }
-}
-
-fn first_sentence(text: &str) -> String {
-    let lines = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim);
-    let sentence = lines.collect::<Vec<_>>().join(" ");
-    sentence.strip_prefix("error: ").unwrap_or(&sentence).to_owned()
-}
-
-fn usage_line(text: &str) -> Option<String> {
-    text.lines().find_map(|line| line.trim().strip_prefix("Usage: ")).map(str::to_owned)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
-
-    #[track_caller]
-    fn check(line: &str, thing: &str, message: &str) {
-        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        let error = Arguments::try_parse_from(&words).expect_err("the arguments are wrong");
-        let problem = usage(&error, &words);
-        assert_eq!((problem.code, problem.exit), (ProblemCode::Usage, 2), "{line}");
-        assert_eq!((problem.thing.as_str(), problem.message.as_str()), (thing, message), "{line}");
-        assert!(!problem.remedy.is_empty(), "{line}");
-    }
-
-    #[test]
-    fn wrong_arguments_name_the_argument() {
-        check("grange --json ps --colour", "--colour", "unexpected argument '--colour' found");
-        check("grange deplot", "deplot", "unrecognized subcommand 'deplot'");
-        check(
-            "grange invite --valid-for soon",
-            "--valid-for <TIME>",
-            concat!(
-                "invalid value 'soon' for '--valid-for <TIME>': ",
-                "a time is a whole number and a unit, such as 45s, 30m, 1h or 2d"
-            ),
-        );
-        check("grange down", "<NAME>", "the following required arguments were not provided: <NAME>");
-        check("grange", "", "a command is missing");
-        check("grange --json wallet", "", "a command is missing");
-    }
-
-    #[test]
-    fn the_operation_is_the_command_that_was_meant() {
-        for (line, expected) in [
-            ("grange --node http://127.0.0.1:1 ps --bad", "ps"),
-            ("grange deplot", "deplot"),
-            ("grange --bad", "grange"),
-        ] {
-            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-            assert_eq!(command(&words), expected, "{line}");
-        }
-    }
 
     #[test]
     fn a_chain_names_every_source() {

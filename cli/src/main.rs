@@ -29,6 +29,7 @@ mod stop_signal;
 mod table;
 mod tour;
 mod up;
+mod wrong_arguments;
 
 use std::process::ExitCode;
 
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return wrong_arguments(&error, &words),
+        Err(error) => return refuse(&error, &words),
     };
     if let Command::CompileComponent { input, output } = &arguments.command {
         return up::compile(input, output);
@@ -64,17 +65,18 @@ fn main() -> ExitCode {
 }
 
 /// Help and version are data; everything else is a mistake.
-fn wrong_arguments(error: &clap::Error, words: &[String]) -> ExitCode {
-    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+fn refuse(error: &clap::Error, words: &[String]) -> ExitCode {
+    let json = words.iter().skip(1).take_while(|word| *word != "--").any(|word| word == "--json");
+    let is_data = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    // Who typed no command is shown which there are.
+    if is_data || (!json && error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand) {
         // A reader who has left is no failure.
         let _ = error.print();
+    }
+    if is_data {
         return ExitCode::SUCCESS;
     }
-    let json = words.iter().skip(1).take_while(|word| *word != "--").any(|word| word == "--json");
-    if json {
-        Output::new(true).problem(&failure::usage(error, words));
-    } else {
-        let _ = error.print();
-    }
-    ExitCode::from(2)
+    let problem = wrong_arguments::problem(error, words);
+    Output::new(json).problem(&problem);
+    ExitCode::from(problem.exit)
 }

@@ -18,7 +18,7 @@ pub(crate) use identity::{DeviceAction, DeviceRole, Identity, IdentityAction};
 pub(crate) use key::{KeyAction, Limits};
 pub(crate) use node::{Prices, Up};
 pub(crate) use value::duration;
-use value::{Cap, account, cap, lease};
+use value::{Cap, account, cap, lease, whole};
 
 /// The people's cloud: rent computers from each other, deploy to them, pay by the second.
 #[derive(Debug, Parser)]
@@ -87,7 +87,7 @@ pub(crate) enum Command {
         #[arg(long)]
         service: Option<String>,
         /// Only lines whose id is greater
-        #[arg(long, value_name = "ID")]
+        #[arg(long, value_name = "ID", value_parser = whole(0..=u64::MAX))]
         after: Option<u64>,
     },
     /// Show how the node and its ledger fare
@@ -155,7 +155,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "NAME")]
         principal: Option<String>,
         /// Only lines whose number is greater
-        #[arg(long, value_name = "NUMBER")]
+        #[arg(long, value_name = "NUMBER", value_parser = whole(0..=u64::MAX))]
         after: Option<u64>,
     },
     /// Make a network, or show which one this is
@@ -268,7 +268,7 @@ pub(crate) enum WalletAction {
     /// Show what came and went, newest first
     History {
         /// At most so many entries
-        #[arg(long, default_value_t = grange_api::Call::HISTORY, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        #[arg(long, default_value_t = grange_api::Call::HISTORY, value_parser = whole(1..=1_000_u32))]
         limit: u32,
     },
 }

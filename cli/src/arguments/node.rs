@@ -31,13 +31,13 @@ pub(crate) struct Up {
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = value::loopback)]
     pub(crate) api: Option<SocketAddr>,
     /// Where it serves names over HTTP
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = value::address)]
     pub(crate) gateway: Option<SocketAddr>,
     /// The UDP address on which it talks to peers
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = value::address)]
     pub(crate) listen: Option<SocketAddr>,
     /// Offer a relay on this TCP address, for peers that cannot reach each other
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = value::address)]
     pub(crate) relay: Option<SocketAddr>,
     /// Let go of blocks before the last two snapshots; who keeps all can be audited from the genesis
     #[arg(long)]

@@ -1,6 +1,8 @@
 //! Values whose form is checked while arguments are read.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 use grange_types::{AccountId, Amount, LeaseId, ParseAmountError, PublicKey, Region, Right};
 
@@ -17,7 +19,9 @@ pub(crate) enum ValueError {
     Address,
     #[error("the API is for this machine alone: a loopback address such as 127.0.0.1:8081")]
     NotLoopback,
-    #[error("a cap is an amount, or `none` for no cap: {source}")]
+    #[error("give a whole number from {least} to {most}")]
+    Whole { least: u64, most: u64 },
+    #[error("a cap is an amount, or `none` for no cap")]
     Cap { source: ParseAmountError },
     #[error("an account is 64 hexadecimal digits; its owner reads it off `grange wallet balance`")]
     Account,
@@ -30,9 +34,20 @@ pub(crate) enum ValueError {
 const MOST_SECONDS: u64 = 30 * 86_400;
 const LONG_SECONDS: u64 = 3_650 * 86_400;
 
+/// A whole number within bounds.
+pub(crate) fn whole<T>(bounds: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, ValueError> + Clone
+where
+    T: FromStr + PartialOrd + Copy + Into<u64>,
+{
+    move |text: &str| {
+        let number = text.parse::<T>().ok().filter(|number| bounds.contains(number));
+        number.ok_or(ValueError::Whole { least: (*bounds.start()).into(), most: (*bounds.end()).into() })
+    }
+}
+
 /// A version of the ledger's rules that this program knows.
-pub(crate) fn rules() -> clap::builder::RangedI64ValueParser<u16> {
-    clap::value_parser!(u16).range(1..=i64::from(RULES))
+pub(crate) fn rules() -> impl Fn(&str) -> Result<u16, ValueError> + Clone {
+    whole(1..=RULES)
 }
 
 /// A length of time in seconds, from a text such as `1h`.
@@ -100,9 +115,14 @@ pub(crate) fn public_key(text: &str) -> Result<PublicKey, ValueError> {
     text.parse().map_err(|_| ValueError::PublicKey)
 }
 
+/// An address and a port.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, ValueError> {
+    text.parse().map_err(|_| ValueError::Address)
+}
+
 /// An address that only this machine reaches.
 pub(crate) fn loopback(text: &str) -> Result<SocketAddr, ValueError> {
-    let address: SocketAddr = text.parse().map_err(|_| ValueError::Address)?;
+    let address = address(text)?;
     if address.ip().is_loopback() { Ok(address) } else { Err(ValueError::NotLoopback) }
 }
 
