@@ -92,7 +92,8 @@ fn show(cloud: &Cloud, app: &Path, began: Instant, output: Output, stopping: &St
 /// A client of the first operator, whose app it is.
 fn client(cloud: &Cloud) -> Result<Client, Failure> {
     let Some(node) = cloud.nodes.first() else {
-        return Err(Problem::new(ProblemCode::Internal, "tour", "cloud", "the cloud has no nodes").into());
+        let folder = cloud.folder.display().to_string();
+        return Err(Problem::new(ProblemCode::Internal, "tour", folder, "the cloud has no nodes").into());
     };
     let file: PathBuf = node.folder.token();
     let token = std::fs::read_to_string(&file).map_err(|error| {

@@ -43,7 +43,8 @@ pub(crate) struct Api {
     pub(crate) clock: Clock,
     pub(crate) net: Arc<Net>,
     pub(crate) blobs: Arc<Blobs>,
-    pub(crate) archive: Stored,
+    /// The chain and its snapshots; none on a light node.
+    pub(crate) archive: Option<Stored>,
     pub(crate) workloads: Arc<Workloads>,
     pub(crate) ingress: Arc<Ingress>,
     pub(crate) calls: Arc<Calls>,
@@ -80,8 +81,12 @@ impl Backend for Api {
                 Call::Audit { follow, after, principal } => Ok(self.audit_lines(follow, after.unwrap_or(0), principal)),
                 Call::Invite(request) => self.invite(request.valid_for),
                 Call::LedgerGenesis => Ok(Answer::Json(Reply::Genesis(self.genesis_file()))),
-                Call::LedgerBlocks { from } => self.blocks(from),
-                Call::LedgerSnapshot { at } => self.snapshot(at).await,
+                call @ (Call::LedgerBlocks { .. } | Call::LedgerSnapshot { .. }) => match (&self.archive, call) {
+                    (Some(archive), Call::LedgerBlocks { from }) => blocks(archive, from),
+                    (Some(archive), Call::LedgerSnapshot { at }) => snapshot(archive, at).await,
+                    // The peer of a light node says that it is one.
+                    (_, call) => self.ask(principal, call).await,
+                },
                 call @ (Call::Logs { .. } | Call::ExportData { .. }) => self.papers(principal, call).await,
                 Call::Deploy { manifest, secrets, .. } => {
                     self.check(&manifest).await?;
@@ -93,8 +98,9 @@ impl Backend for Api {
                     self.ask(principal, Call::Transfer(request)).await
                 }
                 call @ (Call::SetPrices(_) | Call::Pause(_)) => {
+                    let operation = call.operation();
                     let answer = self.ask(principal, call).await?;
-                    self.remember(&answer)?;
+                    self.remember(operation, &answer)?;
                     Ok(answer)
                 }
                 call => self.ask(principal, call).await,
@@ -204,17 +210,20 @@ impl Api {
 
     /// Asks the peer and waits for its one answer.
     async fn ask(&self, principal: Principal, call: Call) -> Result<Answer, Problem> {
-        let operation = format!("{:?}", call.operation());
+        let operation = call.operation().id();
         let (sender, answer) = oneshot::channel();
         self.send(principal, call, Waiting::Reply(sender)).await;
         match answer.await {
             Ok(reply) => reply.map(Answer::Json),
-            Err(_) => Err(Problem::new(ProblemCode::NotReady, operation, "node", "the node is shutting down")),
+            Err(_) => {
+                let node = self.net.peer_id().to_string();
+                Err(Problem::new(ProblemCode::NotReady, operation, node, "the node is shutting down"))
+            }
         }
     }
 
     /// Writes what a provider was told into its configuration, so that the next start knows it.
-    fn remember(&self, answer: &Answer) -> Result<(), Problem> {
+    fn remember(&self, operation: Operation, answer: &Answer) -> Result<(), Problem> {
         let Answer::Json(Reply::Provider(told)) = answer else { return Ok(()) };
         let written = self.folder.read_settings().and_then(|mut settings| {
             (settings.prices, settings.paused) = (told.prices, told.paused);
@@ -222,7 +231,7 @@ impl Api {
         });
         written.map_err(|error| {
             let text = format!("it is so now, but the next start will not know it: {}", chain(&error));
-            Problem::new(ProblemCode::Internal, "provider", "node.json", text)
+            Problem::new(ProblemCode::Internal, operation.id(), self.folder.settings().display().to_string(), text)
         })
     }
 
@@ -278,55 +287,6 @@ impl Api {
 
     fn genesis_file(&self) -> GenesisFile {
         GenesisFile { network: self.genesis.network_id(), genesis: Base64(self.genesis.encode()) }
-    }
-
-    /// Streams blocks from the disk, a page in memory at a time.
-    fn blocks(&self, from: Height) -> Result<Answer, Problem> {
-        let (first, last) = self.archive.ends();
-        if from < first {
-            let text = format!("the blocks on this node begin at height {first}");
-            return Err(Problem::new(ProblemCode::NotFound, "ledger-blocks", from.to_string(), text)
-                .with_remedy("ask a node that has been there from the beginning, or begin at a checkpoint"));
-        }
-        let archive = self.archive.clone();
-        let next_page = move |from: Height| {
-            let archive = archive.clone();
-            async move {
-                if from > last {
-                    return Ok(None);
-                }
-                let page = tokio::task::spawn_blocking(move || archive.page(from)).await.unwrap_or_default();
-                if page.is_empty() {
-                    let text = "the block cannot be read from this node's disk";
-                    return Err(Problem::new(ProblemCode::Internal, "ledger-blocks", from.to_string(), text));
-                }
-                let next = Height(from.0 + page.len() as u64);
-                let lines = (from.0..).map(Height).zip(page).map(|(height, (block, certificate))| {
-                    Ok(Line::Block(BlockLine { height, block: Base64(block), certificate: Base64(certificate) }))
-                });
-                Ok(Some((stream::iter(lines), next)))
-            }
-        };
-        Ok(Answer::Lines(stream::try_unfold(from, next_page).try_flatten().boxed()))
-    }
-
-    /// Streams the pieces of a snapshot.
-    async fn snapshot(&self, at: Option<Height>) -> Result<Answer, Problem> {
-        let (archive, most) = (self.archive.clone(), at.unwrap_or(Height(u64::MAX)));
-        let read = tokio::task::spawn_blocking(move || archive.snapshot(most)).await;
-        let thing = || at.map(|at| at.to_string()).unwrap_or_default();
-        let found = read
-            .map_err(|error| Problem::new(ProblemCode::Internal, "ledger-snapshot", thing(), error.to_string()))?
-            .map_err(|error| disk("ledger-snapshot", &thing(), &error))?;
-        let Some(StoredSnapshot { height, pieces }) = found else {
-            let which = if at.is_some() { "at or below that height" } else { "yet" };
-            let every = grange_peer::Config::SNAPSHOT_EVERY;
-            let text = format!("this node has no snapshot {which}; it takes one every {every} blocks and keeps two");
-            return Err(Problem::new(ProblemCode::NotFound, "ledger-snapshot", thing(), text)
-                .with_remedy("begin at the genesis, or at a newer checkpoint"));
-        };
-        let lines = pieces.into_iter().map(move |piece| Ok(Line::Piece(PieceLine { height, piece: Base64(piece) })));
-        Ok(Answer::Lines(stream::iter(lines).boxed()))
     }
 
     /// What can be refused before anything is promised: blobs that are not here, components that cannot run.
@@ -430,8 +390,10 @@ impl Api {
         // The file and the memory change together, or two rotations at once could leave a file that opens nothing.
         let mut ours = self.token.write().unwrap_or_else(PoisonError::into_inner);
         let token = BlobId((self.random)()).to_string();
-        crate::settings::write_secret(&self.folder.token(), &token)
-            .map_err(|error| Problem::new(ProblemCode::Internal, "rotate token", "token", error.to_string()))?;
+        crate::settings::write_secret(&self.folder.token(), &token).map_err(|error| {
+            let file = self.folder.token().display().to_string();
+            Problem::new(ProblemCode::Internal, Operation::RotateToken.id(), file, error.to_string())
+        })?;
         *ours = SecretToken::new(token.clone());
         Ok(Answer::Json(Reply::Token(Token { token })))
     }
@@ -448,11 +410,60 @@ impl Api {
         let invitation = Invitation { genesis: self.genesis.clone(), contacts, expires };
         if invitation.encode().len() > Invitation::LIMIT {
             let text = "this network's genesis is too large for one string; hand out its genesis file";
-            return Err(Problem::new(ProblemCode::TooLarge, "invite", "network", text));
+            return Err(Problem::new(ProblemCode::TooLarge, "invite", self.genesis.network_id().to_string(), text));
         }
         let invite = Invite { invite: invitation.to_string(), expires: Timestamp(expires) };
         Ok(Answer::Json(Reply::Invite(invite)))
     }
+}
+
+/// Streams blocks from the disk, a page in memory at a time.
+fn blocks(archive: &Stored, from: Height) -> Result<Answer, Problem> {
+    let (first, last) = archive.ends();
+    if from < first {
+        let text = format!("the blocks on this node begin at height {first}");
+        return Err(Problem::new(ProblemCode::NotFound, "ledger-blocks", from.to_string(), text)
+            .with_remedy("ask a node that has been there from the beginning, or begin at a checkpoint"));
+    }
+    let archive = archive.clone();
+    let next_page = move |from: Height| {
+        let archive = archive.clone();
+        async move {
+            if from > last {
+                return Ok(None);
+            }
+            let page = tokio::task::spawn_blocking(move || archive.page(from)).await.unwrap_or_default();
+            if page.is_empty() {
+                let text = "the block cannot be read from this node's disk";
+                return Err(Problem::new(ProblemCode::Internal, "ledger-blocks", from.to_string(), text));
+            }
+            let next = Height(from.0 + page.len() as u64);
+            let lines = (from.0..).map(Height).zip(page).map(|(height, (block, certificate))| {
+                Ok(Line::Block(BlockLine { height, block: Base64(block), certificate: Base64(certificate) }))
+            });
+            Ok(Some((stream::iter(lines), next)))
+        }
+    };
+    Ok(Answer::Lines(stream::try_unfold(from, next_page).try_flatten().boxed()))
+}
+
+/// Streams the pieces of a snapshot.
+async fn snapshot(archive: &Stored, at: Option<Height>) -> Result<Answer, Problem> {
+    let (archive, most) = (archive.clone(), at.unwrap_or(Height(u64::MAX)));
+    let read = tokio::task::spawn_blocking(move || archive.snapshot(most)).await;
+    let thing = || at.map(|at| at.to_string()).unwrap_or_default();
+    let found = read
+        .map_err(|error| Problem::new(ProblemCode::Internal, "ledger-snapshot", thing(), error.to_string()))?
+        .map_err(|error| disk("ledger-snapshot", &thing(), &error))?;
+    let Some(StoredSnapshot { height, pieces }) = found else {
+        let which = if at.is_some() { "at or below that height" } else { "yet" };
+        let every = grange_peer::Config::SNAPSHOT_EVERY;
+        let text = format!("this node has no snapshot {which}; it takes one every {every} blocks and keeps two");
+        return Err(Problem::new(ProblemCode::NotFound, "ledger-snapshot", thing(), text)
+            .with_remedy("begin at the genesis, or at a newer checkpoint"));
+    };
+    let lines = pieces.into_iter().map(move |piece| Ok(Line::Piece(PieceLine { height, piece: Base64(piece) })));
+    Ok(Answer::Lines(stream::iter(lines).boxed()))
 }
 
 struct Upload {

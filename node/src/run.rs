@@ -129,7 +129,7 @@ pub async fn run(options: Options, ready: impl FnOnce(Ready) + Send) -> Result<(
         clock,
         net: Arc::clone(&net),
         blobs,
-        archive: storage.archive(),
+        archive: (!settings.light).then(|| storage.archive()),
         workloads: Arc::clone(&workloads),
         ingress: Arc::clone(&ingress),
         calls: Arc::clone(&calls),

@@ -81,7 +81,11 @@ fn resources(set: &ResourceSet) -> String {
 
 /// Sells, or stops selling.
 pub(super) fn provider(context: Context<'_>, action: &ProviderAction) -> Outcome {
-    let client = context.actor("provider")?;
+    let client = context.actor(match action {
+        ProviderAction::Price(_) => "provider price",
+        ProviderAction::Pause => "provider pause",
+        ProviderAction::Resume => "provider resume",
+    })?;
     let settings: ProviderSettings = match action {
         ProviderAction::Price(prices) if prices.is_empty() => {
             // Whoever is paused offers nothing, and so has no present prices to show.

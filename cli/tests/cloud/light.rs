@@ -47,6 +47,27 @@ fn a_light_node_answers_what_is_proven_to_it_and_sends_money() {
     let refused = cloud.problem(&["--node", api, "ps"]);
     assert_eq!(refused["code"], "unsupported", "{refused}");
     assert!(refused["remedy"].as_str().unwrap().contains("--node"));
+    assert_eq!(refused["thing"], cloud.nodes[4].peer.as_str(), "the node itself, where nothing else is named");
+
+    // It has no blocks for an auditor either, and says that it is no node to ask for them.
+    let genesis = cloud.root.path().join("genesis.json");
+    std::fs::write(&genesis, cloud.run(&["ledger", "genesis", "--json"]).stdout).unwrap();
+    let genesis = genesis.to_str().unwrap();
+    for (arguments, operation) in [
+        (&["ledger", "verify", "--genesis", genesis][..], "ledger verify"),
+        (&["ledger", "checkpoint"], "ledger checkpoint"),
+        (&["usage", "verify", "shop", "--genesis", genesis], "usage verify"),
+        (&["provider", "pause"], "provider pause"),
+    ] {
+        let refused = cloud.problem(&[&["--node", api], arguments].concat());
+        assert_eq!((&refused["code"], &refused["operation"]), (&"unsupported".into(), &operation.into()), "{refused}");
+        assert!(refused["message"].as_str().unwrap().contains("light node"), "{refused}");
+        assert!(refused["remedy"].as_str().unwrap().contains("--node URL"), "{refused}");
+    }
+    // It serves no names and sells nothing.
+    let nodes = cloud.json(&["dev", "status"]);
+    assert_eq!((&nodes["nodes"][4]["gateway"], &nodes["nodes"][4]["price"]), (&Value::Null, &Value::Null), "{nodes}");
+    assert!(nodes["nodes"][3]["gateway"].is_string() && nodes["nodes"][3]["price"].is_string(), "{nodes}");
 
     // Nor has it what replicas write: it is told so, and not that there is no such deployment.
     for (arguments, operation) in [(&["logs", "shop"][..], "logs"), (&["data", "export", "shop"], "data export")] {

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use grange_api::{
-    Call, Down, Line, Plan, PlannedService, Problem, ProblemCode, ProviderSettings, Reply, Submitted, Timestamp,
+    Call, Down, Line, Operation, Plan, PlannedService, Problem, ProblemCode, ProviderSettings, Reply, Submitted,
+    Timestamp,
 };
 use grange_ledger::{Action as Deed, Deployment, Ledger, Transaction};
 use grange_market::watch::Health;
@@ -153,8 +154,8 @@ impl Calls {
             }
             Call::SubmitTransaction { bytes } => return self.raw(ctx, id, &bytes),
             other => {
-                let word = format!("{:?}", other.operation());
-                let problem = Problem::new(ProblemCode::Unsupported, word, "node", "this node does not answer that");
+                let (operation, node) = (other.operation().id(), ctx.me.to_string());
+                let problem = Problem::new(ProblemCode::Unsupported, operation, node, "this node does not answer that");
                 return refuse(ctx, id, problem);
             }
         };
@@ -345,7 +346,7 @@ fn set_prices(ctx: &mut Context, parts: &mut Parts<'_>, id: CallId, prices: gran
     }
     parts.shelf.changed_prices();
     parts.shelf.tick(ctx, parts.ledger, parts.seller.desk.as_mut());
-    settings(ctx, parts, id);
+    settings(ctx, parts, id, Operation::SetPrices);
 }
 
 fn pause(ctx: &mut Context, parts: &mut Parts<'_>, id: CallId, paused: bool) {
@@ -354,20 +355,19 @@ fn pause(ctx: &mut Context, parts: &mut Parts<'_>, id: CallId, paused: bool) {
     }
     parts.shelf.changed_load();
     parts.shelf.tick(ctx, parts.ledger, parts.seller.desk.as_mut());
-    settings(ctx, parts, id);
+    settings(ctx, parts, id, Operation::Pause);
 }
 
-fn settings(ctx: &mut Context, parts: &Parts<'_>, id: CallId) {
+fn settings(ctx: &mut Context, parts: &Parts<'_>, id: CallId, operation: Operation) {
     let reply = match &parts.seller.desk {
         Some(desk) => {
             Ok(Reply::Provider(ProviderSettings { prices: desk.setup().prices.into(), paused: desk.is_paused() }))
         }
-        None => Err(Problem::new(
-            ProblemCode::Unsupported,
-            "provider",
-            "node",
-            "this node does not sell: it lacks the role provider",
-        )),
+        None => {
+            let text = "this node does not sell: it lacks the role provider";
+            Err(Problem::new(ProblemCode::Unsupported, operation.id(), ctx.me.to_string(), text)
+                .with_remedy("name a node that sells with --node URL"))
+        }
     };
     ctx.reply(id, reply);
 }

@@ -439,7 +439,8 @@ impl Peer {
         }
         if account != self.ctx.account {
             let text = "the token's account is not this node's, whose key would have to sign";
-            return refuse(&mut self.ctx, id, Problem::new(ProblemCode::Denied, "call", account.to_string(), text));
+            let operation = call.operation().id();
+            return refuse(&mut self.ctx, id, Problem::new(ProblemCode::Denied, operation, account.to_string(), text));
         }
         let Self { ctx, spine, library, shelf, seller, payer, deploys, calls, copies, witness, .. } = self;
         match call {

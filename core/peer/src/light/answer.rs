@@ -6,7 +6,7 @@ use grange_api::{
     Account, Call, LedgerHeight, Network, Problem, ProblemCode, Reply, Status, Timestamp, Upgrade, Validator, Wallet,
 };
 use grange_ledger::{BlockHeader, Deployment, Entry, StateKey};
-use grange_types::{AccountId, Height, Time};
+use grange_types::{AccountId, Height, PeerId, Time};
 
 use crate::context::Context;
 use crate::describe;
@@ -106,7 +106,7 @@ impl Facts<'_> {
             },
             Call::LedgerHeight => Ok(Reply::LedgerHeight(height(self.header, None))),
             Call::Network => self.network(),
-            other => Err(light(other)),
+            other => Err(light(other, self.ctx.me)),
         }
     }
 
@@ -144,7 +144,7 @@ impl Facts<'_> {
         let (Some(Entry::Chain(chain)), Some(Entry::Validators(validators))) =
             (self.entry(&StateKey::Chain), self.entry(&StateKey::Validators))
         else {
-            return Err(nobody(&Call::Network));
+            return Err(nobody(&Call::Network, self.ctx.me));
         };
         let chain = chain.at(self.header.height);
         let validator = |entry: &grange_ledger::Validator| Validator {
@@ -175,33 +175,38 @@ pub(super) fn height(header: &BlockHeader, time: Option<Time>) -> LedgerHeight {
     LedgerHeight { height: before(header), finalized_at: time.map(Timestamp), state_root: header.state_root }
 }
 
+/// What a call is about: the node itself, where it names nothing.
+fn thing(call: &Call, me: PeerId) -> String {
+    Some(call.object()).filter(|object| !object.is_empty()).unwrap_or_else(|| me.to_string())
+}
+
 /// Not without a ledger.
-pub(super) fn light(call: &Call) -> Problem {
+pub(super) fn light(call: &Call, me: PeerId) -> Problem {
     if let Call::Logs { name, .. } | Call::ExportData { name, .. } = call {
         let text = "this is a light node: it pays for no deployment, so that no provider shows it logs or data";
         return Problem::new(ProblemCode::Unsupported, crate::calls::papers(call), name, text)
             .with_remedy("ask the node of the deployment's owner, or a steward's: name it with --node URL");
     }
-    let text =
-        "this node keeps no ledger: it answers for accounts, keys, leases, names and the network, and sends money";
-    Problem::new(ProblemCode::Unsupported, call.operation().id(), "node", text)
-        .with_remedy("name a node that keeps the ledger with --node")
+    let text = "this is a light node, which keeps no ledger: it answers for accounts, keys, leases, names and the network, \
+                and sends money";
+    Problem::new(ProblemCode::Unsupported, call.operation().id(), thing(call, me), text)
+        .with_remedy("ask a node that keeps the ledger: name it with --node URL")
 }
 
 /// Nobody is linked who proves anything.
-pub(super) fn nobody(call: &Call) -> Problem {
+pub(super) fn nobody(call: &Call, me: PeerId) -> Problem {
     let text = "this node keeps no ledger, and no linked peer has proven anything to it";
-    Problem::new(ProblemCode::NotReady, call.operation().id(), "node", text)
+    Problem::new(ProblemCode::NotReady, call.operation().id(), thing(call, me), text)
         .with_remedy("look at `grange peers`; a moment after the start it is linked")
 }
 
 /// No answer came in the time there was.
-pub(super) fn late(call: &Call, sent: bool) -> Problem {
+pub(super) fn late(call: &Call, me: PeerId, sent: bool) -> Problem {
     let text = if sent {
         "the transaction is in no block yet; it lapses by itself"
     } else {
         "no linked peer has proven it in the time there was"
     };
     let remedy = if sent { "see `grange wallet balance`, then send it again" } else { "try again" };
-    Problem::new(ProblemCode::Timeout, call.operation().id(), "node", text).with_remedy(remedy)
+    Problem::new(ProblemCode::Timeout, call.operation().id(), thing(call, me), text).with_remedy(remedy)
 }

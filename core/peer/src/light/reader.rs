@@ -186,7 +186,7 @@ impl Reader {
         let late: Vec<CallId> = self.pending.iter().filter(|(_, wait)| wait.until <= now).map(|(id, _)| *id).collect();
         for id in late {
             let Some(pending) = self.pending.remove(&id) else { continue };
-            self.ctx.reply(id, Err(answer::late(&pending.call, pending.sent.is_some())));
+            self.ctx.reply(id, Err(answer::late(&pending.call, self.ctx.me, pending.sent.is_some())));
         }
         self.seek();
     }
@@ -307,7 +307,7 @@ impl Reader {
         let Some(asked) = self.pending.get(&id).map(|pending| pending.asked.clone()) else { return };
         if !self.ask(call, &asked) && !self.ask(call, &BTreeSet::new()) {
             let Some(pending) = self.pending.remove(&id) else { return };
-            self.ctx.reply(id, Err(answer::nobody(&pending.call)));
+            self.ctx.reply(id, Err(answer::nobody(&pending.call, self.ctx.me)));
         }
     }
 
@@ -359,10 +359,10 @@ impl Reader {
                 if !self.ask(Some(id), &BTreeSet::new())
                     && let Some(pending) = self.pending.remove(&id)
                 {
-                    self.ctx.reply(id, Err(answer::nobody(&pending.call)));
+                    self.ctx.reply(id, Err(answer::nobody(&pending.call, self.ctx.me)));
                 }
             }
-            call => self.ctx.reply(id, Err(answer::light(&call))),
+            call => self.ctx.reply(id, Err(answer::light(&call, self.ctx.me))),
         }
     }
 
@@ -376,7 +376,7 @@ impl Reader {
     /// Gives a transaction to every peer and looks for it in the blocks that follow.
     fn send(&mut self, id: CallId, call: Call, transaction: Signed<Transaction>) {
         let Some(newest) = self.newest.as_ref().map(|header| header.height) else {
-            return self.ctx.reply(id, Err(answer::nobody(&call)));
+            return self.ctx.reply(id, Err(answer::nobody(&call, self.ctx.me)));
         };
         let now = self.ctx.now;
         // The newest header may be some seconds old: a transaction cannot stand in a block before it was signed.
