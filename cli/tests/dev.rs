@@ -144,11 +144,15 @@ fn a_detached_cloud_outlives_the_command_and_is_resumed() {
     let after = home.pids();
     assert!(after[0] == before[0] && after[1] != before[1] && after[1].is_some());
 
-    // The same command again finds everything running; another number of nodes contradicts what is there.
+    // The same command again finds everything running; what is only for a new cloud contradicts what is there.
     home.json(&["dev", "--detach", "--json"]);
     assert_eq!(home.pids(), after);
-    let (problem, exit) = home.problem(&["--json", "dev", "--nodes", "3", "--detach"]);
-    assert_eq!((problem["code"].as_str(), exit), (Some("conflict"), 5));
+    for option in [&["--nodes", "3"][..], &["--rules", "1"], &["--lost-after", "30s"], &["--lan"]] {
+        let (problem, exit) = home.problem(&[&["--json", "dev", "--detach"], option].concat());
+        assert_eq!((problem["code"].as_str(), exit), (Some("conflict"), 5), "{option:?}");
+        assert!(problem["message"].as_str().unwrap().contains(option[0]), "{problem}");
+        assert!(problem["remedy"].as_str().unwrap().contains("grange dev reset"), "{problem}");
+    }
 
     assert_eq!(home.json(&["dev", "stop", "--json"])["stopped"], 2);
     assert!(after.iter().all(|pid| !runs(pid.unwrap())));

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::value;
 
 /// Operators of one dev cloud: as many as have a name.
-const MOST: i64 = 16;
+const MOST: u32 = 16;
 
 /// A dev cloud to run, or what to do with it.
 #[derive(Debug, Args)]
@@ -16,7 +16,7 @@ pub(crate) struct Dev {
     #[command(subcommand)]
     pub(crate) action: Option<DevAction>,
     /// How many nodes, each an operator of its own; 4 for a new cloud
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST))]
+    #[arg(long, value_name = "N", value_parser = value::whole(1..=MOST))]
     pub(crate) nodes: Option<u32>,
     /// The cloud's folder; else grange/dev below XDG_DATA_HOME
     #[arg(long, value_name = "DIR", global = true)]
@@ -33,9 +33,10 @@ pub(crate) struct Dev {
     /// After how long without a link the nodes of a new cloud let a reserve take a steward's place, such as 30s; else 10m
     #[arg(long, value_name = "TIME", value_parser = value::duration)]
     pub(crate) lost_after: Option<u64>,
-    /// How many nodes that keep no ledger, and believe only what is proven to them, run beside the others
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=MOST))]
-    pub(crate) light: u32,
+    /// How many nodes that keep no ledger, and believe only what is proven to them, run beside the others; as many as there
+    /// are already, if not given
+    #[arg(long, value_name = "N", value_parser = value::whole(0..=MOST))]
+    pub(crate) light: Option<u32>,
 }
 
 /// What can be done with a dev cloud.
@@ -46,6 +47,7 @@ pub(crate) enum DevAction {
     /// Start one node again
     Start {
         /// Which, from 0
+        #[arg(value_parser = value::whole(0..=u32::MAX))]
         index: u32,
         /// Follow the ledger's rules up to this version from now on
         #[arg(long, value_name = "VERSION", value_parser = value::rules())]
@@ -68,7 +70,7 @@ pub(crate) struct Tour {
     #[arg(value_name = "FILE|DIR")]
     pub(crate) app: Option<PathBuf>,
     /// How many nodes a new cloud has
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST))]
+    #[arg(long, value_name = "N", value_parser = value::whole(1..=MOST))]
     pub(crate) nodes: Option<u32>,
     /// The cloud's folder; else grange/dev below XDG_DATA_HOME
     #[arg(long, value_name = "DIR")]

@@ -75,7 +75,7 @@ impl Place {
     }
 
     fn node_key(&self) -> Result<SecretKey, Problem> {
-        self.folder.read_key().map_err(|error| settings_problem(&error, self.operation))
+        self.folder.read_key().map_err(|error| settings_problem(&error, self.operation, &self.folder))
     }
 
     fn keystore(&self) -> Result<Option<Keystore>, Problem> {
@@ -330,7 +330,8 @@ fn restore(context: Context<'_>, identity: &Identity, wanted: Option<AccountId>,
     if grants != before {
         place.set_keys(&owner, grants)?;
     }
-    let settings = place.folder.read_settings().map_err(|error| settings_problem(&error, place.operation))?;
+    let settings =
+        place.folder.read_settings().map_err(|error| settings_problem(&error, place.operation, &place.folder))?;
     let node = place.node_key()?;
     let named = (settings.display, settings.region);
     place.submit(|nonce| owner.register_node(&node, named, machine::now(), nonce))?;

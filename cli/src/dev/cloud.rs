@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Wanted;
 use crate::failure::internal;
+use crate::folders;
 use crate::machine;
 use crate::node_process::{Contact, Folder, Settings, dev_genesis, founder};
 use crate::ports::{NoPort, Ports, Transport};
@@ -89,19 +90,22 @@ impl Node {
         format!("http://{}", self.settings.api)
     }
 
-    pub(crate) fn gateway(&self) -> String {
-        format!("http://{}", self.settings.gateway)
+    /// Where it serves names; nowhere, where it is none that does.
+    pub(crate) fn gateway(&self) -> Option<String> {
+        let serves = self.settings.roles.contains(&NodeRole::Gateway);
+        serves.then(|| format!("http://{}", self.settings.gateway))
     }
 
     /// Lets it follow the ledger's rules up to another version, from its next start on.
     pub(crate) fn follow(&self, rules: Option<u16>) -> Result<(), Problem> {
         let settings = Settings { rules, ..self.settings.clone() };
-        self.folder.write_settings(&settings).map_err(|error| settings_problem(&error, "dev start"))
+        self.folder.write_settings(&settings).map_err(|error| settings_problem(&error, "dev start", &self.folder))
     }
 
-    /// What its standard hour costs, as the configuration says.
-    pub(crate) fn price(&self) -> Amount {
-        Prices::from(self.settings.prices).per_hour(&STANDARD_NEED)
+    /// What its standard hour costs, as the configuration says; nothing is for sale where it sells nothing.
+    pub(crate) fn price(&self) -> Option<Amount> {
+        let sells = self.settings.roles.contains(&NodeRole::Provider);
+        sells.then(|| Prices::from(self.settings.prices).per_hour(&STANDARD_NEED))
     }
 
     pub(crate) fn entry(&self) -> Entry {
@@ -119,14 +123,15 @@ impl Node {
 
 impl Cloud {
     /// The cloud in a folder, if one was made there.
-    pub(crate) fn open(folder: &Path) -> Result<Option<Self>, Problem> {
+    pub(crate) fn open(folder: &Path, operation: &str) -> Result<Option<Self>, Problem> {
         let text = match fs::read(marker(folder)) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(broken(folder, &error)),
+            Err(error) => return Err(broken(operation, folder, &error)),
         };
-        let marker: Marker = serde_json::from_slice(&text).map_err(|error| broken(folder, &error))?;
-        let nodes = (0..marker.nodes + marker.light).map(|index| node(folder, index)).collect::<Result<_, _>>()?;
+        let marker: Marker = serde_json::from_slice(&text).map_err(|error| broken(operation, folder, &error))?;
+        let nodes = (0..marker.nodes + marker.light).map(|index| node(folder, index, operation));
+        let nodes = nodes.collect::<Result<_, _>>()?;
         Ok(Some(Self { folder: folder.to_path_buf(), nodes }))
     }
 
@@ -138,7 +143,7 @@ impl Cloud {
             if let Err(error) = fs::remove_dir_all(path(index).0)
                 && error.kind() != io::ErrorKind::NotFound
             {
-                return Err(broken(folder, &error));
+                return Err(broken("dev", folder, &error));
             }
         }
         let keys = (0..count).map(|_| secret_key("dev")).collect::<Result<Vec<_>, _>>()?;
@@ -148,16 +153,49 @@ impl Cloud {
         let mut genesis = dev_genesis("dev", machine::now(), &founders);
         genesis.parameters.version = wanted.rules.unwrap_or(genesis.parameters.version);
         for ((key, settings), index) in keys.iter().zip(&settings).zip(0..) {
-            let created = path(index).create(settings, &genesis, key);
-            created.map_err(|error| settings_problem(&error, "dev"))?;
+            let folder = path(index);
+            let created = folder.create(settings, &genesis, key);
+            created.map_err(|error| settings_problem(&error, "dev", &folder))?;
         }
         write_marker(folder, &Marker { nodes: count, light: 0 })?;
-        Self::open(folder)?.ok_or_else(|| nothing(folder))
+        Self::open(folder, "dev")?.ok_or_else(|| nothing(folder))
     }
 
     /// How many of its nodes keep the ledger.
     pub(crate) fn operators(&self) -> usize {
         self.nodes.iter().filter(|node| !node.settings.light).count()
+    }
+
+    /// Refuses what counts only when a cloud is made, where this one is otherwise.
+    pub(crate) fn fits(&self, wanted: Wanted) -> Result<(), Problem> {
+        let Wanted { nodes, lan, rules, lost_after, light } = wanted;
+        let operators = self.operators() as u32;
+        let readers = self.nodes.len() as u32 - operators;
+        let settings = || self.nodes.iter().map(|node| &node.settings).filter(|settings| !settings.light);
+        let mut other = Vec::new();
+        if let Some(nodes) = nodes.filter(|nodes| *nodes != operators) {
+            other.push(format!("--nodes {nodes} (it has {operators})"));
+        }
+        if lan && settings().any(|settings| settings.relay.is_none()) {
+            other.push("--lan".to_owned());
+        }
+        // A node that was told to follow other rules since does not make another cloud of it.
+        if let Some(version) = rules.filter(|_| settings().all(|settings| settings.rules != rules)) {
+            other.push(format!("--rules {version}"));
+        }
+        if let Some(seconds) = lost_after.filter(|_| settings().any(|settings| settings.lost_after != lost_after)) {
+            other.push(format!("--lost-after {seconds}s"));
+        }
+        if let Some(light) = light.filter(|light| *light < readers) {
+            other.push(format!("--light {light} (it has {readers}, and only gets more)"));
+        }
+        if other.is_empty() {
+            return Ok(());
+        }
+        let message = format!("the dev cloud that is there differs from {}", other.join(", "));
+        let reset = format!("grange dev reset{}", folders::dev_option(&self.folder));
+        Err(Problem::new(ProblemCode::Conflict, "dev", self.folder.display().to_string(), message)
+            .with_remedy(format!("remove it with `{reset}`, make another one with --data, or leave the option out")))
     }
 
     /// Adds nodes that keep no ledger until there are so many. They own nothing and the genesis does not know them, so that
@@ -168,15 +206,16 @@ impl Cloud {
             return Ok(self);
         }
         let first = self.nodes.first().ok_or_else(|| nothing(&self.folder))?;
-        let genesis = first.folder.read_genesis().map_err(|error| settings_problem(&error, "dev"))?;
+        let genesis = first.folder.read_genesis();
+        let genesis = genesis.map_err(|error| settings_problem(&error, "dev", &first.folder))?;
         for index in all..operators + wanted {
             let folder = Folder(self.folder.join(format!("node-{index}")));
-            let settings = reader(&self.nodes, index - operators + 1)?;
+            let settings = reader(first, &self.nodes, index - operators + 1)?;
             let created = folder.create(&settings, &genesis, &secret_key("dev")?);
-            created.map_err(|error| settings_problem(&error, "dev"))?;
+            created.map_err(|error| settings_problem(&error, "dev", &folder))?;
         }
         write_marker(&self.folder, &Marker { nodes: operators, light: wanted })?;
-        Self::open(&self.folder)?.ok_or_else(|| nothing(&self.folder))
+        Self::open(&self.folder, "dev")?.ok_or_else(|| nothing(&self.folder))
     }
 
     /// The process in whose foreground it runs, while that is alive.
@@ -191,7 +230,7 @@ impl Cloud {
 
     /// Removes all that a cloud keeps, and its folder if nothing else is in it.
     pub(crate) fn remove(self) -> Result<(), Problem> {
-        let failed = |error: io::Error| broken(&self.folder, &error);
+        let failed = |error: io::Error| broken("dev reset", &self.folder, &error);
         // Without its marker it is a cloud that was half made, whatever happens next.
         fs::remove_file(marker(&self.folder)).map_err(failed)?;
         for node in &self.nodes {
@@ -216,8 +255,8 @@ fn marker(folder: &Path) -> PathBuf {
     folder.join("cloud.json")
 }
 
-fn broken(folder: &Path, error: &dyn std::error::Error) -> Problem {
-    internal("dev", folder.display().to_string(), error)
+fn broken(operation: &str, folder: &Path, error: &dyn std::error::Error) -> Problem {
+    internal(operation, folder.display().to_string(), error)
         .with_remedy("make the folder writable, or begin anew with `grange dev reset`")
 }
 
@@ -226,16 +265,14 @@ fn nothing(folder: &Path) -> Problem {
 }
 
 fn write_marker(folder: &Path, content: &Marker) -> Result<(), Problem> {
-    let text = serde_json::to_string(content).map_err(|error| broken(folder, &error))?;
-    fs::write(marker(folder), text).map_err(|error| broken(folder, &error))
+    let text = serde_json::to_string(content).map_err(|error| broken("dev", folder, &error))?;
+    fs::write(marker(folder), text).map_err(|error| broken("dev", folder, &error))
 }
 
 /// What a node without a ledger is told: it sells nothing, and knows where the others are.
-fn reader(nodes: &[Node], number: u32) -> Result<Settings, Problem> {
+fn reader(first: &Node, nodes: &[Node], number: u32) -> Result<Settings, Problem> {
     let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let failed = |error: NoPort| internal("dev", "ports", &error);
-    let first = nodes.first().map(|node| node.settings.clone());
-    let first = first.ok_or_else(|| Problem::new(ProblemCode::Internal, "dev", "light", "there is no other node"))?;
     let full = nodes.iter().filter(|node| !node.settings.light);
     let contact = |node: &Node| Contact {
         peer: node.peer,
@@ -264,14 +301,14 @@ fn reader(nodes: &[Node], number: u32) -> Result<Settings, Problem> {
         mdns: false,
         bootstrap: full.map(contact).collect(),
         kinds: Vec::new(),
-        ..first
+        ..first.settings.clone()
     })
 }
 
-fn node(cloud: &Path, index: u32) -> Result<Node, Problem> {
+fn node(cloud: &Path, index: u32, operation: &str) -> Result<Node, Problem> {
     let folder = Folder(cloud.join(format!("node-{index}")));
     let read = || Ok((folder.read_settings()?, folder.read_key()?.public().peer()));
-    let (settings, peer) = read().map_err(|error| settings_problem(&error, "dev"))?;
+    let (settings, peer) = read().map_err(|error| settings_problem(&error, operation, &folder))?;
     Ok(Node { index, peer, folder, settings })
 }
 
@@ -346,12 +383,12 @@ mod tests {
     fn a_cloud_is_made_once_and_found_again() {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("dev");
-        assert!(Cloud::open(&folder).unwrap().is_none());
+        assert!(Cloud::open(&folder, "dev").unwrap().is_none());
         // A making that was cut short.
         fs::create_dir_all(folder.join("node-0")).unwrap();
         fs::write(folder.join("node-0/node.json"), "half").unwrap();
         let made = Cloud::create(&folder, 4, Wanted::default()).unwrap();
-        let found = Cloud::open(&folder).unwrap().unwrap();
+        let found = Cloud::open(&folder, "dev").unwrap().unwrap();
         assert_eq!(made.nodes.len(), 4);
         let peers: BTreeSet<PeerId> = found.nodes.iter().map(|node| node.peer).collect();
         let ports: BTreeSet<u16> = found
@@ -360,7 +397,7 @@ mod tests {
             .flat_map(|node| [node.settings.api, node.settings.gateway, node.settings.listen])
             .map(|address| address.port())
             .collect();
-        let prices: BTreeSet<Amount> = found.nodes.iter().map(Node::price).collect();
+        let prices: BTreeSet<Amount> = found.nodes.iter().filter_map(Node::price).collect();
         assert_eq!((peers.len(), ports.len(), prices.len()), (4, 12, 4));
         for (made, found) in made.nodes.iter().zip(&found.nodes) {
             assert_eq!((made.peer, &made.settings), (found.peer, &found.settings));
@@ -373,8 +410,38 @@ mod tests {
         assert_eq!(networks.len(), 1);
         fs::write(folder.join("mine"), "kept").unwrap();
         found.remove().unwrap();
-        assert!(Cloud::open(&folder).unwrap().is_none());
+        assert!(Cloud::open(&folder, "dev").unwrap().is_none());
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_counts_only_at_the_beginning_is_refused_of_another_cloud() {
+        let parent = tempfile::tempdir().unwrap();
+        let made = Wanted { rules: Some(1), lost_after: Some(30), ..Wanted::default() };
+        let cloud = Cloud::create(&parent.path().join("dev"), 2, made).unwrap().lighten(2).unwrap();
+        for node in &cloud.nodes {
+            let serves = !node.settings.light;
+            assert_eq!((node.gateway().is_some(), node.price().is_some()), (serves, serves), "node {}", node.index);
+        }
+        let fits = |wanted: Wanted| cloud.fits(wanted).map_err(|problem| (problem.code, problem.message));
+        let none = Wanted::default();
+        for same in [none, Wanted { nodes: Some(2), light: Some(3), ..made }] {
+            assert_eq!(fits(same), Ok(()));
+        }
+        for (other, named) in [
+            (Wanted { nodes: Some(4), ..none }, "--nodes 4 (it has 2)"),
+            (Wanted { lan: true, ..none }, "--lan"),
+            (Wanted { rules: Some(2), ..none }, "--rules 2"),
+            (Wanted { lost_after: Some(31), ..none }, "--lost-after 31s"),
+            (Wanted { light: Some(1), ..none }, "--light 1 (it has 2, and only gets more)"),
+            (Wanted { lan: true, rules: Some(3), ..none }, "--lan, --rules 3"),
+        ] {
+            let message = format!("the dev cloud that is there differs from {named}");
+            assert_eq!(fits(other), Err((ProblemCode::Conflict, message)));
+        }
+        cloud.nodes[0].follow(Some(2)).unwrap();
+        let cloud = Cloud::open(&cloud.folder, "dev").unwrap().unwrap();
+        assert!(cloud.fits(made).is_ok() && cloud.fits(Wanted { rules: Some(2), ..made }).is_ok());
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub(crate) struct Wanted {
     /// After how many seconds without a link a steward is lost to its nodes.
     pub(crate) lost_after: Option<u64>,
     /// How many nodes that keep no ledger there are beside the others.
-    pub(crate) light: u32,
+    pub(crate) light: Option<u32>,
 }
 
 impl Wanted {
@@ -89,19 +89,14 @@ pub(crate) struct Running {
 /// Makes or opens a cloud and starts those of its nodes that do not run.
 pub(crate) fn bring_up(folder: &Path, wanted: Wanted, tie: Tie) -> Result<Running, Problem> {
     let held = Held::wait(folder, "dev")?;
-    let (cloud, is_new) = match Cloud::open(folder)? {
-        Some(cloud) => (cloud, false),
+    let (cloud, is_new) = match Cloud::open(folder, "dev")? {
+        Some(cloud) => {
+            cloud.fits(wanted)?;
+            (cloud, false)
+        }
         None => (Cloud::create(folder, wanted.nodes.unwrap_or(NODES), wanted)?, true),
     };
-    let count = cloud.operators();
-    if let Some(wanted) = wanted.nodes
-        && wanted as usize != count
-    {
-        let message = format!("this dev cloud has {count} nodes, not {wanted}");
-        return Err(Problem::new(ProblemCode::Conflict, "dev", folder.display().to_string(), message)
-            .with_remedy("remove it with `grange dev reset`, or make another one with --data"));
-    }
-    let cloud = cloud.lighten(wanted.light)?;
+    let cloud = cloud.lighten(wanted.light.unwrap_or_default())?;
     let mut started = Vec::new();
     for node in &cloud.nodes {
         if node.process().is_none() {
@@ -143,7 +138,7 @@ pub(crate) fn stop(folder: &Path, output: Output) -> Outcome {
         false => 0,
         true => {
             let _held = Held::wait(folder, "dev stop")?;
-            let processes = Cloud::open(folder)?.map_or_else(Vec::new, |cloud| cloud.processes());
+            let processes = Cloud::open(folder, "dev stop")?.map_or_else(Vec::new, |cloud| cloud.processes());
             process::stop(&processes, GRACE).map_err(failed)?;
             processes.len()
         }
@@ -179,7 +174,8 @@ fn start_one(folder: &Path, index: u32, rules: Option<u16>, output: Output) -> O
         None => vec![start::start(node, Tie::Detached)?],
     };
     drop(held);
-    registry::add(&folders::registry()?, &[node.entry()]).map_err(|error| internal("dev", "nodes.json", &error))?;
+    registry::add(&folders::registry()?, &[node.entry()])
+        .map_err(|error| internal("dev start", "nodes.json", &error))?;
     let ready = start::wait_answers(node, &mut started, ALONE)?;
     if let Err(reason) = &ready {
         output.progress(&format!("node {index} runs and is not ready yet: {reason}"));
@@ -190,14 +186,14 @@ fn start_one(folder: &Path, index: u32, rules: Option<u16>, output: Output) -> O
 
 /// The cloud that has to be there.
 fn existing(folder: &Path, operation: &str) -> Result<Cloud, Problem> {
-    Cloud::open(folder)?.ok_or_else(|| {
+    Cloud::open(folder, operation)?.ok_or_else(|| {
         Problem::new(ProblemCode::NotFound, operation, folder.display().to_string(), "there is no dev cloud here")
             .with_remedy(format!("make one with `grange dev{}`", folders::dev_option(folder)))
     })
 }
 
 fn reset(folder: &Path, yes: bool, output: Output) -> Outcome {
-    let Some(cloud) = Cloud::open(folder)? else {
+    let Some(cloud) = Cloud::open(folder, "dev reset")? else {
         return output.show(&serde_json::json!({ "removed": false }), |_| "there is no dev cloud to remove".to_owned());
     };
     let count = cloud.nodes.len();
@@ -217,7 +213,7 @@ fn stop_quietly(folder: &Path) -> Result<(), Problem> {
     let failed = |error: process::Unkillable| internal("dev reset", folder.display().to_string(), &error);
     let supervisor: Vec<Identity> = Cloud::supervisor(folder).into_iter().collect();
     process::stop(&supervisor, GRACE + Duration::from_secs(1)).map_err(failed)?;
-    let processes = Cloud::open(folder)?.map_or_else(Vec::new, |cloud| cloud.processes());
+    let processes = Cloud::open(folder, "dev reset")?.map_or_else(Vec::new, |cloud| cloud.processes());
     process::stop(&processes, GRACE).map_err(failed)
 }
 

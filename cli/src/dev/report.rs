@@ -21,13 +21,14 @@ pub(crate) struct Row {
     pub(crate) pid: Option<i32>,
     pub(crate) api: String,
     pub(crate) token_file: PathBuf,
-    pub(crate) gateway: String,
+    /// Where it serves names; `null` when it does not.
+    pub(crate) gateway: Option<String>,
     pub(crate) data: PathBuf,
     /// The operator's name for people.
     pub(crate) display: String,
-    /// What its standard hour costs at first.
-    pub(crate) price: Amount,
-    /// Whether it keeps no ledger; it sells nothing then.
+    /// What its standard hour costs at first; `null` when it sells nothing.
+    pub(crate) price: Option<Amount>,
+    /// Whether it keeps no ledger; it serves and sells nothing then.
     pub(crate) light: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<State>,
@@ -118,8 +119,9 @@ pub(crate) fn table(rows: &[Row]) -> Table {
             (None, Some(pid)) => format!("process {pid}"),
             (_, _) => "stopped".to_owned(),
         };
-        let price = if row.light { "-".to_owned() } else { row.price.to_string() };
-        table.row([row.index.to_string(), row.display.clone(), price, row.api.clone(), row.gateway.clone(), state]);
+        let price = row.price.map_or_else(|| "-".to_owned(), |price| price.to_string());
+        let gateway = row.gateway.clone().unwrap_or_else(|| "-".to_owned());
+        table.row([row.index.to_string(), row.display.clone(), price, row.api.clone(), gateway, state]);
     }
     table
 }

@@ -104,7 +104,7 @@ pub(crate) fn wait_ready(
         }
         for Started { node, child } in &mut *started {
             if let Ok(Some(status)) = child.try_wait() {
-                return Err(ended(node, &status.to_string()));
+                return Err(ended("dev", node, &status.to_string()));
             }
         }
         if began.elapsed() >= READY {
@@ -142,7 +142,7 @@ pub(crate) fn wait_answers(
         }
         for Started { node, child } in &mut *started {
             if let Ok(Some(status)) = child.try_wait() {
-                return Err(ended(node, &status.to_string()));
+                return Err(ended("dev start", node, &status.to_string()));
             }
         }
         if answered.is_none() && crate::choice::is_there(&node.entry()) {
@@ -178,10 +178,10 @@ pub(crate) fn readiness(agent: &Agent, node: &Node) -> Result<(), String> {
 }
 
 /// The problem of a node that ended before it was ready.
-fn ended(node: &Node, status: &str) -> Problem {
+fn ended(operation: &str, node: &Node, status: &str) -> Problem {
     let last = last_line(&node.log()).map_or_else(String::new, |line| format!(": {line}"));
     let message = format!("node {} ended before it was ready, {status}{last}", node.index);
-    Problem::new(ProblemCode::Internal, "dev", node.settings.display.clone(), message)
+    Problem::new(ProblemCode::Internal, operation, node.settings.display.clone(), message)
         .with_remedy(format!("look at {}", node.log().display()))
 }
 

@@ -76,14 +76,16 @@ pub(super) fn found(folder: &Folder, arguments: &Up, output: Output, operation: 
             genesis
         }
     };
-    genesis.validate().map_err(|error| Problem::new(ProblemCode::Usage, operation, "network", error.to_string()))?;
-    folder.create(&settings, &genesis, &key).map_err(|error| settings_problem(&error, operation))?;
+    genesis
+        .validate()
+        .map_err(|error| Problem::new(ProblemCode::Usage, operation, genesis.name.clone(), error.to_string()))?;
+    folder.create(&settings, &genesis, &key).map_err(|error| settings_problem(&error, operation, folder))?;
     Ok(Founding { name: genesis.name.clone(), network: genesis.network_id(), peer, data: folder.0.clone() })
 }
 
 /// Writes what is given into a folder that is there.
 pub(super) fn resume(folder: &Folder, arguments: &Up, output: Output) -> Result<(), Problem> {
-    let failed = |error: SettingsError| settings_problem(&error, "up");
+    let failed = |error: SettingsError| settings_problem(&error, "up", folder);
     let genesis: Genesis = folder.read_genesis().map_err(failed)?;
     let present = folder.read_settings().map_err(failed)?;
     let mut settings = present.clone();
@@ -183,8 +185,9 @@ fn relays(contacts: &[Contact]) -> Vec<String> {
     relays
 }
 
-pub(crate) fn settings_problem(error: &SettingsError, operation: &str) -> Problem {
-    internal(operation, "node folder", error).with_remedy("restore the folder, or name another one with --data")
+pub(crate) fn settings_problem(error: &SettingsError, operation: &str, folder: &Folder) -> Problem {
+    internal(operation, folder.0.display().to_string(), error)
+        .with_remedy("restore the folder, or name another one with --data")
 }
 
 #[cfg(test)]

@@ -72,6 +72,12 @@ pub(crate) fn run(arguments: &Up, output: Output) -> Outcome {
 
 /// Makes the folder of a node that founds a network, and starts nothing.
 pub(crate) fn create(arguments: &Up, output: Output) -> Outcome {
+    if arguments.join.is_some() {
+        let message = "a network is founded, or joined";
+        return Err(Problem::new(ProblemCode::Usage, "network create", "--join", message)
+            .with_remedy("join one with `grange up --join INVITATION`")
+            .into());
+    }
     let data = folders::absolute(&match &arguments.data {
         Some(data) => data.clone(),
         None => folders::node()?,

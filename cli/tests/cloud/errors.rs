@@ -207,6 +207,30 @@ fn projects(cloud: &Cloud) -> BTreeMap<&'static str, Seen> {
     ])
 }
 
+/// What wrong arguments are answered with: each of a row's mistakes alike.
+fn arguments(cloud: &Cloud) -> BTreeMap<&'static str, Seen> {
+    let alike = |mistakes: &[&[&str]]| {
+        let seen: Vec<Seen> = mistakes.iter().map(|mistake| typed(cloud, mistake)).collect();
+        assert!(seen.iter().all(|one| *one == seen[0]), "{seen:?}");
+        seen[0].clone()
+    };
+    BTreeMap::from([
+        (
+            "an unknown command or option, a missing argument, a value out of its range",
+            alike(&[&["deplot"], &["ps", "--colour"], &["down"], &["dev", "--nodes", "17"]]),
+        ),
+        (
+            "another number of nodes, `--lan`, `--rules` or `--lost-after` for a dev cloud that is there",
+            alike(&[
+                &["dev", "--nodes", "3", "--detach"],
+                &["dev", "--lan", "--detach"],
+                &["dev", "--rules", "1", "--detach"],
+                &["dev", "--lost-after", "30s", "--detach"],
+            ]),
+        ),
+    ])
+}
+
 /// A client of the gateway waits for a component that never answers.
 fn looping(cloud: &Cloud, api: &Api<'_>) -> Seen {
     let folder = cloud.guestbook("spin", "");
@@ -234,6 +258,7 @@ fn every_row_of_the_table_is_as_it_says() {
     let mut seen = envelopes(&api);
     seen.extend(requests(&api));
     seen.extend(projects(&cloud));
+    seen.extend(arguments(&cloud));
     seen.insert("a component that loops for ever, as a client of the gateway sees it", looping(&cloud, &api));
     cloud.kill(2);
     cloud.kill(3);

@@ -52,7 +52,7 @@ impl Cloud {
             peer: entry["peer"].as_str().unwrap().into(),
             pid: entry["pid"].as_u64().unwrap() as u32,
             api: entry["api"].as_str().unwrap().into(),
-            gateway: entry["gateway"].as_str().unwrap().into(),
+            gateway: entry["gateway"].as_str().unwrap_or_default().into(),
             token_file: entry["token_file"].as_str().unwrap().into(),
         };
         self.nodes = made["nodes"].as_array().unwrap().iter().map(node).collect();
