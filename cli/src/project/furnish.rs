@@ -37,17 +37,15 @@ pub(crate) fn contents(
 }
 
 fn kept(file: &AppFile, bytes: Vec<u8>, secrets: &mut Secrets) -> Content {
-    match &file.secret {
-        None => Content::Config(bytes),
-        Some(name) => {
-            secrets.insert(name.clone(), bytes);
-            Content::Secret { name: name.clone(), sealed: Vec::new() }
-        }
+    if !file.is_secret {
+        return Content::Config(bytes);
     }
+    secrets.insert(file.name.clone(), bytes);
+    Content::Secret { name: file.name.clone(), sealed: Vec::new() }
 }
 
 fn content(file: &AppFile, root: &Path, variables: &BTreeMap<String, String>) -> Result<Vec<u8>, PackError> {
-    let limit = if file.secret.is_some() { limits::SECRET_BYTES } else { limits::CONFIG_BYTES };
+    let limit = if file.is_secret { limits::SECRET_BYTES } else { limits::CONFIG_BYTES };
     let (name, bytes) = match &file.origin {
         Origin::File(path) => (path.clone(), read(root, path, limit)?),
         Origin::Environment(name) => {

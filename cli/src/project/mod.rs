@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use grange_api::{Finding, Problem, ProblemCode};
 use grange_app::{App, Files, Reading, Severity, Unread};
-use grange_types::{Manifest, Secrets};
+use grange_types::{Content, Manifest, Secrets};
 
 use below::Below;
 use pack::PackError;
@@ -90,7 +90,7 @@ pub(crate) fn open(wanted: &Wanted<'_>, operation: &str) -> Result<Project, Prob
         invalid(operation, &name, errors.map(finding).collect())
     })?;
     let (packed, secrets) = pack_all(&reading, root, &variables, (operation, &name))?;
-    let empty = empty_secrets(&reading, &secrets);
+    let empty = empty_files(&reading, &packed, &secrets);
     let workloads = packed.iter().map(|(name, packed)| (name.clone(), packed.workload.clone())).collect();
     let manifest = reading
         .app
@@ -178,22 +178,25 @@ fn mistakes(
     refusal.with(wrong)
 }
 
-/// The secrets without a single byte, which are more often a mistake than meant.
-fn empty_secrets(reading: &Reading, secrets: &Secrets) -> Vec<grange_app::Finding> {
+/// The configs and secrets without a single byte, which are more often a mistake than meant.
+fn empty_files(reading: &Reading, packed: &BTreeMap<String, Packed>, secrets: &Secrets) -> Vec<grange_app::Finding> {
     let mut findings = Vec::new();
-    for file in reading.app.services.values().flat_map(|service| &service.files) {
-        let Some(name) = file.secret.as_deref().filter(|name| secrets.get(name).is_some_and(<[u8]>::is_empty)) else {
-            continue;
+    let services = reading.app.services.iter().filter_map(|(name, service)| Some((service, packed.get(name)?)));
+    for (file, found) in services.flat_map(|(service, packed)| service.files.iter().zip(packed.workload.files())) {
+        let is_empty = match &found.content {
+            Content::Config(bytes) => bytes.is_empty(),
+            Content::Secret { name, .. } => secrets.get(name).is_some_and(<[u8]>::is_empty),
         };
+        let noun = if file.is_secret { "secret" } else { "config" };
         let finding = grange_app::Finding {
             severity: Severity::Warning,
             file: reading.file(file.at).to_owned(),
             line: file.at.line,
             column: file.at.column,
-            message: format!("the secret `{name}` is empty: the service finds a file without content"),
+            message: format!("the {noun} `{}` is empty: the service finds a file without content", file.name),
         };
-        // Two services may use one secret.
-        if !findings.contains(&finding) {
+        // Two services may use one of them.
+        if is_empty && !findings.contains(&finding) {
             findings.push(finding);
         }
     }
@@ -336,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_secret_is_warned_of_at_its_place() {
+    fn an_empty_config_or_secret_is_warned_of_at_its_place() {
         let folder = folder(
             "name: shop\nx-grange: {budget: 1}\nservices:\n  api:\n    x-grange: {wasm: a.wasm}\n    secrets: [token]\n    \
              configs: [app]\nsecrets:\n  token: {file: token.txt}\nconfigs:\n  app: {file: token.txt}\n",
@@ -347,8 +350,8 @@ mod tests {
             let project = open(&Wanted::at(folder.path()), "deploy").unwrap();
             project.warnings.iter().map(|finding| (finding.line, finding.message.clone())).collect::<Vec<_>>()
         };
-        let message = "the secret `token` is empty: the service finds a file without content";
-        assert_eq!(warned(""), [(9, message.to_owned())]);
+        let message = |what: &str| format!("the {what} is empty: the service finds a file without content");
+        assert_eq!(warned(""), [(11, message("config `app`")), (9, message("secret `token`"))]);
         assert_eq!(warned("\n"), []);
     }
 

@@ -71,8 +71,10 @@ pub enum WorkSource {
 pub struct AppFile {
     /// Where the component finds it, from the root on.
     pub target: String,
-    /// The secret's name; none of a config.
-    pub secret: Option<String>,
+    /// The name under which it is declared.
+    pub name: String,
+    /// Whether it is a secret.
+    pub is_secret: bool,
     /// Where its content is.
     pub origin: Origin,
     /// Where the origin is written, for errors about it.
@@ -174,8 +176,8 @@ impl fmt::Display for AppService {
         if !self.allow_http.is_empty() {
             writeln!(f, "  may call: {}", self.allow_http.join(", "))?;
         }
-        for AppFile { target, secret, origin, .. } in &self.files {
-            let what = if secret.is_some() { "secret" } else { "config" };
+        for AppFile { target, is_secret, origin, .. } in &self.files {
+            let what = if *is_secret { "secret" } else { "config" };
             match origin {
                 Origin::File(path) => writeln!(f, "  {what}: {target} from the file {path}")?,
                 Origin::Environment(name) => writeln!(f, "  {what}: {target} from the variable {name}")?,

@@ -7,18 +7,41 @@ use crate::nearest::suggestion;
 use crate::profiles::Inactive;
 use crate::scalar::{parsed, switch};
 use crate::shape;
-use crate::yaml::{Entry, Value};
+use crate::yaml::{Entry, Map, Value};
 
 /// One service that another waits for.
-pub(crate) struct Dependency {
-    pub(crate) name: String,
-    pub(crate) at: Position,
+struct Dependency {
+    name: String,
+    at: Position,
     /// Whether its absence is an error.
-    pub(crate) required: bool,
+    required: bool,
+}
+
+/// Which services each one waits for, sorted. Nothing else of a service is looked at: also one that has nothing to run
+/// waits, and is waited for.
+pub(crate) fn dependencies(
+    services: &Map,
+    inactive: &Inactive,
+    findings: &mut Findings,
+) -> BTreeMap<String, Vec<String>> {
+    let read = |entry: &Entry| {
+        let depends_on = match &entry.node.value {
+            Value::Map(service) => depends_on(service.get("depends_on"), findings),
+            _ => Vec::new(),
+        };
+        (entry.key.clone(), depends_on)
+    };
+    let mut graph: BTreeMap<String, Vec<Dependency>> = services.entries.iter().map(read).collect();
+    settle(&mut graph, inactive, findings);
+    let names = |dependencies: Vec<Dependency>| {
+        let names: BTreeSet<String> = dependencies.into_iter().map(|dependency| dependency.name).collect();
+        names.into_iter().collect()
+    };
+    graph.into_iter().map(|(name, dependencies)| (name, names(dependencies))).collect()
 }
 
 /// Reads `depends_on`, as a list of names or a mapping from names.
-pub(crate) fn depends_on(entry: Option<&Entry>, findings: &mut Findings) -> Vec<Dependency> {
+fn depends_on(entry: Option<&Entry>, findings: &mut Findings) -> Vec<Dependency> {
     let Some(entry) = entry else {
         return Vec::new();
     };
@@ -50,7 +73,7 @@ pub(crate) fn depends_on(entry: Option<&Entry>, findings: &mut Findings) -> Vec<
 
 /// Checks that every dependency is a service and that there is no circle; drops what is not there and not
 /// required. A service of a profile that is not active is not there.
-pub(crate) fn settle(graph: &mut BTreeMap<String, Vec<Dependency>>, inactive: &Inactive, findings: &mut Findings) {
+fn settle(graph: &mut BTreeMap<String, Vec<Dependency>>, inactive: &Inactive, findings: &mut Findings) {
     let names: BTreeSet<String> = graph.keys().cloned().collect();
     for dependencies in graph.values_mut() {
         dependencies.retain(|Dependency { name, at, required }| {

@@ -30,8 +30,8 @@ pub(crate) fn files(service: &Map, declared: &Declared, findings: &mut Findings)
             }
             let Some(target) = target(&used, noun, findings) else { continue };
             let Some(origin) = origin.clone() else { continue };
-            let secret = (noun == "secret").then(|| used.source.to_owned());
-            files.push((AppFile { target, secret, origin, at: *at }, used.source_at));
+            let (name, is_secret) = (used.source.to_owned(), noun == "secret");
+            files.push((AppFile { target, name, is_secret, origin, at: *at }, used.source_at));
         }
     }
     if files.len() > shared::SERVICE_FILES {

@@ -6,7 +6,7 @@ use grange_types::limits as shared;
 
 use crate::app::{App, AppService};
 use crate::declared::{self, Declared};
-use crate::depends::{self, Dependency};
+use crate::depends::dependencies;
 use crate::env_file;
 use crate::files::{Files, Unread};
 use crate::finding::{Finding, Findings, Position, Severity, quote};
@@ -184,8 +184,10 @@ fn app(file: &Map, known: (&Variables, &Declared), inactive: &Inactive, findings
     walk(file, findings);
     let name = name(file, findings);
     let budget = budget(file, findings);
-    let drafts = drafts(file, known, inactive, findings)?;
-    Some(App { name: name?, budget, services: settled(drafts, inactive, findings) })
+    let (at, services) = services(file, inactive, findings)?;
+    let dependencies = dependencies(services, inactive, findings);
+    let drafts = drafts((at, services), known, findings)?;
+    Some(App { name: name?, budget, services: settled(drafts, dependencies, findings) })
 }
 
 /// Compose lets a file use its own name as a variable; of several files the last one with a name counts.
@@ -241,12 +243,8 @@ fn is_label(name: &str) -> bool {
     length && name.bytes().all(legal) && !name.starts_with('-') && !name.ends_with('-')
 }
 
-fn drafts(
-    file: &Map,
-    (variables, declared): (&Variables, &Declared),
-    inactive: &Inactive,
-    findings: &mut Findings,
-) -> Option<Vec<Draft>> {
+/// The services and where they begin, if there are not too few or too many of them.
+fn services<'a>(file: &'a Map, inactive: &Inactive, findings: &mut Findings) -> Option<(Position, &'a Map)> {
     let Some(entry) = file.get("services") else {
         findings.error(Position::START, "the file has no `services`");
         return None;
@@ -268,33 +266,34 @@ fn drafts(
         );
         return None;
     }
+    Some((entry.at, services))
+}
+
+fn drafts(
+    (at, services): (Position, &Map),
+    (variables, declared): (&Variables, &Declared),
+    findings: &mut Findings,
+) -> Option<Vec<Draft>> {
     let draft = |entry| service(entry, variables, declared, findings);
     let drafts: Vec<Draft> = services.entries.iter().filter_map(draft).collect();
     let slots: u64 = drafts.iter().map(|draft| u64::from(draft.service.replicas)).sum();
     if slots > shared::SLOTS as u64 {
-        findings.error(entry.at, format!("{slots} replicas in all are more than the limit of {}", shared::SLOTS));
+        findings.error(at, format!("{slots} replicas in all are more than the limit of {}", shared::SLOTS));
     }
-    // Routes and dependencies of a service that could not be read are unknown, and so is who clashes with them.
-    (drafts.len() == count).then_some(drafts)
+    // Routes of a service that could not be read are unknown, and so is who clashes with them.
+    (drafts.len() == services.entries.len()).then_some(drafts)
 }
 
 /// What is decided between services: who waits for whom, and who answers what.
-fn settled(mut drafts: Vec<Draft>, inactive: &Inactive, findings: &mut Findings) -> BTreeMap<String, AppService> {
+fn settled(
+    mut drafts: Vec<Draft>,
+    mut dependencies: BTreeMap<String, Vec<String>>,
+    findings: &mut Findings,
+) -> BTreeMap<String, AppService> {
     routes(&mut drafts, findings);
-    let mut graph: BTreeMap<String, Vec<Dependency>> = BTreeMap::new();
-    let mut services = BTreeMap::new();
-    for Draft { name, service, depends_on, .. } in drafts {
-        graph.insert(name.clone(), depends_on);
-        services.insert(name, service);
-    }
-    depends::settle(&mut graph, inactive, findings);
-    for (name, dependencies) in graph {
-        let mut names: Vec<String> = dependencies.into_iter().map(|dependency| dependency.name).collect();
-        names.sort();
-        names.dedup();
-        if let Some(service) = services.get_mut(&name) {
-            service.depends_on = names;
-        }
-    }
-    services
+    let service = |Draft { name, service, .. }| {
+        let depends_on = dependencies.remove(&name).unwrap_or_default();
+        (name, AppService { depends_on, ..service })
+    };
+    drafts.into_iter().map(service).collect()
 }

@@ -91,7 +91,7 @@ reads, and has the key from then on; two stewards together could make it. A chan
 `deploy` again replaces it. What is sealed shows how long it is, and whether it is the same as before.
 
 A file or variable that is not there, a name that is not declared, and what would come from outside are refused. A
-secret that is empty is kept as it is, as Compose does, with a warning.
+config or secret that is empty is kept as it is, as Compose does, with a warning.
 
 ## Variables
 

@@ -6,7 +6,6 @@ use grange_types::{Kind, limits::NAME_BYTES};
 
 use crate::app::AppService;
 use crate::declared::Declared;
-use crate::depends::{Dependency, depends_on};
 use crate::deploy::deploy;
 use crate::environment::environment;
 use crate::finding::{Findings, Position, quote};
@@ -18,13 +17,12 @@ use crate::ports::ports;
 use crate::shape;
 use crate::yaml::{Entry, Map, Value};
 
-/// A service whose route and dependencies are not settled yet.
+/// A service whose route is not settled yet.
 pub(crate) struct Draft {
     pub(crate) name: String,
     pub(crate) service: AppService,
     /// Where a route is written, right or wrong.
     pub(crate) route_at: Option<Position>,
-    pub(crate) depends_on: Vec<Dependency>,
 }
 
 /// Reads one service. Nothing comes of it when what it runs is not known; the reason is among the findings.
@@ -51,7 +49,6 @@ pub(crate) fn service(
     let health = health(map.get("healthcheck"), findings);
     let ports = ports(map.get("ports"), findings);
     let mut files = files(map, declared, findings);
-    let depends_on = depends_on(map.get("depends_on"), findings);
     let told = |key: &str| map.get(key).is_some();
     // A service that still has `extends` could not get what it extends, which has been told.
     if !has_source && !["image", "build", "extends"].into_iter().any(told) {
@@ -79,7 +76,7 @@ pub(crate) fn service(
         files,
         at,
     };
-    Some(Draft { name: entry.key.clone(), service, route_at, depends_on })
+    Some(Draft { name: entry.key.clone(), service, route_at })
 }
 
 fn check_name(entry: &Entry, findings: &mut Findings) {
