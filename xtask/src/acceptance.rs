@@ -137,9 +137,14 @@ fn execute(root: &Path, command: &str, programs: &Programs) -> bool {
             }
         }
     }
-    // A filter that matches no test shows nothing. The gate runs all tests, quietly, and some crates have none.
+    // A filter that matches no test shows nothing, also beside one that does.
+    let idle = idle(command, &said);
+    // The gate runs all tests, quietly, and some crates have none.
     let some = !said.contains("running 0 tests") || said.contains(" ... ok");
-    let shown = some || !command.starts_with("cargo test");
+    let shown = idle.is_empty() && (some || !command.starts_with("cargo test"));
+    if !idle.is_empty() {
+        complained += &format!("no test that ran has a name with {}\n", idle.join(", "));
+    }
     // What a machine cannot show is not shown, though nothing failed.
     let ok = ended_well && shown && !said.contains("SKIPPED") && !complained.contains("SKIPPED");
     if !ok {
@@ -148,24 +153,50 @@ fn execute(root: &Path, command: &str, programs: &Programs) -> bool {
     ok
 }
 
-/// The programs behind `cargo test -p CRATE ...`: that of a file, or all of the crate; none for any other command.
-fn test_programs(command: &str, programs: &Programs) -> Vec<Command> {
-    let Some(rest) = command.strip_prefix("cargo test -p ") else { return Vec::new() };
-    let mut words = rest.split_whitespace();
-    let package = words.next().unwrap_or_default();
-    let mut file = None;
-    let mut filters = Vec::new();
+/// What a command `cargo test -p CRATE ...` asks for.
+#[derive(Debug, Default)]
+struct Asked<'a> {
+    package: &'a str,
+    /// The test file; empty for the library and the programs, `None` for all.
+    file: Option<&'a str>,
+    /// Parts of the names of the tests.
+    filters: Vec<&'a str>,
+}
+
+fn asked(command: &str) -> Option<Asked<'_>> {
+    let mut words = command.strip_prefix("cargo test -p ")?.split_whitespace();
+    let mut asked = Asked { package: words.next().unwrap_or_default(), ..Asked::default() };
     while let Some(word) = words.next() {
         match word {
-            "--test" => file = words.next(),
-            "--lib" | "--bins" => file = Some(""),
+            "--test" => asked.file = words.next(),
+            "--lib" | "--bins" => asked.file = Some(""),
             // What cargo hands on; it takes only one filter itself.
             "--" => {}
-            filter => filters.push(filter),
+            filter => asked.filters.push(filter),
         }
     }
-    let asked = |name: &str| file.is_none_or(|file| file == name);
-    let found = programs.iter().filter(|((of, name), _)| of == package && asked(name));
+    Some(asked)
+}
+
+/// The filters of a command that match none of the tests that ran.
+fn idle<'a>(command: &'a str, said: &str) -> Vec<&'a str> {
+    let filters = asked(command).unwrap_or_default().filters;
+    filters.into_iter().filter(|filter| !ran(said).any(|name| name.contains(filter))).collect()
+}
+
+/// The names of the tests that ran, by what their programs printed.
+fn ran(said: &str) -> impl Iterator<Item = &str> {
+    said.lines().filter_map(|line| {
+        let (name, result) = line.strip_prefix("test ")?.split_once(" ... ")?;
+        (!result.starts_with("ignored")).then_some(name)
+    })
+}
+
+/// The programs behind `cargo test -p CRATE ...`: that of a file, or all of the crate; none for any other command.
+fn test_programs(command: &str, programs: &Programs) -> Vec<Command> {
+    let Some(Asked { package, file, filters }) = asked(command) else { return Vec::new() };
+    let is_asked = |name: &str| file.is_none_or(|file| file == name);
+    let found = programs.iter().filter(|((of, name), _)| of == package && is_asked(name));
     let run = |(program, folder): &(PathBuf, PathBuf)| {
         let mut process = Command::new(program);
         process.args(&filters).current_dir(folder).env("CARGO_MANIFEST_DIR", folder);
@@ -196,6 +227,24 @@ mod tests {
         for skipped in ["echo SKIPPED: no rights", "echo SKIPPED: no rights >&2", "false"] {
             assert!(!execute(root, skipped, &none), "{skipped}");
         }
+    }
+
+    #[test]
+    fn each_filter_has_to_match_a_test_that_ran() {
+        let said = "\nrunning 3 tests\ntest trust::a_least ... ok\ntest slow ... ignored\n\
+                    test bad - should panic ... ok\n\ntest result: ok. 2 passed; 0 failed\n";
+        assert_eq!(ran(said).collect::<Vec<_>>(), ["trust::a_least", "bad - should panic"]);
+        for (filters, expected) in [
+            ("", &[][..]),
+            ("a_least", &[]),
+            ("-- trust:: bad", &[]),
+            ("-- a_least a_most", &["a_most"]),
+            ("-- slow bad", &["slow"]),
+            ("-- passed running", &["passed", "running"]),
+        ] {
+            assert_eq!(idle(&format!("cargo test -p grange-peer --test world {filters}"), said), expected, "{filters}");
+        }
+        assert!(idle("cargo xtask sim 7", said).is_empty());
     }
 
     #[test]
