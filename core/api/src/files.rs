@@ -8,19 +8,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
 use crate::base64::Base64;
-use crate::manifest::ManifestBody;
-
-/// A manifest to deploy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DeployRequest {
-    /// What to run, as `grange` makes it from a compose file.
-    pub manifest: ManifestBody,
-    /// The values of its secrets by name, in base64. The node seals them and keeps none of them in clear.
-    #[serde(default, skip_serializing_if = "SecretsBody::is_empty")]
-    #[schema(value_type = BTreeMap<String, String>)]
-    pub secrets: SecretsBody,
-}
 
 /// A file that a component finds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -43,12 +43,12 @@ pub use call::Call;
 pub use deployment::{
     DataLine, DeployDone, DeployPhase, Down, LeaseEntry, LogLine, Replica, ReplicaState, Usage, UsageRow,
 };
-pub use files::{ContentBody, DeployRequest, FileBody, SecretsBody};
+pub use files::{ContentBody, FileBody, SecretsBody};
 pub use ledger::{
     Account, BlockLine, GenesisFile, Key, KeySet, Lease, LeaseStanding, LedgerHeight, Name, NameRequest, Network,
     OwnedAccount, PieceLine, Upgrade, Validator,
 };
-pub use manifest::{ManifestBody, ManifestRequest};
+pub use manifest::{DeployRequest, ManifestBody, ManifestRequest};
 pub use market::{Offer, PauseRequest, Plan, PlannedService, PriceSettings, Provider, ProviderSettings, ResourceSet};
 pub use node::{Invite, InviteRequest, NodeRole, Peer, Status, Token};
 pub use openapi::{PEER_HEADER, openapi, openapi_json};

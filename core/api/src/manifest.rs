@@ -8,7 +8,7 @@ use grange_types::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::files::FileBody;
+use crate::files::{FileBody, SecretsBody};
 use crate::market::ResourceSet;
 
 /// A manifest to plan.
@@ -17,6 +17,18 @@ use crate::market::ResourceSet;
 pub struct ManifestRequest {
     /// What to run, as `grange` makes it from a compose file.
     pub manifest: ManifestBody,
+}
+
+/// A manifest to deploy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeployRequest {
+    /// What to run, as `grange` makes it from a compose file.
+    pub manifest: ManifestBody,
+    /// The values of its secrets by name, in base64. The node seals them and keeps none of them in clear.
+    #[serde(default, skip_serializing_if = "SecretsBody::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub secrets: SecretsBody,
 }
 
 /// A whole deployment.

@@ -14,11 +14,10 @@ use utoipa::openapi::{
 
 use crate::access::{ApiKey, AuditLine, KeyRequest, NewApiKey, RevokedKey};
 use crate::deployment::{DataLine, DeployDone, DeployPhase, Down, LogLine, Replica, Usage};
-use crate::files::DeployRequest;
 use crate::ledger::{
     Account, BlockLine, GenesisFile, KeySet, Lease, LedgerHeight, Name, NameRequest, Network, OwnedAccount, PieceLine,
 };
-use crate::manifest::ManifestRequest;
+use crate::manifest::{DeployRequest, ManifestRequest};
 use crate::market::{Offer, PauseRequest, Plan, PriceSettings, Provider, ProviderSettings};
 use crate::node::{Invite, InviteRequest, Peer, Status, Token};
 use crate::operation::{Answering, Endpoint, Method, Operation, Sending};

@@ -13,8 +13,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::call::Call;
-use crate::files::{DeployRequest, SecretsBody};
-use crate::manifest::{ManifestBody, ManifestRequest};
+use crate::files::SecretsBody;
+use crate::manifest::{DeployRequest, ManifestBody, ManifestRequest};
 use crate::operation::{Method, Operation, Sending};
 use crate::problem::{Finding, Problem, ProblemCode};
 
