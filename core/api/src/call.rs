@@ -2,7 +2,7 @@
 
 use grange_types::{AccountId, Amount, BlobId, Height, LeaseId, Manifest, PublicKey, Secrets};
 
-use crate::access::KeyRequest;
+use crate::key::KeyRequest;
 use crate::ledger::NameRequest;
 use crate::market::{PauseRequest, PriceSettings};
 use crate::node::InviteRequest;

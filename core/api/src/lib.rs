@@ -24,6 +24,7 @@ pub mod base64;
 pub mod call;
 pub mod deployment;
 pub mod files;
+pub mod key;
 pub mod ledger;
 pub mod manifest;
 pub mod market;
@@ -37,13 +38,14 @@ pub mod timestamp;
 pub mod trust;
 pub mod wallet;
 
-pub use access::{About, ApiKey, AuditLine, KeyRequest, NewApiKey, REQUEST_HEADER, RevokedKey};
+pub use access::{About, AuditLine, REQUEST_HEADER};
 pub use base64::Base64;
 pub use call::Call;
 pub use deployment::{
     DataLine, DeployDone, DeployPhase, Down, LeaseEntry, LogLine, Replica, ReplicaState, Usage, UsageRow,
 };
 pub use files::{ContentBody, FileBody, SecretsBody};
+pub use key::{ApiKey, KeyRequest, NewApiKey, RevokedKey};
 pub use ledger::{
     Account, BlockLine, GenesisFile, Key, KeySet, Lease, LeaseStanding, LedgerHeight, Name, NameRequest, Network,
     OwnedAccount, PieceLine, Upgrade, Validator,

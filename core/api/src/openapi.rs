@@ -12,8 +12,9 @@ use utoipa::openapi::{
     Schema,
 };
 
-use crate::access::{ApiKey, AuditLine, KeyRequest, NewApiKey, RevokedKey};
+use crate::access::AuditLine;
 use crate::deployment::{DataLine, DeployDone, DeployPhase, Down, LogLine, Replica, Usage};
+use crate::key::{ApiKey, KeyRequest, NewApiKey, RevokedKey};
 use crate::ledger::{
     Account, BlockLine, GenesisFile, KeySet, Lease, LedgerHeight, Name, NameRequest, Network, OwnedAccount, PieceLine,
 };

@@ -4,8 +4,9 @@ use grange_types::{BlobId, ByteCount};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::access::{ApiKey, AuditLine, NewApiKey, RevokedKey};
+use crate::access::AuditLine;
 use crate::deployment::{DataLine, DeployDone, DeployPhase, Down, LogLine, Replica, Usage};
+use crate::key::{ApiKey, NewApiKey, RevokedKey};
 use crate::ledger::{
     Account, BlockLine, GenesisFile, KeySet, Lease, LedgerHeight, Name, Network, OwnedAccount, PieceLine,
 };
