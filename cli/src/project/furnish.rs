@@ -9,7 +9,7 @@ use grange_app::{AppFile, Origin};
 use grange_types::{ByteCount, Content, File, Secrets, Workload, limits};
 
 use super::below;
-use super::pack::PackError;
+use super::error::PackError;
 
 /// The workload with the files that its service finds.
 pub(crate) fn furnish(workload: Workload, files: Vec<File>) -> Workload {

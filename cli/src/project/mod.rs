@@ -1,6 +1,7 @@
 //! A project on disk: its compose file, and what its services run, packed into blobs.
 
 mod below;
+mod error;
 mod furnish;
 mod pack;
 mod site;
@@ -17,7 +18,7 @@ use grange_app::{App, Files, Reading, Severity, Unread};
 use grange_types::{Content, Manifest, Secrets};
 
 use below::Below;
-use pack::PackError;
+use error::PackError;
 
 pub(crate) use pack::Packed;
 pub(crate) use upload::upload;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use grange_types::{BlobId, ByteCount, SiteFile, limits};
 
-use super::pack::PackError;
+use super::error::PackError;
 
 /// How deep folders may nest.
 const DEPTH: usize = 32;
