@@ -4,6 +4,7 @@ use std::env;
 use std::io::{self, IsTerminal, Write};
 
 use grange_api::Problem;
+use grange_types::PeerId;
 use serde::Serialize;
 
 use crate::failure::Outcome;
@@ -146,6 +147,15 @@ fn harmless(text: &str) -> String {
 /// How many there are of something, for people.
 pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// A peer for people: its name, else the first digits of its id.
+pub(crate) fn called(display: &str, peer: Option<PeerId>) -> String {
+    match (display, peer) {
+        ("", Some(peer)) => peer.short(),
+        ("", None) => "-".to_owned(),
+        (display, _) => display.to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use grange_api::{AuditLine, Call, Line};
 
-use super::Context;
+use super::context::Context;
 use crate::failure::Outcome;
 use crate::output::Output;
 

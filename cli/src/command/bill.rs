@@ -4,7 +4,8 @@ use grange_api::{Budget, Call, Problem, ProblemCode, Usage};
 use grange_types::{Amount, DeploymentId, Height};
 use serde::Serialize;
 
-use super::{Context, focus, ledger};
+use super::context::Context;
+use super::{focus, ledger};
 use crate::arguments::{Bill, BillAction, BillFormat, Trusted};
 use crate::failure::{Failure, Outcome};
 use crate::node_process::{Audit, InvoiceError};

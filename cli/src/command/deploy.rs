@@ -6,12 +6,13 @@ use grange_api::{Call, DeployDone, DeployPhase, Line, Plan, Problem, ProblemCode
 use grange_types::{Amount, ByteCount};
 use serde::Serialize;
 
+use super::answer;
+use super::context::Context;
 use super::market::reached;
 use super::step::{Step, Steps};
-use super::{Context, answer, called};
 use crate::client::{Client, Wait};
 use crate::failure::{Failure, Outcome};
-use crate::output::{Output, counted};
+use crate::output::{Output, called, counted};
 use crate::project::{self, Project, Wanted, upload};
 use crate::stop_signal::leave_with;
 use crate::table::Table;

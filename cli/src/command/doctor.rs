@@ -10,7 +10,7 @@ use grange_api::{Call, Problem, ProblemCode, Status};
 use grange_types::{ByteCount, Millis, Time};
 use serde::Serialize;
 
-use super::Context;
+use super::context::Context;
 use crate::choice::{self, Purpose};
 use crate::client::Client;
 use crate::failure::Outcome;

@@ -11,8 +11,9 @@
 use grange_api::{Call, Problem, ProblemCode, Timestamp, Usage, UsageRow};
 use grange_types::{Amount, Sku};
 
-use super::{Context, called};
+use super::context::Context;
 use crate::failure::Outcome;
+use crate::output::called;
 
 /// The columns, in the order of the rows.
 const COLUMNS: [&str; 33] = [

@@ -10,7 +10,8 @@ use grange_api::{Account, Call, Key, KeySet, OwnedAccount, Problem, ProblemCode,
 use grange_types::{AccountId, Amount, KeyGrant, NetworkId, PeerId, PublicKey, Role, SecretKey};
 use serde::Serialize;
 
-use super::{Context, ledger};
+use super::context::Context;
+use super::ledger;
 use crate::arguments::{DeviceAction, DeviceRole, Identity, IdentityAction};
 use crate::choice;
 use crate::client::Client;

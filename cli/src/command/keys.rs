@@ -8,7 +8,8 @@ use std::path::Path;
 use grange_api::{ApiKey, Call, KeyRequest, KeySet, NewApiKey, Problem, ProblemCode, RevokedKey, Token};
 use grange_types::{Millis, Right, RightsToken, Scope};
 
-use super::{Context, ledger};
+use super::context::Context;
+use super::ledger;
 use crate::arguments::{KeyAction, Limits};
 use crate::choice;
 use crate::failure::{Outcome, chain, internal};

@@ -8,13 +8,13 @@ use grange_api::{Account, Call, GenesisFile, Key, Lease, LedgerHeight, Line, Nam
 use grange_types::{Amount, Height, StateRoot, Wire};
 use serde::Serialize;
 
-use super::{Context, called};
+use super::context::Context;
 use crate::arguments::{LedgerAction, Trusted};
 use crate::client::Client;
 use crate::failure::{Failure, Outcome, chain};
 use crate::machine;
 use crate::node_process::{Audit, AuditError, Checkpoint, Genesis};
-use crate::output::Output;
+use crate::output::{Output, called};
 use crate::table::Table;
 
 /// Who waits for a long chain is told so often how far it is.

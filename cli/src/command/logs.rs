@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use grange_api::{Call, Line, LogLine, Problem, ProblemCode, Replica};
 
-use super::Context;
+use super::context::Context;
 use crate::choice;
 use crate::client::{Client, Wait};
 use crate::failure::{Failure, Outcome};

@@ -5,11 +5,12 @@ use grange_api::{
     Timestamp,
 };
 
-use super::{Context, called};
+use super::context::Context;
 use crate::arguments::{Prices, ProviderAction};
 use crate::client::Client;
 use crate::failure::{Failure, Outcome};
 use crate::machine;
+use crate::output::called;
 use crate::table::Table;
 
 /// Lists providers.

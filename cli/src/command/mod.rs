@@ -3,6 +3,7 @@
 pub(crate) mod answer;
 mod audit;
 mod bill;
+mod context;
 pub(crate) mod deploy;
 pub(crate) mod doctor;
 mod focus;
@@ -21,39 +22,14 @@ mod trust;
 use clap::CommandFactory;
 use grange_api::{Call, InviteRequest};
 use grange_node::Invitation;
-use grange_types::PeerId;
 
-use crate::arguments::{Arguments, Command, ComposeAction, DataAction, Global, NetworkAction};
-use crate::choice::{self, Purpose};
-use crate::client::Client;
+use crate::arguments::{Arguments, Command, ComposeAction, DataAction, NetworkAction};
 use crate::dev;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::output::Output;
 use crate::{tour, up};
 
-/// What a command works with.
-#[derive(Clone, Copy)]
-pub(crate) struct Context<'a> {
-    pub(crate) global: &'a Global,
-    pub(crate) output: Output,
-}
-
-impl Context<'_> {
-    /// The node to ask, for a command that changes nothing.
-    pub(crate) fn reader(&self, operation: &str) -> Result<Client, Failure> {
-        Ok(choice::client(self.global, self.output, operation, Purpose::Read)?)
-    }
-
-    /// The node to ask next, for a command that changes nothing and that the nodes before refused.
-    pub(crate) fn next_reader(&self, operation: &str, refused: &[String]) -> Result<Client, Failure> {
-        Ok(choice::next_client(self.global, self.output, operation, Purpose::Read, refused)?)
-    }
-
-    /// The node to ask, for a command that acts for its account.
-    pub(crate) fn actor(&self, operation: &str) -> Result<Client, Failure> {
-        Ok(choice::client(self.global, self.output, operation, Purpose::Act)?)
-    }
-}
+pub(crate) use context::Context;
 
 /// Carries out a command.
 pub(crate) fn run(context: Context<'_>, command: &Command) -> Outcome {
@@ -120,13 +96,4 @@ fn completions(shell: clap_complete::Shell, output: Output) -> Outcome {
         return output.data(&serde_json::json!({ "shell": shell.to_string(), "script": script }));
     }
     output.line(script.trim_end())
-}
-
-/// A peer for people: its name, else the first digits of its id.
-pub(crate) fn called(display: &str, peer: Option<PeerId>) -> String {
-    match (display, peer) {
-        ("", Some(peer)) => peer.short(),
-        ("", None) => "-".to_owned(),
-        (display, _) => display.to_owned(),
-    }
 }

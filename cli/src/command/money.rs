@@ -3,7 +3,7 @@
 use grange_api::{Budget, Call, CapRequest, Caps, Direction, HistoryEntry, Submitted, TransferRequest, Wallet};
 use grange_types::Amount;
 
-use super::Context;
+use super::context::Context;
 use crate::arguments::WalletAction;
 use crate::failure::Outcome;
 use crate::table::Table;

@@ -2,7 +2,7 @@
 
 use grange_api::{Call, Name, NameRequest, Submitted};
 
-use super::Context;
+use super::context::Context;
 use crate::arguments::NameAction;
 use crate::failure::Outcome;
 use crate::table::Table;

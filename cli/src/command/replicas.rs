@@ -4,10 +4,10 @@ use std::io::{self, IsTerminal};
 
 use grange_api::{Call, Down, Peer, Replica, ReplicaState, Status};
 
-use super::{Context, called};
+use super::context::Context;
 use crate::dev::confirmed;
 use crate::failure::Outcome;
-use crate::output::counted;
+use crate::output::{called, counted};
 use crate::table::Table;
 
 /// Lists replicas.

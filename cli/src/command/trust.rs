@@ -3,8 +3,9 @@
 use grange_api::trust::TrustWeight;
 use grange_api::{Call, TrustEvidence, TrustReport};
 
-use super::Context;
+use super::context::Context;
 use crate::failure::Outcome;
+use crate::output::called;
 use crate::table::Table;
 
 /// Lists operators, or shows the evidence of one.
@@ -31,7 +32,7 @@ fn view(report: &TrustReport) -> String {
 
 /// The node whose view a report is.
 fn seer(report: &TrustReport) -> String {
-    super::called(&report.seen_by_name, Some(report.seen_by.peer()))
+    called(&report.seen_by_name, Some(report.seen_by.peer()))
 }
 
 fn list(reports: &Vec<TrustReport>) -> Table {
@@ -81,7 +82,7 @@ fn explain(context: Context<'_>, report: &TrustReport) -> Outcome {
         let TrustEvidence { kind, standing, good, bad, weight, last, until, .. } = line;
         table.row([
             kind.clone(),
-            super::called(&line.observer_name, Some(line.observer.peer())),
+            called(&line.observer_name, Some(line.observer.peer())),
             standing.clone(),
             good.to_string(),
             bad.to_string(),
