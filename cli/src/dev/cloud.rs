@@ -15,7 +15,7 @@ use grange_api::{NodeRole, PriceSettings, Problem, ProblemCode};
 use grange_types::{Amount, Kind, PeerId, Prices, Region, SecretKey};
 use serde::{Deserialize, Serialize};
 
-use super::Wanted;
+use super::wanted::Wanted;
 use crate::failure::internal;
 use crate::folders;
 use crate::machine;
@@ -133,6 +133,14 @@ impl Cloud {
         let nodes = (0..marker.nodes + marker.light).map(|index| node(folder, index, operation));
         let nodes = nodes.collect::<Result<_, _>>()?;
         Ok(Some(Self { folder: folder.to_path_buf(), nodes }))
+    }
+
+    /// The cloud that has to be there.
+    pub(crate) fn existing(folder: &Path, operation: &str) -> Result<Self, Problem> {
+        Self::open(folder, operation)?.ok_or_else(|| {
+            Problem::new(ProblemCode::NotFound, operation, folder.display().to_string(), "there is no dev cloud here")
+                .with_remedy(format!("make one with `grange dev{}`", folders::dev_option(folder)))
+        })
     }
 
     /// Makes a cloud. The caller holds the folder's lock.

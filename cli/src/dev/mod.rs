@@ -2,8 +2,10 @@
 
 mod cloud;
 mod report;
+mod running;
 mod start;
 mod supervise;
+mod wanted;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -22,14 +24,11 @@ use crate::up::Held;
 pub(crate) use cloud::{Cloud, TOUR_FOLDER};
 pub(crate) use report::nodes as show_nodes;
 pub(crate) use supervise::{Ending, Stopping, supervise};
+pub(crate) use wanted::Wanted;
 
-use cloud::Node;
-use start::{Started, Tie, wait_ready};
+use running::{GRACE, bring_up, stop_started};
+use start::{Tie, wait_ready};
 
-/// How many nodes a new cloud has where nothing is said: the least in which one may fail.
-const NODES: u32 = 4;
-/// How long nodes may take to stop by themselves.
-const GRACE: Duration = Duration::from_secs(5);
 /// How long a single node that is started again is waited for once its API answers: it may depend on others that are
 /// still down.
 const ALONE: Duration = Duration::from_secs(5);
@@ -39,7 +38,7 @@ pub(crate) fn run(arguments: &Dev, output: Output) -> Outcome {
     let folder = folder(arguments.data.as_deref())?;
     match &arguments.action {
         None if arguments.detach => detach(arguments, &folder, output),
-        None => supervise(&folder, Wanted::of(arguments), output, report::foreground),
+        None => supervise(&folder, Wanted::of(arguments), output, supervise::foreground),
         Some(DevAction::Stop) => stop(&folder, output),
         Some(DevAction::Start { index, rules }) => start_one(&folder, *index, *rules, output),
         Some(DevAction::Status) => report::status(&folder, output),
@@ -53,67 +52,6 @@ pub(crate) fn folder(given: Option<&Path>) -> Result<PathBuf, Problem> {
         Some(folder) => folders::absolute(folder),
         None => folders::dev(),
     }
-}
-
-/// What a cloud should be like.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Wanted {
-    /// How many nodes.
-    pub(crate) nodes: Option<u32>,
-    /// Whether other machines may reach it.
-    pub(crate) lan: bool,
-    /// The version of the ledger's rules it begins with, and goes not beyond.
-    pub(crate) rules: Option<u16>,
-    /// After how many seconds without a link a steward is lost to its nodes.
-    pub(crate) lost_after: Option<u64>,
-    /// How many nodes that keep no ledger there are beside the others.
-    pub(crate) light: Option<u32>,
-}
-
-impl Wanted {
-    fn of(arguments: &Dev) -> Self {
-        let Dev { nodes, lan, rules, lost_after, light, .. } = *arguments;
-        Self { nodes, lan, rules, lost_after, light }
-    }
-}
-
-/// A cloud whose nodes all have a process.
-pub(crate) struct Running {
-    pub(crate) cloud: Cloud,
-    /// Those that had none before.
-    pub(crate) started: Vec<Started>,
-    /// Whether the cloud was made just now.
-    pub(crate) is_new: bool,
-}
-
-/// Makes or opens a cloud and starts those of its nodes that do not run.
-pub(crate) fn bring_up(folder: &Path, wanted: Wanted, tie: Tie) -> Result<Running, Problem> {
-    let held = Held::wait(folder, "dev")?;
-    let (cloud, is_new) = match Cloud::open(folder, "dev")? {
-        Some(cloud) => {
-            cloud.fits(wanted)?;
-            (cloud, false)
-        }
-        None => (Cloud::create(folder, wanted.nodes.unwrap_or(NODES), wanted)?, true),
-    };
-    let cloud = cloud.lighten(wanted.light.unwrap_or_default())?;
-    let mut started = Vec::new();
-    for node in &cloud.nodes {
-        if node.process().is_none() {
-            started.push(start::start(node, tie)?);
-        }
-    }
-    drop(held);
-    let entries: Vec<_> = cloud.nodes.iter().map(Node::entry).collect();
-    registry::add(&folders::registry()?, &entries).map_err(|error| internal("dev", "nodes.json", &error))?;
-    Ok(Running { cloud, started, is_new })
-}
-
-/// Stops what was started when the rest of the start failed.
-fn stop_started(started: &[Started]) {
-    let processes: Vec<Identity> = started.iter().filter_map(|started| started.node.process()).collect();
-    // The failure that led here is the one to tell.
-    let _ = process::stop(&processes, GRACE);
 }
 
 fn detach(arguments: &Dev, folder: &Path, output: Output) -> Outcome {
@@ -151,7 +89,7 @@ pub(crate) fn stop(folder: &Path, output: Output) -> Outcome {
 }
 
 fn start_one(folder: &Path, index: u32, rules: Option<u16>, output: Output) -> Outcome {
-    let cloud = existing(folder, "dev start")?;
+    let cloud = Cloud::existing(folder, "dev start")?;
     let Some(node) = cloud.nodes.get(index as usize) else {
         let message = format!("there are nodes 0 to {}", cloud.nodes.len().saturating_sub(1));
         return Err(Problem::new(ProblemCode::NotFound, "dev start", index.to_string(), message)
@@ -182,14 +120,6 @@ fn start_one(folder: &Path, index: u32, rules: Option<u16>, output: Output) -> O
     }
     let row = report::Row::of(node);
     output.show(&row, |row| format!("node {index} ({}) runs as process {}", row.display, row.pid.unwrap_or_default()))
-}
-
-/// The cloud that has to be there.
-fn existing(folder: &Path, operation: &str) -> Result<Cloud, Problem> {
-    Cloud::open(folder, operation)?.ok_or_else(|| {
-        Problem::new(ProblemCode::NotFound, operation, folder.display().to_string(), "there is no dev cloud here")
-            .with_remedy(format!("make one with `grange dev{}`", folders::dev_option(folder)))
-    })
 }
 
 fn reset(folder: &Path, yes: bool, output: Output) -> Outcome {

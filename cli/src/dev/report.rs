@@ -6,9 +6,9 @@ use grange_types::{Amount, PeerId};
 use serde::Serialize;
 
 use super::cloud::{Cloud, Node};
-use super::supervise::{Ending, Stopping};
-use super::{Running, existing, start};
-use crate::failure::{Failure, Outcome};
+use super::running::Running;
+use super::start;
+use crate::failure::Outcome;
 use crate::output::{Output, counted};
 use crate::table::Table;
 
@@ -85,16 +85,9 @@ pub(crate) fn nodes(cloud: &Cloud, output: Output) -> Outcome {
     if output.is_json() { output.data(&nodes) } else { output.table(&table(&nodes.nodes)) }
 }
 
-/// What `dev` in the foreground says once all nodes are ready, before it waits.
-pub(crate) fn foreground(cloud: &Cloud, output: Output, _stopping: &Stopping) -> Result<Ending, Failure> {
-    nodes(cloud, output)?;
-    output.progress("Ctrl-C stops it; its ledger, money and data stay");
-    Ok(Ending::WhenStopped)
-}
-
 /// `dev status`.
 pub(crate) fn status(folder: &Path, output: Output) -> Outcome {
-    let cloud = existing(folder, "dev status")?;
+    let cloud = Cloud::existing(folder, "dev status")?;
     let agent = crate::client::agent();
     let row = |node: &Node| {
         let row = Row::of(node);

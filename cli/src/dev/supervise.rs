@@ -17,8 +17,10 @@ use std::time::{Duration, Instant};
 use grange_api::{Problem, ProblemCode};
 
 use super::cloud::{Cloud, supervisor_file};
+use super::report;
+use super::running::{bring_up, stop_started};
 use super::start::{Started, Tie, Waited, wait_ready};
-use super::{Wanted, bring_up, report, stop_started};
+use super::wanted::Wanted;
 use crate::failure::{Failure, Outcome, internal};
 use crate::folders;
 use crate::output::Output;
@@ -75,6 +77,13 @@ pub(crate) fn supervise(
     let result = watch(&cloud, &mut started, &stop, &work_done, output);
     stopping.0.store(true, Ordering::Relaxed);
     end(&cloud, &mut started, output).and(result)
+}
+
+/// What `dev` in the foreground says once all nodes are ready, before it waits.
+pub(crate) fn foreground(cloud: &Cloud, output: Output, _stopping: &Stopping) -> Result<Ending, Failure> {
+    report::nodes(cloud, output)?;
+    output.progress("Ctrl-C stops it; its ledger, money and data stay");
+    Ok(Ending::WhenStopped)
 }
 
 /// Waits for a wish to stop, or for a reason to.
