@@ -186,7 +186,11 @@ impl Reader {
         let late: Vec<CallId> = self.pending.iter().filter(|(_, wait)| wait.until <= now).map(|(id, _)| *id).collect();
         for id in late {
             let Some(pending) = self.pending.remove(&id) else { continue };
-            self.ctx.reply(id, Err(answer::late(&pending.call, self.ctx.me, pending.sent.is_some())));
+            let reply = match &pending.under {
+                Some(header) => Ok(Reply::LedgerHeight(answer::height(header, None))),
+                None => Err(answer::late(&pending.call, self.ctx.me, pending.sent.is_some())),
+            };
+            self.ctx.reply(id, reply);
         }
         self.seek();
     }
@@ -290,7 +294,7 @@ impl Reader {
         self.ctx.ask(from, Channel::Sync, &request, PAGE_WITHIN, Asked::Parent { call: id });
     }
 
-    /// The block came, or not: then the answer is without its time, and proven all the same.
+    /// The block came, or not, as it does not in time either: then the answer is without its time, and proven all the same.
     fn dated(&mut self, id: CallId, answer: Option<&[u8]>) {
         let Some(header) = self.pending.remove(&id).and_then(|pending| pending.under) else { return };
         let blocks = answer.and_then(|bytes| SyncReply::decode(bytes).ok()).map_or_else(Vec::new, |page| page.blocks);

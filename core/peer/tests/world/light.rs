@@ -1,9 +1,12 @@
 //! Newcomers that begin from a snapshot, and readers that keep no state.
 
+use grange_api::{Call, Problem, Reply};
 use grange_consensus::Certificate;
 use grange_ledger::{Block, Entry, HeaderProof, Parameters, StateKey};
-use grange_peer::{Sealed, Shown, SyncRequest, Trust, TrustError, Turns, serve};
-use grange_types::{AccountId, Amount, Height, Millis, Wire};
+use grange_peer::{
+    Action, CallId, Channel, Event, Head, Proofs, Reader, Sealed, Shown, SyncRequest, Trust, TrustError, Turns, serve,
+};
+use grange_types::{AccountId, Amount, Height, Millis, Time, Wire};
 
 use crate::support::{World, manifest};
 
@@ -119,4 +122,46 @@ fn a_header_that_its_validators_did_not_decide_is_not_believed() {
     assert!(matches!(behind.follow(&first), Err(TrustError::Order { .. })));
     page.turns[1].validators.pop();
     assert!(matches!(behind.follow(&page.turns[1]), Err(TrustError::Validators { .. })));
+}
+
+/// Answers what a reader asks, but for blocks, until it asks no more; what it tells its user.
+fn shown_to(reader: &mut Reader, world: &World, now: Time) -> Vec<Result<Reply, Problem>> {
+    let newest = world.peer(0).ledger().height();
+    let mut replies = Vec::new();
+    while let Some(action) = reader.poll_action() {
+        let (id, bytes) = match action {
+            Action::Request { id, bytes, .. } => (id, bytes),
+            Action::Reply { reply, .. } => {
+                replies.push(*reply);
+                continue;
+            }
+            _ => continue,
+        };
+        let answer = match SyncRequest::decode(&bytes).unwrap() {
+            SyncRequest::Blocks { .. } => continue,
+            SyncRequest::Proofs { .. } => Some(Proofs { sealed: sealed(world, newest), shown: Vec::new() }.encode()),
+            request => serve(&world.hosts[0].disk, &request),
+        };
+        reader.handle(now, Event::Response { id, answer });
+    }
+    replies
+}
+
+#[test]
+fn what_a_reader_has_proven_it_says_though_the_time_of_it_comes_too_late() {
+    let mut world = World::new(4);
+    world.settle();
+    world.run_for(Millis::minutes(1));
+    let mut reader = Reader::new(world.hosts[3].config.clone());
+    let (from, account, height) = (world.peer_id(0), reader.account(), world.peer(0).ledger().height());
+    reader.handle(world.now, Event::Connected(from));
+    let bytes = Head { height, first: Height(1) }.encode();
+    reader.handle(world.now, Event::Message { from, channel: Channel::Sync, bytes });
+    reader.handle(world.now, Event::Call { id: CallId(1), account, call: Box::new(Call::LedgerHeight) });
+    assert_eq!(shown_to(&mut reader, &world, world.now), [], "it waits for the block before the header");
+    let late = world.now.after(Millis::minutes(1));
+    reader.handle(late, Event::Tick);
+    let replies = shown_to(&mut reader, &world, late);
+    let [Ok(Reply::LedgerHeight(told))] = replies.as_slice() else { panic!("{replies:?}") };
+    assert_eq!((told.height.next(), told.finalized_at), (height, None));
 }
