@@ -30,6 +30,7 @@ use crate::action::Action;
 use crate::context::{Context, Purpose, TRANSACTION_WITHIN};
 use crate::deploy::{Deploys, Order};
 use crate::event::{CallId, Visit};
+use crate::funds::shortest_lease;
 use crate::library::Library;
 use crate::shelf::Shelf;
 use crate::witness::Witness;
@@ -156,11 +157,10 @@ impl Canaries {
 
     fn place(&mut self, ctx: &mut Context, means: &mut Means<'_>) {
         let Some(found) = self.choose(ctx, means.shelf) else { return };
-        let (length, deposit) = {
+        let (shortest, deposit) = {
             let parameters = means.ledger.view().parameters();
-            (parameters.min_lease, parameters.deposit_of(Lease::SIZE))
+            (shortest_lease(parameters, found.max_rate), parameters.deposit_of(Lease::SIZE))
         };
-        let shortest = found.max_rate.scaled(length.0.into(), Millis::HOUR.0.into());
         // What stands for the lease's entry comes back, but has to be there.
         let budget = shortest.saturating_add(Amount(1)).scaled(SHORTEST_LEASES, 1).saturating_add(deposit);
         let left = self.ceiling.saturating_sub(means.witness.ordered_today(ctx.now));

@@ -14,6 +14,7 @@ use crate::budget::budget;
 use crate::config::Roles;
 use crate::context::Context;
 use crate::copies::{Copies, Known};
+use crate::funds::shortest_lease;
 use crate::payer::{Payer, Sight};
 use crate::shelf::Shelf;
 use grange_market::watch::Health;
@@ -203,7 +204,7 @@ pub(crate) fn replicas(
         let lease = slot.lease.and_then(|lease| view.lease(lease));
         let open = lease.filter(|lease| lease.is_open(view.now()));
         let seen = open.and_then(|lease| sight(lease.id));
-        let (state, mut note) = state(ledger, deployment, open, seen.as_ref());
+        let (state, mut note) = state(ledger, (deployment, slot), open, seen.as_ref());
         let copies = open.and_then(|lease| known.of(&log_of(deployment, slot), lease.generation));
         if note.is_empty() {
             note = budget_note(&budget);
@@ -270,7 +271,7 @@ pub(crate) fn wall(ledger: &Ledger, at: Time) -> Time {
 
 fn state(
     ledger: &Ledger,
-    deployment: &Deployment,
+    (deployment, slot): (&Deployment, &Slot),
     open: Option<&Lease>,
     seen: Option<&Sight>,
 ) -> (ReplicaState, String) {
@@ -278,10 +279,7 @@ fn state(
         return (ReplicaState::Stopped, String::new());
     }
     if open.is_none() {
-        let parameters = ledger.view().parameters().clone();
-        let dearest = deployment.slots.iter().map(|slot| slot.spec.max_rate).max().unwrap_or_default();
-        let shortest = dearest.scaled(u128::from(parameters.min_lease.0), u128::from(parameters.lease_length.0));
-        if deployment.balance < shortest {
+        if deployment.balance < shortest_lease(ledger.view().parameters(), slot.spec.max_rate) {
             let note = format!("the budget is used up, {} is left; its data stays", deployment.balance);
             return (ReplicaState::BudgetExhausted, note);
         }

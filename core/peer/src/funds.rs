@@ -11,7 +11,7 @@
 //!   there.
 
 use grange_api::{Problem, ProblemCode};
-use grange_ledger::{Book, Deployment, Lease, Ledger, Rejection};
+use grange_ledger::{Book, Deployment, Lease, Ledger, Parameters, Rejection};
 use grange_types::{AccountId, Amount, Millis, PublicKey};
 
 use crate::describe::{deposited, returnable, settled};
@@ -27,10 +27,25 @@ pub(crate) struct Funds {
     pub(crate) added: Amount,
 }
 
+/// What the shortest lease takes at a rate an hour: the ledger opens none for less.
+pub(crate) fn shortest_lease(parameters: &Parameters, rate: Amount) -> Amount {
+    rate.scaled(u128::from(parameters.min_lease.0), u128::from(Millis::HOUR.0))
+}
+
+/// The highest rate an hour at which an amount takes the shortest lease.
+pub(crate) fn affordable_rate(parameters: &Parameters, amount: Amount) -> Amount {
+    amount.scaled(u128::from(Millis::HOUR.0), u128::from(parameters.min_lease.0))
+}
+
+/// What was put into a deployment so far.
+fn given(ledger: &Ledger, found: &Deployment) -> Amount {
+    let gone = settled(ledger, found).saturating_add(deposited(ledger, found));
+    gone.saturating_add(returnable(ledger, found))
+}
+
 /// What a deployment's budget lacks of the money that was put into it.
 pub(crate) fn missing(ledger: &Ledger, budget: Amount, found: &Deployment) -> Amount {
-    let there = settled(ledger, found).saturating_add(deposited(ledger, found));
-    budget.saturating_sub(there.saturating_add(returnable(ledger, found)))
+    budget.saturating_sub(given(ledger, found))
 }
 
 /// Whether an account has what is to be added, and may put it into deployments by this key today.
@@ -81,8 +96,7 @@ fn priced(
         let balance = existing.map_or(Amount::ZERO, |found| found.balance);
         return Ok(Funds { left, added: added.max(deposit.saturating_sub(balance)) });
     }
-    let shortest = rate.scaled(u128::from(parameters.min_lease.0), u128::from(Millis::HOUR.0));
-    let needed = shortest.saturating_add(deposit);
+    let needed = shortest_lease(&parameters, rate).saturating_add(deposit);
     if left >= needed {
         return Ok(Funds { left: left.saturating_sub(deposit), added });
     }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use grange_ledger::{Action as Deed, Deployment, Lease, LeaseState, Ledger, Parameters, Rejection, Verb};
+use grange_ledger::{Action as Deed, Deployment, Lease, LeaseState, Ledger, Rejection, Verb};
 use grange_market::till::Settled;
 use grange_market::{Buyer, Desk, DeskSetup, OpenError, QuoteRequest, Till};
 use grange_types::{
@@ -16,6 +16,7 @@ use crate::action::Action;
 use crate::config::Config;
 use crate::context::{Context, Outcome, Purpose};
 use crate::event::WorkEvent;
+use crate::funds::affordable_rate;
 use crate::library::{Library, holders};
 use crate::message::{Ask, AskReply, Probe, ProbeReply};
 
@@ -117,10 +118,9 @@ impl Seller {
         };
         // The block that opens the lease is still to come; the last one may be hours old.
         let now = ledger.time().max(ctx.now);
-        let Parameters { lease_length, min_lease, .. } = *view.parameters();
         // All that is his: what he has reserved for his other deployments counts too.
         let money = view.account(owner).map_or(Amount::ZERO, |account| account.balance.saturating_add(account.pending));
-        let rate = money.scaled(lease_length.0.into(), min_lease.0.into());
+        let rate = affordable_rate(view.parameters(), money);
         let quote = desk.quote(request, Buyer { account: owner, rate }, now).map_err(|refusal| refusal.to_string())?;
         Ok(Signed::seal(ctx.network, &ctx.key, now.after(QUOTE_ENVELOPE), quote))
     }

@@ -1,6 +1,6 @@
 //! How budgets stand, who is told when they go down, what is disputed, and what keys may put in a day.
 
-use grange_api::{Budget, Call, CapRequest, Caps, ProblemCode, Reply, TransferRequest, Usage};
+use grange_api::{Budget, Call, CapRequest, Caps, ProblemCode, ReplicaState, Reply, TransferRequest, Usage};
 use grange_ledger::{Action, Parameters, Transaction};
 use grange_market::meter::CREDIT_WINDOW;
 use grange_types::{Amount, Millis, On, Signed, Wire};
@@ -34,11 +34,14 @@ fn alerts(world: &World) -> Vec<String> {
     said.map(|(_, purpose, reason)| format!("{purpose}: {reason}")).collect()
 }
 
+/// Leases of two minutes, of twenty seconds at least.
+fn short_leases() -> Parameters {
+    Parameters { lease_length: Millis::minutes(2), min_lease: Millis::seconds(20), ..Parameters::dev() }
+}
+
 #[test]
 fn who_pays_is_told_at_half_three_quarters_and_nine_tenths_of_a_budget() {
-    let parameters =
-        Parameters { lease_length: Millis::minutes(2), min_lease: Millis::seconds(20), ..Parameters::dev() };
-    let mut world = World::with(4, parameters, |_| {});
+    let mut world = World::with(4, short_leases(), |_| {});
     world.settle();
     world.deploy(0, manifest("shop", "0.02")).unwrap();
     let id = world.peer(0).ledger().view().deployment_named("shop").unwrap().slots[0].lease.unwrap();
@@ -253,4 +256,35 @@ fn own_capacity_needs_no_budget_where_entries_cost_money() {
     world.until("it has a lease again", Millis::seconds(60), again);
     let view = world.peer(0).ledger().view();
     assert_eq!(view.deployment(second.id).unwrap().balance, Amount::ZERO, "no more than the entries take was added");
+}
+
+#[test]
+fn who_can_pay_the_shortest_lease_is_quoted_for_it_however_long_leases_are() {
+    let mut world = World::with(4, short_leases(), |_| {});
+    world.settle();
+    // At its highest rate, some 0.036 an hour, that is half a minute.
+    let rest = credits("0.0003");
+    let amount = Amount::credits(1_000).saturating_sub(rest);
+    let all = TransferRequest { to: world.peer_id(2).account(), amount, memo: String::new() };
+    world.ask(0, Call::Transfer(all)).unwrap();
+    world.deploy(0, manifest("shop", "0.0003")).unwrap();
+}
+
+#[test]
+fn a_budget_that_buys_another_lease_is_not_used_up_however_long_leases_are() {
+    let mut world = World::voted(4, 2, short_leases(), |config| {
+        config.roles.provider = config.display == "operator-1";
+    });
+    world.settle();
+    let id = world.deploy(0, manifest("shop", "0.003")).unwrap().leases[0].lease;
+    world.kill(1);
+    let over = |world: &World| {
+        let view = world.peer(0).ledger().view();
+        view.lease(id).is_none_or(|lease| !lease.is_open(view.now()))
+    };
+    world.until("the lease ends", Millis::minutes(3), over);
+    let Ok(Reply::Replicas(replicas)) = world.ask(0, Call::Deployment { name: "shop".into() }) else { panic!("none") };
+    let left = world.peer(0).ledger().view().deployment_named("shop").unwrap().balance;
+    assert!(left > credits("0.001"), "{left}");
+    assert_eq!(replicas[0].state, ReplicaState::Pending, "{left} buys minutes: {replicas:?}");
 }

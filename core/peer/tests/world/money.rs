@@ -200,7 +200,7 @@ fn a_lease_renews_itself_until_the_budget_is_used() {
     }
     assert!(latest > first.after(Millis::minutes(4)), "it was renewed more than once: {first} to {latest}");
     world.run_for(Millis::seconds(60));
-    assert_eq!(state(&mut world), ReplicaState::BudgetExhausted, "it stays so");
+    assert_eq!(state(&mut world), ReplicaState::Pending, "what was not claimed is back, and buys another lease");
     assert!(!world.runs(provider, id), "the service stopped");
     let bill = usage(&mut world, "shop");
     assert_eq!(bill.total, bill.settled);
