@@ -167,6 +167,7 @@ impl Peer {
                 self.ctx.linked.remove(&peer);
                 self.ctx.stewards.remove(&peer);
                 self.sync.disconnected(peer);
+                self.shelf.disconnected(self.ctx.now, peer);
                 self.spine.tell(&mut self.ctx, Said::Disconnected(peer));
             }
             Event::Message { from, channel, bytes } => self.message(from, channel, bytes),

@@ -28,6 +28,8 @@ pub(crate) struct Shelf {
     pub(crate) index: OfferIndex,
     /// How far each operator of whom anything was seen is trusted.
     trust: BTreeMap<AccountId, Trust>,
+    /// When the links to providers broke.
+    broke: BTreeMap<PeerId, Time>,
     next_sheet: Time,
     next_delta: Time,
     /// What was told last is free.
@@ -39,6 +41,7 @@ impl Shelf {
         Self {
             index: OfferIndex::new(limits::OFFERS),
             trust: BTreeMap::new(),
+            broke: BTreeMap::new(),
             next_sheet: Time(0),
             next_delta: Time(0),
             told: Resources::default(),
@@ -48,6 +51,7 @@ impl Shelf {
     /// Tells our sheet and what is free, when it is time.
     pub(crate) fn tick(&mut self, ctx: &mut Context, ledger: &Ledger, desk: Option<&mut Desk>) {
         self.index.expire(ctx.now);
+        self.broke.retain(|provider, _| self.index.get(provider).is_some());
         let Some(desk) = desk else { return };
         if ctx.now >= self.next_sheet {
             self.next_sheet = ctx.now.after(SHEET_EVERY);
@@ -106,8 +110,23 @@ impl Shelf {
         self.next_delta = Time(0);
     }
 
+    /// A link broke.
+    pub(crate) fn disconnected(&mut self, now: Time, peer: PeerId) {
+        if self.index.get(&peer).is_some() {
+            self.broke.insert(peer, now);
+        }
+    }
+
+    /// Whether the link to a provider broke, and nothing was heard of it since: its offer stands until it lapses, but it may
+    /// have died.
+    pub(crate) fn may_be_dead(&self, provider: &PeerId) -> bool {
+        let heard = self.index.get(provider).map(|offer| offer.heard);
+        self.broke.get(provider).is_some_and(|broke| heard.is_none_or(|heard| heard <= *broke))
+    }
+
     /// Gives a peer that has just linked our sheet, which gossip told before it came.
-    pub(crate) fn connected(&self, ctx: &mut Context, peer: PeerId, desk: Option<&mut Desk>) {
+    pub(crate) fn connected(&mut self, ctx: &mut Context, peer: PeerId, desk: Option<&mut Desk>) {
+        self.broke.remove(&peer);
         let Some(desk) = desk else { return };
         let sheet = seal_sheet(ctx, desk);
         ctx.send(peer, Channel::Market, &MarketMessage::Sheet(sheet));

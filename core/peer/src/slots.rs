@@ -143,8 +143,11 @@ impl Hunt<'_> {
             Err(_) if !used.is_empty() => index.find(&need, MATCHES, self.now)?,
             other => other?,
         };
+        // One that may be dead is still better than nobody.
+        let may_be_dead = |provider: &PeerId| self.shelf.may_be_dead(provider);
+        matches.sort_by_key(|found| may_be_dead(&found.provider));
         if slot.is_some() {
-            stay(&mut matches, present);
+            go_on(&mut matches, present.filter(|lease| !may_be_dead(&lease.terms.provider)));
         }
         if let Some(first) = matches.first() {
             used.push(first.operator);
@@ -194,7 +197,7 @@ impl Hunt<'_> {
 }
 
 /// Puts the present provider first if it still fits: its copy of the service's data goes on there.
-fn stay(matches: &mut Vec<Match>, present: Option<&Lease>) {
+fn go_on(matches: &mut Vec<Match>, present: Option<&Lease>) {
     let present = present.map(|lease| lease.terms.provider);
     if let Some(place) = matches.iter().position(|found| Some(found.provider) == present) {
         matches[..=place].rotate_right(1);

@@ -113,3 +113,21 @@ fn what_an_order_reserved_that_the_ledger_refused_is_free_at_once() {
     assert_eq!(problem.code, ProblemCode::LimitReached);
     world.deploy(0, app("shop", "5", 1, 3)).unwrap();
 }
+
+#[test]
+fn who_may_be_dead_is_planned_with_where_nobody_else_is() {
+    let mut world = sellers(2, 4);
+    let first = |world: &mut World, app: &Manifest| match world.ask(0, Call::Plan { manifest: Box::new(app.clone()) }) {
+        Ok(Reply::Plan(plan)) => world.index_of(plan.services[0].provider),
+        other => panic!("{other:?}"),
+    };
+    let (small, app) = (app("shop", "10", 1, 1), app("big", "10", 2, 3));
+    assert_eq!(first(&mut world, &small), 1, "the cheapest");
+    world.kill(1);
+    world.run_for(Millis::seconds(3));
+    assert_eq!(first(&mut world, &small), 2);
+    assert_eq!(planned(&mut world, &app), Ok(2), "its offer stands until it lapses");
+    world.start(1);
+    world.run_for(Millis::seconds(5));
+    assert_eq!(first(&mut world, &small), 1);
+}
