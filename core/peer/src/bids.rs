@@ -2,13 +2,36 @@
 //! wins. A quote is good only if it is from whom it was asked, for what was asked, and not dearer than the price sheet.
 
 use grange_market::{Match, QuoteRequest};
-use grange_types::{LeaseTerms, Millis, PeerId, Prices, PublicKey, Quote, Signed, Time};
+use grange_types::{DeploymentId, LeaseTerms, Millis, PeerId, Prices, PublicKey, Quote, Signed, Time};
 
 use crate::context::{Asked, Context, REQUEST_WITHIN};
 use crate::message::{Ask, Channel};
 
 /// How long an answer may take before the next offer is asked as well.
 const HEDGE: Millis = Millis(150);
+
+/// What a provider holds for us until its quote is leased or lapses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reservation {
+    provider: PeerId,
+    deployment: DeploymentId,
+    slot: u32,
+    nonce: u64,
+}
+
+impl Reservation {
+    /// What a quote reserves.
+    pub(crate) const fn of(provider: PeerId, quote: &Quote) -> Self {
+        Self { provider, deployment: quote.deployment, slot: quote.slot, nonce: quote.nonce }
+    }
+
+    /// Tells the provider that we do not take it, so that others may have it at once.
+    pub(crate) fn give_back(self, ctx: &mut Context) {
+        let Self { provider, deployment, slot, nonce } = self;
+        let ask = Ask::Cancel { deployment, slot, nonce };
+        ctx.ask(provider, Channel::Market, &ask, REQUEST_WITHIN, Asked::Cancel);
+    }
+}
 
 /// What has come of the asking so far.
 #[derive(Debug, Clone, PartialEq)]

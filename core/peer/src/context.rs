@@ -9,6 +9,7 @@ use grange_types::{
 };
 
 use crate::action::{Action, RequestId};
+use crate::bids::Reservation;
 use crate::canary::is_own;
 use crate::event::CallId;
 use crate::message::Channel;
@@ -31,6 +32,8 @@ pub(crate) enum Purpose {
     Down(CallId, DeploymentId),
     /// A deployment under way.
     Deploy(CallId),
+    /// A lease of it, for what its provider reserves.
+    Lease(CallId, Reservation),
     /// A slot that a payer fills.
     Place(DeploymentId, u32),
     /// Receipts we cash.

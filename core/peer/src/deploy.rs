@@ -4,6 +4,8 @@
 //! one go, wait until every replica says that it serves. What fails before that is undone: nothing is left open and paid, and
 //! what providers reserved is given back to them.
 
+mod refused;
+
 use std::collections::BTreeMap;
 
 use grange_api::{DeployDone, DeployPhase, LeaseEntry, Line, Problem, ProblemCode};
@@ -12,8 +14,8 @@ use grange_types::{
     Amount, BlobId, DeploymentId, LeaseId, Manifest, Millis, PeerId, Quote, Secrets, Signed, SlotSpec, Time, Wire as _,
 };
 
-use crate::bids::{Bids, Verdict};
-use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose, REQUEST_WITHIN, Submission};
+use crate::bids::{Bids, Reservation, Verdict};
+use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose, Submission};
 use crate::describe;
 use crate::event::CallId;
 use crate::funds::{Funds, funds, missing};
@@ -24,6 +26,7 @@ use crate::secrets;
 use crate::shelf::Shelf;
 use crate::slots::{SlotPlan, is_current, plan, quote_request};
 use crate::stewards;
+use refused::{CARRIED_ON, Standing, explained};
 
 /// How long the whole may take, with a cold compilation.
 const DEPLOY_WITHIN: Millis = Millis::seconds(120);
@@ -143,7 +146,7 @@ impl Deploys {
         };
         // Another was quicker, it is for something else, or nobody waits for it any more.
         if let Some(quote) = given.filter(|_| !matches!(verdict, Verdict::Won(_))) {
-            cancel(ctx, from, &quote);
+            Reservation::of(from, &quote).give_back(ctx);
         }
         match verdict {
             Verdict::Won(_) => self.advance(ctx, ledger, call),
@@ -189,7 +192,17 @@ impl Deploys {
     }
 
     /// A transaction of ours is final, or refused.
-    pub(crate) fn outcome(&mut self, ctx: &mut Context, ledger: &Ledger, call: CallId, outcome: &Outcome) {
+    pub(crate) fn outcome(
+        &mut self,
+        ctx: &mut Context,
+        ledger: &Ledger,
+        (call, purpose): (CallId, &Purpose),
+        outcome: &Outcome,
+    ) {
+        // Whether anybody still waits for it or not.
+        if let (Purpose::Lease(_, reservation), Err(_)) = (purpose, outcome) {
+            reservation.give_back(ctx);
+        }
         let Some(deploying) = self.under_way.get_mut(&call) else { return };
         match outcome {
             Ok(_) => {
@@ -203,8 +216,8 @@ impl Deploys {
                 deploying.unsettled -= 1;
             }
             Err(rejection) => {
-                let problem = rejected("deploy", &deploying.name, rejection);
-                self.fail(ctx, ledger, call, problem);
+                let problem = deploying.refused(ledger, purpose, rejection);
+                self.give_up(ctx, ledger, call, problem);
             }
         }
     }
@@ -265,24 +278,27 @@ impl Deploys {
         }
     }
 
-    /// Gives up. A deployment that this call made does not stay behind, open and paid.
+    /// Gives up on what nobody refused. An update that was ordered is carried on by its payers.
     fn fail(&mut self, ctx: &mut Context, ledger: &Ledger, call: CallId, problem: Problem) {
+        let problem = match self.under_way.get(&call) {
+            Some(Deploying { opening, fresh: false, .. }) if opening.is_empty() => problem.with_remedy(CARRIED_ON),
+            _ => problem,
+        };
+        self.give_up(ctx, ledger, call, problem);
+    }
+
+    /// Gives up. A deployment that this call made does not stay behind, open and paid.
+    fn give_up(&mut self, ctx: &mut Context, ledger: &Ledger, call: CallId, problem: Problem) {
         let deploying = self.under_way.remove(&call);
         if let Some(deploying) = &deploying {
             deploying.cancel(ctx);
         }
-        let problem = match deploying {
-            Some(Deploying { id, opening, fresh: true, .. }) if opening.is_empty() => {
-                // It may still wait for its block; the closing stands behind it.
-                ctx.submit(ledger, Deed::CloseDeployment { deployment: id }, Purpose::Undo(id));
-                problem
-            }
-            Some(Deploying { opening, fresh: false, .. }) if opening.is_empty() => problem.with_remedy(
-                "the new version is ordered and is tried again until it serves, the old one goes on as long; deploy the \
-                 file of before to go back",
-            ),
-            _ => problem,
-        };
+        if let Some(Deploying { id, opening, fresh: true, .. }) = deploying
+            && opening.is_empty()
+        {
+            // It may still wait for its block; the closing stands behind it.
+            ctx.submit(ledger, Deed::CloseDeployment { deployment: id }, Purpose::Undo(id));
+        }
         ctx.line(call, Line::Problem(problem), true);
     }
 }
@@ -410,14 +426,26 @@ impl Deploying {
         self.slots.iter_mut().find(|plan| plan.number == number)
     }
 
-    /// Gives back what providers hold for slots that get no lease by this call: others may have it at once. Leases of an
-    /// update that were ordered come about.
+    /// Gives back what providers hold for slots whose leases were not ordered: others may have it at once. Those that were
+    /// come about, or are given back when they are refused.
     fn cancel(&self, ctx: &mut Context) {
-        for plan in self.slots.iter().filter(|plan| self.fresh || plan.lease.is_none()) {
-            if let Some(quote) = plan.quote() {
-                cancel(ctx, quote.body.terms.provider, &quote.body);
-            }
+        for quote in self.slots.iter().filter(|plan| plan.lease.is_none()).filter_map(SlotPlan::quote) {
+            Reservation::of(quote.body.terms.provider, &quote.body).give_back(ctx);
         }
+    }
+
+    /// Why the ledger refused a part of it, and what helps.
+    fn refused(&self, ledger: &Ledger, purpose: &Purpose, rejection: &Rejection) -> Problem {
+        let problem = rejected("deploy", &self.name, rejection);
+        if self.fresh {
+            return problem;
+        }
+        let standing = match purpose {
+            // It is looked at before the new version is on the ledger, which comes about without it.
+            Purpose::Fund(_) => Standing::Ordered,
+            _ => Standing::of(ledger, self.id, BlobId::of(&self.services.encode())),
+        };
+        explained(problem, standing, rejection)
     }
 
     /// Asks further offers where the answers take their time.
@@ -480,8 +508,9 @@ impl Deploying {
                 continue;
             }
             let Some(quote) = plan.quote().cloned() else { continue };
+            let reservation = Reservation::of(quote.body.terms.provider, &quote.body);
             let deed = Deed::OpenLease { quote: Box::new(quote), replaces: plan.replaces };
-            plan.lease = Some(LeaseId(ctx.submit(ledger, deed, Purpose::Deploy(call)).0));
+            plan.lease = Some(LeaseId(ctx.submit(ledger, deed, Purpose::Lease(call, reservation)).0));
             self.unsettled += 1;
         }
     }
@@ -537,12 +566,6 @@ fn done(ctx: &Context, ledger: &Ledger, deployment: &Deployment, changed: bool) 
         leases: deployment.slots.iter().filter_map(entry).collect(),
         changed,
     }
-}
-
-/// Tells a provider that we do not take its quote.
-fn cancel(ctx: &mut Context, provider: PeerId, quote: &Quote) {
-    let ask = Ask::Cancel { deployment: quote.deployment, slot: quote.slot, nonce: quote.nonce };
-    ctx.ask(provider, Channel::Market, &ask, REQUEST_WITHIN, Asked::Cancel);
 }
 
 fn phase(ctx: &mut Context, call: CallId, word: &str, took: Millis) {

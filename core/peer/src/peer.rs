@@ -571,7 +571,9 @@ impl Peer {
         match purpose {
             Purpose::Call(id) => calls.outcome(ctx, id, outcome),
             Purpose::Down(id, deployment) => calls.closed(ctx, id, deployment, outcome),
-            Purpose::Deploy(id) | Purpose::Fund(id) => deploys.outcome(ctx, &spine.ledger, id, outcome),
+            Purpose::Deploy(id) | Purpose::Lease(id, _) | Purpose::Fund(id) => {
+                deploys.outcome(ctx, &spine.ledger, (id, &purpose), outcome);
+            }
             Purpose::Place(deployment, slot) => payer.placed(ctx, &spine.ledger, (deployment, slot), outcome),
             Purpose::Renew(lease) => seller.renewed(lease, outcome),
             Purpose::Settle(ref leases) => seller.cashed(leases, outcome),

@@ -216,7 +216,7 @@ impl Spine {
         // Deeds that build on one another (open a deployment, lease its slot, close it again) come in one go; the later
         // cannot apply to the present state, so only its signatures are judged before it is in a block.
         let checked = match purpose {
-            Purpose::Deploy(_) | Purpose::Undo(_) => self.ledger.verify(&transaction, ctx.now),
+            Purpose::Deploy(_) | Purpose::Lease(..) | Purpose::Undo(_) => self.ledger.verify(&transaction, ctx.now),
             _ => self.ledger.check(&transaction, ctx.now),
         };
         match checked {

@@ -1,8 +1,8 @@
 //! Room: what stays needs none, what one order takes is gone for its next replica, what an order does not take is free at once.
 
 use grange_api::{Call, DeployDone, Problem, ProblemCode, Reply};
-use grange_ledger::Parameters;
-use grange_types::{Amount, Manifest, Millis, Resources};
+use grange_ledger::{Action, Parameters, Transaction};
+use grange_types::{Amount, Manifest, Millis, Resources, Signed, Wire};
 
 use crate::support::{Villain, World, credits, manifest};
 
@@ -112,6 +112,59 @@ fn what_an_order_reserved_that_the_ledger_refused_is_free_at_once() {
     let problem = world.deploy(0, app("shop", "20", 1, 3)).unwrap_err();
     assert_eq!(problem.code, ProblemCode::LimitReached);
     world.deploy(0, app("shop", "5", 1, 3)).unwrap();
+}
+
+/// A shop on its one provider, a new version of it that needs the same room, and who may have that meanwhile.
+fn shop() -> (World, DeployDone, Manifest) {
+    let mut world = sellers(1, 4);
+    let first = world.deploy(0, app("shop", "10", 1, 3)).unwrap();
+    world.run_for(Millis::seconds(5));
+    let mut changed = app("shop", "10", 1, 3);
+    changed.services.get_mut("web").unwrap().environment = [("COLOUR".into(), "blue".into())].into();
+    (world, first, changed)
+}
+
+#[test]
+fn what_an_update_reserved_that_the_ledger_refused_is_free_at_once() {
+    let (mut world, _, changed) = shop();
+    let update = world.order(0, changed);
+    // It is removed before the update is on the ledger.
+    world.ask(0, Call::Down { name: "shop".into() }).unwrap();
+    let problem = world.end_of(0, update).unwrap_err();
+    assert_eq!(
+        (problem.code, problem.remedy.as_str()),
+        (ProblemCode::Conflict, "it was removed meanwhile; deploy again to begin anew"),
+        "{problem:?}"
+    );
+    let other = app("other", "10", 1, 3);
+    let free = |world: &mut World| planned(world, &other).is_ok();
+    let begun = world.now;
+    while !free(&mut world) {
+        world.run_for(Millis(100));
+        assert!(world.now.since(begun) < Millis::seconds(5), "it is kept for half a minute");
+    }
+    world.deploy(0, other).unwrap();
+}
+
+#[test]
+fn what_the_ledger_refused_of_an_update_is_said_to_be_tried_again_where_it_is() {
+    let (mut world, first, changed) = shop();
+    let update = world.order(0, changed);
+    // The lease that the new one is to replace ends before that.
+    let account = world.peer_id(0).account();
+    let action = Action::CloseLease { lease: first.leases[0].lease };
+    let expires = world.now.after(Millis::minutes(5));
+    let body = Transaction { account, nonce: 7, action };
+    let bytes = Signed::seal(world.genesis().network_id(), &world.key(0), expires, body).encode();
+    world.ask(0, Call::SubmitTransaction { bytes }).unwrap();
+    let problem = world.end_of(0, update).unwrap_err();
+    assert!(problem.remedy.contains("is tried again until it serves"), "{problem:?}");
+    let serves = |world: &World| {
+        let view = world.peer(0).ledger().view();
+        let slot = &view.deployment(first.id).unwrap().slots[0];
+        view.open_lease_of(first.id, 0).is_some_and(|lease| lease.revision == slot.spec.revision)
+    };
+    world.until("it serves", Millis::seconds(20), serves);
 }
 
 #[test]
