@@ -77,6 +77,7 @@ pub(crate) fn plan(context: Context<'_>, wanted: &Wanted<'_>) -> Outcome {
     if context.output.is_json() {
         return context.output.data(&Warned { answer: &plan, warnings: warnings(&project) });
     }
+    tell_notes(&plan.notes, context.output);
     context.output.table(&plan_table(&plan))?;
     context.output.line(&plan_sentence(&plan, &project))
 }
@@ -130,6 +131,7 @@ pub(crate) fn run(context: Context<'_>, wanted: &Wanted<'_>) -> Outcome {
     if output.is_json() {
         return output.data(&Warned { answer: &done, warnings: warnings(&project) });
     }
+    tell_notes(&done.notes, output);
     output.line(&summary(&done))
 }
 
@@ -273,6 +275,13 @@ fn warn(project: &Project, output: Output) {
     }
 }
 
+/// What the node says of what was there already, each on its line.
+fn tell_notes(notes: &[String], output: Output) {
+    for note in notes {
+        output.notice(&format!("note: {note}"));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,6 +295,7 @@ mod tests {
             urls: vec!["http://shop.localhost:8080/".into()],
             leases: Vec::new(),
             changed: false,
+            notes: Vec::new(),
         };
         let expected = "nothing changed: shop already runs as the file says\n  http://shop.localhost:8080/";
         assert_eq!(summary(&done), expected);

@@ -1,6 +1,6 @@
 //! What keys may put into deployments, how budgets stand, and the bill as billing tools read it.
 
-use crate::support::Cloud;
+use crate::support::{Cloud, text};
 
 #[test]
 fn caps_and_budgets_are_shown_and_hold_and_a_bill_is_a_table() {
@@ -24,6 +24,15 @@ fn caps_and_budgets_are_shown_and_hold_and_a_bill_is_a_table() {
     cloud.json(&["wallet", "caps", "--per-day", "none"]);
     cloud.json(&["deploy", second.to_str().unwrap()]);
     assert_eq!(cloud.problem(&["wallet", "caps", "--per-day", "much"])["exit"], 2);
+
+    // The ledger gives nothing back while it runs, and people and scripts are told so.
+    let compose = folder.join("compose.yaml");
+    let lowered = std::fs::read_to_string(&compose).unwrap().replace("budget: \"10\"", "budget: \"4\"");
+    std::fs::write(&compose, lowered).unwrap();
+    let planned = text(&cloud.run(&["plan", folder.to_str().unwrap()]).stderr);
+    assert!(planned.contains("note: book has been given 6 more than the budget of 4: "), "{planned}");
+    let done = cloud.json(&["deploy", folder.to_str().unwrap()]);
+    assert!(done["notes"][0].as_str().unwrap().contains("`grange down book` returns what is left"), "{done}");
 
     let usage = cloud.json(&["usage", "book"]);
     assert_eq!(usage["budget"]["budget"].as_str(), caps["deployments"][0]["budget"].as_str());

@@ -165,6 +165,8 @@ pub struct Plan {
     /// When the budget would be used up at that rate; `null` when it never is.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub runs_until: Option<Timestamp>,
+    /// What one should know of what is there already: money beyond the budget, replicas whose providers were just lost.
+    pub notes: Vec<String>,
 }
 
 /// One replica of a [`Plan`].

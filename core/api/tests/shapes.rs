@@ -86,11 +86,16 @@ fn offers_and_plan() {
         connected: true,
         heard: None,
     };
-    let plan =
-        Plan { services: vec![service], total_per_hour: Amount::credits(2), takes: Amount::CREDIT, runs_until: None };
+    let plan = Plan {
+        services: vec![service],
+        total_per_hour: Amount::credits(2),
+        takes: Amount::CREDIT,
+        runs_until: None,
+        notes: vec!["known".into()],
+    };
     let service = json!({"name": "api", "replica": 0, "provider": hex(1), "display": "node-1", "price_per_hour": "1",
         "max_cost": "2", "connected": true, "heard": null});
-    check(&plan, &json!({"services": [service], "total_per_hour": "2"}));
+    check(&plan, &json!({"services": [service], "total_per_hour": "2", "notes": ["known"]}));
 }
 
 #[test]
@@ -111,10 +116,11 @@ fn the_lines_of_a_deployment() {
         urls: vec!["http://guestbook.localhost:8080/".into()],
         leases: vec![lease],
         changed: true,
+        notes: vec!["known".into()],
     };
     let problem = Problem::new(ProblemCode::NoOffer, "deploy", "guestbook", "no offer");
     assert_eq!(serde_json::to_value(Line::Phase(phase.clone())).unwrap(), json!({"phase": "lease", "ms": 41}));
-    check(&done, &json!({"deployment": "guestbook", "urls": ["http://guestbook.localhost:8080/"]}));
+    check(&done, &json!({"deployment": "guestbook", "urls": ["http://guestbook.localhost:8080/"], "notes": ["known"]}));
     let log = LogLine {
         id: 9,
         at: AT,

@@ -21,6 +21,7 @@ use crate::history::History;
 use crate::library::Library;
 use crate::means;
 use crate::message::{Ask, Channel, Probe, ProbeReply};
+use crate::notes::notes;
 use crate::payer::{Payer, Sight};
 use crate::problem::{
     name_taken, no_offer, rejected, unbilled, undecodable, unknown_deployment, unknown_lease, unknown_name,
@@ -28,7 +29,7 @@ use crate::problem::{
 };
 use crate::seller::Seller;
 use crate::shelf::Shelf;
-use crate::slots::{self, SlotPlan};
+use crate::slots::{self, SlotPlan, stay};
 use crate::trust;
 use crate::witness::Witness;
 
@@ -98,9 +99,9 @@ impl Calls {
             },
             Call::Plan { manifest } => return plan(ctx, &parts, id, account, &manifest),
             Call::Deploy { manifest, secrets, most } => {
-                let Parts { library, shelf, deploys, .. } = &mut parts;
+                let Parts { library, shelf, deploys, payer, .. } = &mut parts;
                 let order = Order { call: id, manifest: *manifest, secrets, only: None, most };
-                deploys.begin(ctx, ledger, library, shelf, order);
+                deploys.begin(ctx, ledger, library, (shelf, payer), order);
                 return;
             }
             Call::Deployments | Call::Deployment { .. } => return self.list(ctx, &parts, id, account, &call),
@@ -326,7 +327,8 @@ fn plan(ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, ma
     let total_per_hour = services.iter().map(|service| service.price_per_hour).sum();
     let dearest: Amount = services.iter().map(|service| service.max_cost).sum();
     let runs_until = lasts(ctx.now, left, dearest);
-    ctx.reply(id, Ok(Reply::Plan(Plan { services, total_per_hour, takes: added, runs_until })));
+    let notes = notes(parts.ledger, parts.payer, (manifest.name.as_str(), manifest.budget), existing, stay(&plans));
+    ctx.reply(id, Ok(Reply::Plan(Plan { services, total_per_hour, takes: added, runs_until, notes })));
 }
 
 /// The bill of a deployment, also of one of ours that was removed.

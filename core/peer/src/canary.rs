@@ -32,6 +32,7 @@ use crate::deploy::{Deploys, Order};
 use crate::event::{CallId, Visit};
 use crate::funds::shortest_lease;
 use crate::library::Library;
+use crate::payer::Payer;
 use crate::shelf::Shelf;
 use crate::witness::Witness;
 
@@ -93,6 +94,7 @@ pub(crate) struct Means<'a> {
     pub(crate) ledger: &'a Ledger,
     pub(crate) library: &'a mut Library,
     pub(crate) shelf: &'a Shelf,
+    pub(crate) payer: &'a Payer,
     pub(crate) deploys: &'a mut Deploys,
     pub(crate) witness: &'a mut Witness,
 }
@@ -171,7 +173,9 @@ impl Canaries {
         let (call, name) = (CallId(OWN_CALLS | ctx.number()), manifest.name.clone());
         self.turns.insert(found.operator, ctx.now);
         let order = Order { call, manifest, secrets: Secrets::default(), only: Some(found.provider), most: None };
-        if let Some(deployment) = means.deploys.begin(ctx, means.ledger, means.library, means.shelf, order) {
+        if let Some(deployment) =
+            means.deploys.begin(ctx, means.ledger, means.library, (means.shelf, means.payer), order)
+        {
             means.witness.ordered(ctx, deployment, budget);
             let stage = Stage::Ordered;
             self.placed = Some(Placed { call, name, deployment, operator: found.operator, page, path, stage });

@@ -21,10 +21,12 @@ use crate::event::CallId;
 use crate::funds::{Funds, funds, missing};
 use crate::library::Library;
 use crate::message::{Ask, Channel, Probe, ProbeReply};
+use crate::notes::notes;
+use crate::payer::Payer;
 use crate::problem::{name_taken, no_offer, rejected};
 use crate::secrets;
 use crate::shelf::Shelf;
-use crate::slots::{SlotPlan, is_current, plan, quote_request};
+use crate::slots::{SlotPlan, is_current, plan, quote_request, stay};
 use crate::stewards;
 use refused::{CARRIED_ON, Standing, explained};
 
@@ -61,6 +63,8 @@ struct Deploying {
     /// What a raised budget adds to a deployment that is there already.
     added: Amount,
     fresh: bool,
+    /// What its user should know of what was there before.
+    notes: Vec<String>,
     slots: Vec<SlotPlan>,
     unsettled: usize,
     phase: Phase,
@@ -107,11 +111,11 @@ impl Deploys {
         ctx: &mut Context,
         ledger: &Ledger,
         library: &mut Library,
-        shelf: &Shelf,
+        seen: (&Shelf, &Payer),
         order: Order,
     ) -> Option<DeploymentId> {
         let Order { call, manifest, secrets, only, most } = order;
-        match prepare(ctx, ledger, library, shelf, manifest, (&secrets, most)) {
+        match prepare(ctx, ledger, library, seen, manifest, (&secrets, most)) {
             Ok(Prepared::Unchanged(done)) => ctx.line(call, Line::Done(done), true),
             Ok(Prepared::Deploy(mut deploying)) => {
                 let id = deploying.id;
@@ -313,7 +317,7 @@ fn prepare(
     ctx: &mut Context,
     ledger: &Ledger,
     library: &mut Library,
-    shelf: &Shelf,
+    (shelf, payer): (&Shelf, &Payer),
     manifest: Manifest,
     (sealed, most): (&Secrets, Option<Amount>),
 ) -> Result<Prepared, Box<Problem>> {
@@ -333,14 +337,17 @@ fn prepare(
     let current = |found: &&Deployment| {
         found.manifest == id && is_current(ledger, found) && missing(ledger, services.budget, found).is_zero()
     };
+    let known = |stay: Vec<LeaseId>| notes(ledger, payer, (name.as_str(), services.budget), existing.as_ref(), stay);
     if let Some(found) = existing.as_ref().filter(current) {
+        let notes = known(found.slots.iter().filter_map(|slot| slot.lease).collect());
         library.keep(ctx, services);
-        return Ok(Prepared::Unchanged(done(ctx, ledger, found, false)));
+        return Ok(Prepared::Unchanged(done(ctx, ledger, found, false, notes)));
     }
     let mut slots = plan(shelf, ledger, ctx.account, &services, ctx.now)
         .map_err(|refusal| Box::new(no_offer("deploy", &name, &refusal)))?;
-    let (payer, terms) = ((ctx.account, ctx.key.public()), ("deploy", name.as_str(), services.budget));
-    let Funds { added, .. } = funds(ledger, payer, terms, existing.as_ref(), &slots)?;
+    let (who, terms) = ((ctx.account, ctx.key.public()), ("deploy", name.as_str(), services.budget));
+    let Funds { added, .. } = funds(ledger, who, terms, existing.as_ref(), &slots)?;
+    let notes = known(stay(&slots).collect());
     let providers: Vec<PeerId> = slots.iter().filter_map(SlotPlan::likely).collect();
     let delegates = stewards::chosen(ctx, ledger, &providers, &specs(&slots));
     within(&name, added, most)?;
@@ -359,6 +366,7 @@ fn prepare(
         opening,
         added: if existing.is_some() { added } else { Amount::ZERO },
         fresh: existing.is_none(),
+        notes,
         slots,
         unsettled: 0,
         phase: Phase::Quote,
@@ -532,20 +540,21 @@ impl Deploying {
     fn done(&self, ctx: &Context, ledger: &Ledger) -> DeployDone {
         let found = ledger.view().deployment(self.id).cloned();
         match found {
-            Some(found) => done(ctx, ledger, &found, true),
+            Some(found) => done(ctx, ledger, &found, true, self.notes.clone()),
             None => DeployDone {
                 deployment: self.name.clone(),
                 id: self.id,
                 urls: Vec::new(),
                 leases: Vec::new(),
                 changed: true,
+                notes: self.notes.clone(),
             },
         }
     }
 }
 
 /// What a deployment amounts to.
-fn done(ctx: &Context, ledger: &Ledger, deployment: &Deployment, changed: bool) -> DeployDone {
+fn done(ctx: &Context, ledger: &Ledger, deployment: &Deployment, changed: bool, notes: Vec<String>) -> DeployDone {
     let view = ledger.view();
     let entry = |slot: &grange_ledger::Slot| {
         let lease = view.lease(slot.lease?)?;
@@ -565,6 +574,7 @@ fn done(ctx: &Context, ledger: &Ledger, deployment: &Deployment, changed: bool) 
         urls: describe::urls(ctx, deployment),
         leases: deployment.slots.iter().filter_map(entry).collect(),
         changed,
+        notes,
     }
 }
 

@@ -3,6 +3,7 @@
 //! # Rules
 //! - The budget is the most that a deployment may ever take: what is there, what is spent and what stands for its leases'
 //!   entries counts.
+//! - What was put in beyond a budget that was lowered stays there: the ledger gives it back with the end of the deployment.
 //! - It has to pay the shortest lease of every slot, and where a byte of the ledger has a price what stands for the entries of
 //!   the leases that are to be opened.
 //! - What is to be added has to be at hand, and within the cap of the key that signs: a new version of a file whose money is
@@ -46,6 +47,11 @@ fn given(ledger: &Ledger, found: &Deployment) -> Amount {
 /// What a deployment's budget lacks of the money that was put into it.
 pub(crate) fn missing(ledger: &Ledger, budget: Amount, found: &Deployment) -> Amount {
     budget.saturating_sub(given(ledger, found))
+}
+
+/// What was put into a deployment beyond its budget, and beyond what stands for its leases' entries.
+pub(crate) fn surplus(ledger: &Ledger, budget: Amount, found: &Deployment) -> Amount {
+    given(ledger, found).saturating_sub(budget.max(deposited(ledger, found)))
 }
 
 /// Whether an account has what is to be added, and may put it into deployments by this key today.

@@ -56,6 +56,7 @@ mod library;
 mod light;
 mod means;
 mod message;
+mod notes;
 mod outlook;
 mod payer;
 mod peer;

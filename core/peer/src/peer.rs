@@ -194,8 +194,8 @@ impl Peer {
                 }
             }
             Event::Visited { lease, visit } => {
-                let Self { ctx, spine, library, shelf, deploys, witness, canaries, .. } = self;
-                let means = Means { ledger: &spine.ledger, library, shelf, deploys, witness };
+                let Self { ctx, spine, library, shelf, payer, deploys, witness, canaries, .. } = self;
+                let means = Means { ledger: &spine.ledger, library, shelf, payer, deploys, witness };
                 canaries.visited(ctx, means, lease, &visit);
                 self.payer.visited(self.ctx.now, lease, visit);
             }
@@ -478,7 +478,7 @@ impl Peer {
         self.next_tick = ctx.now.after(TICK_EVERY);
         shelf.tick(ctx, &spine.ledger, seller.desk.as_mut());
         seller.tick(ctx, &spine.ledger, library);
-        canaries.tick(ctx, Means { ledger: &spine.ledger, library, shelf, deploys, witness });
+        canaries.tick(ctx, Means { ledger: &spine.ledger, library, shelf, payer, deploys, witness });
         witness.tick(ctx, &spine.ledger, shelf);
         library.sweep(&spine.ledger);
         self.copies.sweep(&spine.ledger);

@@ -262,6 +262,11 @@ impl SlotPlan {
     }
 }
 
+/// The leases of a plan that stay as they are.
+pub(crate) fn stay(plans: &[SlotPlan]) -> impl Iterator<Item = LeaseId> {
+    plans.iter().filter(|plan| plan.kept.is_some()).filter_map(|plan| plan.lease)
+}
+
 /// What the open lease of a slot runs; none where there is no open lease.
 pub(crate) fn revision_held(ledger: &Ledger, slot: &Slot) -> Option<BlobId> {
     let view = ledger.view();

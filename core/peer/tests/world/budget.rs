@@ -288,3 +288,31 @@ fn a_budget_that_buys_another_lease_is_not_used_up_however_long_leases_are() {
     assert!(left > credits("0.001"), "{left}");
     assert_eq!(replicas[0].state, ReplicaState::Pending, "{left} buys minutes: {replicas:?}");
 }
+
+#[test]
+fn a_budget_that_is_lowered_is_said_to_stay() {
+    let mut world = World::new(4);
+    world.settle();
+    let planned = |world: &mut World, budget: &str| {
+        let call = Call::Plan { manifest: Box::new(manifest("shop", budget)) };
+        let Ok(Reply::Plan(plan)) = world.ask(0, call) else { panic!("no plan") };
+        plan.notes
+    };
+    assert_eq!(world.deploy(0, manifest("shop", "10")).unwrap().notes, [] as [String; 0]);
+    assert_eq!(planned(&mut world, "12"), [] as [String; 0]);
+    let notes = planned(&mut world, "4");
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].starts_with("shop has been given 6 more than the budget of 4: "), "{notes:?}");
+    assert!(notes[0].contains("`grange down shop` returns what is left"), "{notes:?}");
+    let lowered = world.deploy(0, manifest("shop", "4")).unwrap();
+    assert_eq!((lowered.changed, &lowered.notes), (true, &notes));
+    let again = world.deploy(0, manifest("shop", "4")).unwrap();
+    assert_eq!((again.changed, &again.notes), (false, &notes), "and as often as it is asked");
+    assert_eq!(usage(&mut world).budget.unwrap().budget, credits("10"), "as the ledger has it");
+    // What stands for the entries of one's own capacity is no budget.
+    let mut world = dear_bytes();
+    let mut home = manifest("home", "0");
+    home.services.get_mut("web").unwrap().placement.on = On::Own;
+    world.deploy(0, home.clone()).unwrap();
+    assert_eq!(world.deploy(0, home).unwrap().notes, [] as [String; 0]);
+}

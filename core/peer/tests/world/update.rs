@@ -106,3 +106,27 @@ fn the_plan_of_what_runs_keeps_it_where_it_is() {
     assert!(!world.deploy(0, shop.clone()).unwrap().changed);
     assert_eq!(planned(&mut world, 1, &shop).unwrap_err().code, ProblemCode::NameTaken);
 }
+
+#[test]
+fn a_replica_whose_provider_was_just_lost_is_not_said_to_run_where_it_stays() {
+    let mut world = World::new(4);
+    world.settle();
+    let done = world.deploy(0, manifest("shop", "10")).unwrap();
+    world.run_for(Millis::seconds(10));
+    let provider = world.index_of(done.leases[0].provider);
+    assert_eq!(world.deploy(0, manifest("shop", "11")).unwrap().notes, [] as [String; 0]);
+    world.kill(provider);
+    world.run_for(Millis::seconds(2));
+    let raised = world.deploy(0, manifest("shop", "12")).unwrap();
+    assert!(raised.changed);
+    let expected = format!("web.0 on operator-{provider} does not serve now (its provider does not answer): ");
+    assert_eq!(raised.notes.len(), 1, "{:?}", raised.notes);
+    assert!(raised.notes[0].starts_with(&expected) && raised.notes[0].contains("replaced"), "{:?}", raised.notes);
+    let moved = |world: &World| {
+        let view = world.peer(0).ledger().view();
+        view.open_lease_of(done.id, 0).is_some_and(|lease| lease.terms.provider != done.leases[0].provider)
+    };
+    world.until("it is replaced, as was said", Millis::seconds(20), moved);
+    world.run_for(Millis::seconds(5));
+    assert_eq!(world.deploy(0, manifest("shop", "12")).unwrap().notes, [] as [String; 0]);
+}

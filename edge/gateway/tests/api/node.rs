@@ -138,6 +138,7 @@ impl Recorder {
                 total_per_hour: Amount::ZERO,
                 takes: Amount::ZERO,
                 runs_until: None,
+                notes: Vec::new(),
             }),
             Call::Deployments | Call::Deployment { .. } => Reply::Replicas(Vec::new()),
             Call::Down { name } => {
