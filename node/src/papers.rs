@@ -1,20 +1,22 @@
 //! Logs and key-value data of a deployment, wherever its replicas are: asked for by its owner or a steward over a
 //! stream, answered as NDJSON lines.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use grange_api::{DataLine, Line, LogLine, Problem, ProblemCode, Timestamp};
 use grange_net::{Net, PeerStream, Protocol};
 use grange_peer::Replica;
 use grange_sandbox::Sandboxes;
-use grange_types::{LeaseId, PeerId, Wire, limits};
+use grange_types::{DeploymentId, LeaseId, PeerId, Wire, limits};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::ingress::Ingress;
 
@@ -81,48 +83,90 @@ pub(crate) struct Papers {
 }
 
 impl Papers {
-    /// Collects lines from every node that has some. What could not be reached is said at the end.
+    /// Collects lines from every node that has some. What could not be reached is said at the end, and why there are no
+    /// more to whoever follows.
     pub(crate) fn collect(self, request: PaperRequest) -> mpsc::Receiver<Line> {
         let (lines, collected) = mpsc::channel(LINES);
         tokio::spawn(async move {
+            let (PaperRequest::Logs { name, .. } | PaperRequest::Data { name, .. }) = &request;
+            let deployment = self.leads_to(name);
             let missed = match &request {
-                PaperRequest::Logs { follow, .. } => self.logs(&request, *follow, &lines).await,
-                PaperRequest::Data { name, .. } => self.data(name, &request, &lines).await,
+                PaperRequest::Logs { .. } => self.logs(name, deployment, &request, &lines).await,
+                PaperRequest::Data { .. } => self.data(name, &request, &lines).await,
             };
-            if !missed.is_empty() {
-                let _ = lines.send(Line::Problem(unreachable_of(&request, &missed))).await;
+            let problem = match request.is_followed() {
+                true => Some(self.over(name, deployment, &missed)),
+                false => (!missed.is_empty()).then(|| unreachable_of(&request, &missed)),
+            };
+            if let Some(problem) = problem {
+                let _ = lines.send(Line::Problem(problem)).await;
             }
         });
         collected
     }
 
-    async fn data(&self, name: &str, request: &PaperRequest, lines: &mpsc::Sender<Line>) -> Vec<PeerId> {
+    async fn data(&self, name: &str, request: &PaperRequest, lines: &mpsc::Sender<Line>) -> BTreeSet<PeerId> {
         let table = self.ingress.table();
         let holders = table.names.get(name).map(|named| named.holders.clone()).unwrap_or_default();
         let fetches = holders.into_iter().map(|peer| self.ask_peer(peer, request.clone(), lines.clone()));
         futures_util::future::join_all(fetches).await.into_iter().flatten().collect()
     }
 
-    /// One stream a lease; whoever follows gets those of later generations as they come.
-    async fn logs(&self, request: &PaperRequest, follow: bool, lines: &mpsc::Sender<Line>) -> Vec<PeerId> {
-        let mut begun = BTreeSet::new();
+    /// One stream a lease; whoever follows gets those of later generations as they come, until the name no longer leads to
+    /// the deployment and each stream is at its end.
+    async fn logs(
+        &self,
+        name: &str,
+        deployment: Option<DeploymentId>,
+        request: &PaperRequest,
+        lines: &mpsc::Sender<Line>,
+    ) -> BTreeSet<PeerId> {
+        let follow = request.is_followed();
+        let (mut begun, mut open) = (BTreeSet::new(), BTreeMap::new());
         let mut streams = FuturesUnordered::new();
-        let mut missed = Vec::new();
+        let mut missed = BTreeSet::new();
+        let mut over: Option<Instant> = None;
         loop {
-            for (lease, peer) in self.leases(request) {
-                if begun.insert(lease) {
-                    streams.push(self.ask_peer(peer, of_lease(request, lease), lines.clone()));
+            if deployment.is_some() && self.leads_to(name) == deployment {
+                for (lease, peer) in self.leases(request).into_iter().filter(|(lease, _)| begun.insert(*lease)) {
+                    let ended = self.ask_peer(peer, of_lease(request, lease), lines.clone());
+                    streams.push(ended.map(move |ended| (lease, ended)));
+                    open.insert(lease, peer);
                 }
+            } else if over.get_or_insert_with(Instant::now).elapsed() >= SILENCE {
+                // Who has not heard by now that it is over would be waited for as long as he does not.
+                missed.extend(open.into_values());
+                return missed;
             }
-            if streams.is_empty() && !follow {
+            if streams.is_empty() && (!follow || over.is_some()) {
                 return missed;
             }
             tokio::select! {
-                () = lines.closed() => return Vec::new(),
-                ended = streams.next(), if !streams.is_empty() => missed.extend(ended.flatten()),
+                () = lines.closed() => return missed,
+                Some((lease, ended)) = streams.next(), if !streams.is_empty() => {
+                    open.remove(&lease);
+                    missed.extend(ended);
+                }
                 () = tokio::time::sleep(LOOK_EVERY), if follow => {}
             }
         }
+    }
+
+    /// Which deployment a name leads to now.
+    fn leads_to(&self, name: &str) -> Option<DeploymentId> {
+        self.ingress.table().names.get(name).map(|named| named.deployment)
+    }
+
+    /// Why there are no more lines for whoever follows a log.
+    fn over(&self, name: &str, deployment: Option<DeploymentId>, missed: &BTreeSet<PeerId>) -> Problem {
+        let lives = deployment.is_some_and(|deployment| self.ingress.table().stewards.contains_key(&deployment));
+        let why = if lives { "no longer leads to what was followed" } else { "was removed" };
+        let mut text = format!("{name} {why}: its log ends here");
+        if !missed.is_empty() {
+            text += &format!(", without the last of what {} kept", shorts(missed));
+        }
+        Problem::new(ProblemCode::NotFound, "logs", name, text)
+            .with_remedy("`grange ps` lists what there is; `grange usage` still has the bill")
     }
 
     /// The present leases that a request for logs is about.
@@ -216,7 +260,7 @@ impl Papers {
                 _ => return,
             }
         };
-        let mut sequence = 0;
+        let (mut sequence, mut over) = (0, !follow);
         loop {
             let Ok(page) = log.read_after(sequence, LOG_PAGE) else { return };
             let last = page.len() < LOG_PAGE;
@@ -230,11 +274,13 @@ impl Papers {
             if !last {
                 continue;
             }
-            if !follow || !self.is_current(name, lease) {
+            if over {
                 return;
             }
+            over = !self.is_current(name, lease);
             tokio::select! {
-                () = log.wait_after(sequence) => {}
+                // What it still writes while it is stopped is there a moment later, and read before the end.
+                () = log.wait_after(sequence), if !over => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 () = lines.closed() => return,
             }
@@ -263,13 +309,16 @@ fn of_lease(request: &PaperRequest, of: LeaseId) -> PaperRequest {
     request
 }
 
-fn unreachable_of(request: &PaperRequest, missed: &[PeerId]) -> Problem {
+fn shorts(peers: &BTreeSet<PeerId>) -> String {
+    peers.iter().map(|peer| peer.short()).collect::<Vec<_>>().join(", ")
+}
+
+fn unreachable_of(request: &PaperRequest, missed: &BTreeSet<PeerId>) -> Problem {
     let (operation, name) = match request {
         PaperRequest::Logs { name, .. } => ("logs", name),
         PaperRequest::Data { name, .. } => ("data export", name),
     };
-    let peers = missed.iter().map(|peer| peer.short()).collect::<Vec<_>>().join(", ");
-    let text = format!("{peers} cannot be asked now, so what is kept there is missing here");
+    let text = format!("{} cannot be asked now, so what is kept there is missing here", shorts(missed));
     Problem::new(ProblemCode::ReplicaFailed, operation, name, text)
         .with_remedy("start the node again, or wait until it is back, then ask again")
 }
@@ -342,7 +391,7 @@ async fn read_request(stream: &mut PeerStream) -> io::Result<PaperRequest> {
 }
 
 async fn export(
-    deployment: grange_types::DeploymentId,
+    deployment: DeploymentId,
     service: Option<&str>,
     me: PeerId,
     sandboxes: &Sandboxes,

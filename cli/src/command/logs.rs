@@ -37,6 +37,8 @@ impl Wanted<'_> {
 struct Place {
     /// The last line that was printed.
     after: Option<u64>,
+    /// Whether a node has begun to show lines.
+    begun: bool,
     /// Whether the stream broke, and has not shown since that it is whole.
     blocked: bool,
 }
@@ -71,12 +73,17 @@ fn others_may_be_asked(context: Context<'_>) -> bool {
 
 /// Prints the lines that a node shows, and goes on where the stream broke.
 fn follow(context: Context<'_>, client: &Client, wanted: &Wanted<'_>) -> Outcome {
-    let mut place = Place { after: wanted.after, blocked: false };
+    let mut place = Place { after: wanted.after, begun: false, blocked: false };
     loop {
         let problem = match stream(client, wanted, &mut place, context.output) {
             Ok(()) if !wanted.follow => return Ok(()),
             Ok(()) => Problem::new(ProblemCode::NotReady, "logs", wanted.name, "the node ended the stream"),
             Err(Failure::Problem(problem)) if wanted.follow && passes(problem.code) => *problem,
+            // What was followed to its end was followed as was asked.
+            Err(Failure::Problem(problem)) if place.begun && is_over(&problem, wanted) => {
+                context.output.notice(&problem.message);
+                return Ok(());
+            }
             Err(failure) => return Err(failure),
         };
         if !place.blocked {
@@ -93,8 +100,14 @@ const fn passes(code: ProblemCode) -> bool {
     matches!(code, ProblemCode::NoNode | ProblemCode::NotReady | ProblemCode::Timeout | ProblemCode::LedgerHalted)
 }
 
+/// Whether a problem says that the deployment is there no more.
+fn is_over(problem: &Problem, wanted: &Wanted<'_>) -> bool {
+    wanted.follow && problem.code == ProblemCode::NotFound && problem.thing == wanted.name
+}
+
 fn stream(client: &Client, wanted: &Wanted<'_>, place: &mut Place, output: Output) -> Outcome {
     let lines = client.lines(&wanted.call(place.after))?;
+    place.begun = true;
     loop {
         let next = lines.next_within(WHOLE)?;
         // A line, or silence on an open stream, shows that it is whole.

@@ -9,6 +9,7 @@ mod identity;
 mod keys;
 mod light;
 mod load;
+mod logs;
 mod main_job;
 mod money;
 mod secrets;

@@ -220,7 +220,10 @@ fn answer(operation: Operation, endpoint: &Endpoint, schemas: &mut Schemas) -> R
             builder.description("Done.").content("application/json", Content::new(Some(schema))).build()
         }
         (Answering::Lines, Operation::Logs | Operation::Audit) => builder
-            .description("One line each; server-sent events when followed. A Problem ends a stream that breaks off.")
+            .description(
+                "One line each; server-sent events when followed. A Problem ends a stream that breaks off, and the log of what \
+                 was removed while it was followed.",
+            )
             .content("application/x-ndjson", Content::new(Some(schema.clone())))
             .content("text/event-stream", Content::new(Some(schema)))
             .build(),
