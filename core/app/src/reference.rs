@@ -85,7 +85,7 @@ A service has at most 64, a config at most 128 KiB, a secret 64, and all of an a
 
 A config stands in the manifest in clear. A secret is handed to your own node, which seals it under the deployment's key;
 what leaves the node is sealed. The key is in shares at the deployment's stewards, two of which make it, and is given only
-to whoever holds the service's lease by their own ledger: it opens the secret in memory, and no disk holds it in clear. So
+to your own nodes and to whoever holds the service's lease, by their own ledger: it opens the secret in memory, and no disk holds it in clear. So
 a service keeps its secrets when it is placed anew, also while your node is off. Whoever runs the service can read what it
 reads, and has the key from then on; two stewards together could make it. A changed value is a new version of the service:
 `deploy` again replaces it. What is sealed shows how long it is, and whether it is the same as before.

@@ -10,7 +10,8 @@ pub(crate) static GRANGE_TOP: Level = Level {
             .takes(Takes::Form("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")),
         honoured(
             "budget",
-            "the most the deployment may ever cost, in credits, such as `12.5`; 10 where it is missing; 0 only where \
+            "the most the deployment may ever cost, in credits, such as `12.5`; 10 where it is missing; a lower \
+             one gives nothing back before `grange down`; 0 only where \
              every service is `on: own`",
         )
         .takes(Takes::Amount),
