@@ -153,7 +153,7 @@ fn meter(client: &Client, done: &DeployDone, output: Output, stopping: &Stopping
             }
             Ok(usage) => {
                 let seconds = began.elapsed().as_secs();
-                output.line(&format!("{seconds:>5} s  used {} credits, paid {}", usage.total, usage.settled))?;
+                output.line(&format!("{seconds:>5} s  used {}, paid {}", usage.total.in_words(), usage.settled))?;
             }
             Err(_) if stopping.is_true() => return Ok(Ending::WhenStopped),
             // The node may be down for a while; the cloud says so itself.

@@ -108,8 +108,9 @@ pub(crate) fn plan_sentence(plan: &Plan, project: &Project) -> String {
     let most: Amount = plan.services.iter().map(|service| service.max_cost).sum();
     let until = plan.runs_until.map_or_else(String::new, |until| format!(", which lasts until {until} at the least"));
     format!(
-        "together {} credits an hour while nobody asks for it, and never more than {most} an hour; the budget is {}{until}",
-        plan.total_per_hour, project.app.budget
+        "together {} an hour while nobody asks for it, and never more than {most} an hour; the budget is {}{until}",
+        plan.total_per_hour.in_words(),
+        project.app.budget
     )
 }
 

@@ -24,7 +24,8 @@ pub(super) fn wallet(context: Context<'_>, action: &WalletAction) -> Outcome {
             let request = TransferRequest { to: *to, amount: *amount, memo: memo.clone() };
             let sent: Submitted = context.actor("wallet send")?.ask(&Call::Transfer(request))?;
             context.output.show(&sent, |sent| {
-                format!("{amount} credits are sent; transaction {} is final in block {}", sent.transaction, sent.height)
+                let (amount, height) = (amount.in_words(), sent.height);
+                format!("sent {amount}; transaction {} is final in block {height}", sent.transaction)
             })
         }
         WalletAction::Caps { per_day: None } => {
@@ -51,7 +52,7 @@ pub(super) fn wallet(context: Context<'_>, action: &WalletAction) -> Outcome {
 /// What a cap means, in a sentence.
 fn daily(per_day: Option<Amount>) -> String {
     match per_day {
-        Some(per_day) => format!("each key may put {per_day} credits into deployments a day"),
+        Some(per_day) => format!("each key may put {} into deployments a day", per_day.in_words()),
         None => "nothing caps what a key may put into deployments a day".to_owned(),
     }
 }

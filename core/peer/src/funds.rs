@@ -108,7 +108,8 @@ fn priced(
     }
     let seconds = parameters.min_lease.0 / 1_000;
     let mut text = format!(
-        "a budget of {left} does not pay the shortest lease of {seconds} s at {rate} an hour: {needed} credits"
+        "a budget of {left} does not pay the shortest lease of {seconds} s at {rate} an hour: {}",
+        needed.in_words()
     );
     if !deposit.is_zero() {
         text += &format!(", of which {deposit} stand for entries of the ledger and come back");

@@ -88,6 +88,13 @@ impl Amount {
         Self(mul_div(self.0, quantity, scale).unwrap_or(Self::MAX.0).min(Self::MAX.0))
     }
 
+    /// For a sentence: the amount and what it is an amount of.
+    #[must_use]
+    pub fn in_words(self) -> String {
+        let unit = if self == Self::CREDIT { "credit" } else { "credits" };
+        format!("{self} {unit}")
+    }
+
     /// Whether this is nothing.
     #[must_use]
     pub const fn is_zero(self) -> bool {
@@ -234,6 +241,16 @@ mod tests {
     fn display_is_the_shortest_exact_text() {
         for text in ["0", "1", "0.5", "12.000000000001", "79228162514264337.593543950335"] {
             assert_eq!(text.parse::<Amount>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn one_credit_is_one() {
+        assert_eq!(Amount::CREDIT.in_words(), "1 credit");
+        for (amount, words) in
+            [("0", "0 credits"), ("0.1", "0.1 credits"), ("1.5", "1.5 credits"), ("10", "10 credits")]
+        {
+            assert_eq!(amount.parse::<Amount>().unwrap().in_words(), words);
         }
     }
 

@@ -16,6 +16,7 @@ pub mod amount;
 pub mod codec;
 pub mod envelope;
 pub mod id;
+pub mod id_start;
 pub mod key;
 pub mod lease;
 pub mod limits;
@@ -38,6 +39,7 @@ pub use envelope::{EnvelopeError, Signed};
 pub use id::{
     AccountId, BlobId, BlockId, DeploymentId, KeyId, LeaseId, NetworkId, ParseIdError, PeerId, StateRoot, TxId,
 };
+pub use id_start::{AmbiguousId, IdStart, ParseIdStartError};
 pub use key::{KeyError, KeyGrant, PublicKey, Role, SecretKey, Signature};
 pub use lease::{Counters, LeaseTerms, Quote, Receipt};
 pub use manifest::{
