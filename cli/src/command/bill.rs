@@ -55,16 +55,29 @@ fn show(context: Context<'_>, name: &str) -> Outcome {
     if !table.is_empty() {
         context.output.table(&table)?;
     }
-    context.output.line(&format!("total {} credits, of which {} are paid out", usage.total, usage.settled))?;
+    context.output.line(&format!("total {}, of which {} are paid out", usage.total.in_words(), usage.settled))?;
     if !usage.disputed.is_zero() {
-        let text =
-            format!("{} credits more are asked for and disputed; they are held until that is settled", usage.disputed);
-        context.output.line(&text)?;
+        let more = usage.disputed.in_words();
+        context.output.line(&format!("beyond that providers ask for {more}; the payer disputes it, and it is held"))?;
+    }
+    if let Some(standing) = standing(&usage) {
+        context.output.line(&standing)?;
     }
     let Some(Budget { budget, left, alert, runs_until }) = usage.budget else { return Ok(()) };
     let until = runs_until.map_or_else(String::new, |until| format!("; it runs until {until}"));
     let used = alert.map_or_else(String::new, |level| format!(" ({level} % are used)"));
     context.output.line(&format!("{left} of the budget of {budget} are left{used}{until}"))
+}
+
+/// What became of a deployment that was removed, and whether its bill may still change.
+fn standing(usage: &Usage) -> Option<String> {
+    let removed = usage.removed?;
+    let rest = match usage.claims_until {
+        _ if usage.is_final => "; the bill is final".to_owned(),
+        Some(until) => format!("; the bill is not final: its providers may claim until {until}"),
+        None => "; the bill is not final: its providers may still claim".to_owned(),
+    };
+    Some(format!("it was removed at {removed}{rest}"))
 }
 
 fn table(usage: &Usage) -> Table {
@@ -122,7 +135,8 @@ fn verify(context: Context<'_>, name: &str, trusted: &Trusted) -> Outcome {
             let leases = counted(usize::try_from(*receipts).unwrap_or(usize::MAX), "lease", "leases");
             format!(
                 "the receipts of {leases} of deployment {id} in the blocks from the {from} to height {height} come to \
-                 {settled} credits, as the node says"
+                 {}, as the node says",
+                settled.in_words()
             )
         });
     }

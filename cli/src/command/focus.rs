@@ -206,6 +206,9 @@ mod tests {
             settled: Amount::ZERO,
             disputed: Amount::ZERO,
             budget: None,
+            removed: None,
+            claims_until: None,
+            is_final: false,
         }
     }
 

@@ -164,6 +164,16 @@ pub struct Usage {
     /// Its budget; `null` on a bill that was made from receipts alone.
     #[schema(value_type = Option<Budget>)]
     pub budget: Option<Budget>,
+    /// When the deployment was removed; `null` while it is there.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub removed: Option<Timestamp>,
+    /// Until when providers may claim for leases that have ended, as far as it is known: time when the cloud is off does not
+    /// count. `null` where there is no such lease.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub claims_until: Option<Timestamp>,
+    /// Whether the bill changes no more: the deployment was removed, and nothing can be claimed for it.
+    #[serde(rename = "final")]
+    pub is_final: bool,
 }
 
 /// One line of a bill: `amount = floor(counted × price ÷ scale)`.

@@ -176,6 +176,9 @@ fn a_bill_can_be_recomputed_from_its_lines() {
         settled: Amount::ZERO,
         disputed: Amount::ZERO,
         budget: None,
+        removed: None,
+        claims_until: None,
+        is_final: false,
     };
     check(
         &usage.lines[0],
@@ -183,7 +186,7 @@ fn a_bill_can_be_recomputed_from_its_lines() {
     );
     check(&usage.lines[3], &json!({"sku": "request.million", "quantity": "0.0015", "counted": "1500"}));
     check(&usage.lines[4], &json!({"sku": "egress.gib", "quantity": "0.5", "scale": "1073741824"}));
-    check(&usage, &json!({"total": "0.0375", "settled": "0"}));
+    check(&usage, &json!({"total": "0.0375", "settled": "0", "removed": null, "claims_until": null, "final": false}));
     for row in &usage.lines {
         let (counted, scale) = (row.counted.parse().unwrap(), row.scale.parse().unwrap());
         assert_eq!(row.price.scaled(counted, scale), row.amount);

@@ -6,7 +6,7 @@ use grange_api::{
     Account, Budget, Key, KeySet, LeaseStanding, LedgerHeight, Name, Network, OwnedAccount, Provider, Replica,
     ReplicaState, Status, Timestamp, Upgrade, Usage, UsageRow, Validator, Wallet,
 };
-use grange_ledger::{Deployment, Lease, LeaseState, Ledger, Slot};
+use grange_ledger::{Deployment, DeploymentState, Lease, LeaseState, Ledger, Slot};
 use grange_objects::log::LogId;
 use grange_types::{AccountId, Amount, Counters, Height, KeyGrant, PeerId, PublicKey, Role, Time};
 
@@ -298,10 +298,11 @@ fn state(
 /// The bill of a deployment: what each lease has earned by the newest receipt known here, and what is paid of it.
 pub(crate) fn usage(now: Time, ledger: &Ledger, deployment: &Deployment, payer: &Payer) -> Usage {
     let view = ledger.view();
-    let mut usage = empty_bill(deployment);
+    let mut usage = empty_bill(ledger, deployment);
     usage.budget = deployment.is_open().then(|| budget(now, ledger, deployment, &|lease| payer.amount(lease)));
     for lease in view.leases_of(deployment.id).filter(|lease| lease.is_priced()) {
-        let newest = payer.receipted(lease.id).filter(|(_, amount)| *amount > lease.settled);
+        let due = may_earn(lease).then(|| payer.receipted(lease.id)).flatten();
+        let newest = due.filter(|(_, amount)| *amount > lease.settled);
         let (counters, amount) = newest.unwrap_or((lease.counters, lease.settled));
         usage.lines.extend(bill_rows(ledger, deployment, lease, &counters));
         usage.total = usage.total.saturating_add(amount);
@@ -312,11 +313,36 @@ pub(crate) fn usage(now: Time, ledger: &Ledger, deployment: &Deployment, payer: 
     usage
 }
 
-/// A bill without the leases that the ledger still shows.
-pub(crate) fn empty_bill(deployment: &Deployment) -> Usage {
-    let (total, settled) = (deployment.archived, deployment.archived);
-    let (id, account) = (deployment.id, deployment.owner);
-    Usage { deployment: id, account, lines: Vec::new(), total, settled, disputed: Amount::ZERO, budget: None }
+/// Whether anything may still be paid for a lease.
+fn may_earn(lease: &Lease) -> bool {
+    lease.is_priced() && !matches!(lease.state, LeaseState::Closed { .. })
+}
+
+/// A bill without the lines of the leases that the ledger still shows.
+pub(crate) fn empty_bill(ledger: &Ledger, deployment: &Deployment) -> Usage {
+    let view = ledger.view();
+    let removed = match deployment.state {
+        DeploymentState::Open => None,
+        DeploymentState::Closed { at } => Some(Timestamp(wall(ledger, at))),
+    };
+    let owed: Vec<LeaseState> =
+        view.leases_of(deployment.id).filter(|lease| may_earn(lease)).map(|lease| lease.state).collect();
+    let ends = owed.iter().filter_map(|state| match state {
+        LeaseState::Closing { until } => Some(*until),
+        LeaseState::Open | LeaseState::Closed { .. } => None,
+    });
+    Usage {
+        deployment: deployment.id,
+        account: deployment.owner,
+        lines: Vec::new(),
+        total: deployment.archived,
+        settled: deployment.archived,
+        disputed: Amount::ZERO,
+        budget: None,
+        removed,
+        claims_until: ends.max().map(|until| Timestamp(ledger.time().after(until.since(view.now())))),
+        is_final: removed.is_some() && owed.is_empty(),
+    }
 }
 
 /// The lines of one lease's bill, for what was counted of it.

@@ -78,7 +78,7 @@ impl Receipts {
     pub(crate) fn bill(&self, ledger: &Ledger, name: &str, whole: bool) -> Result<Invoice, InvoiceError> {
         let view = ledger.view();
         let deployment = means::deployment(ledger, name).ok_or(InvoiceError::Unknown)?;
-        let mut usage = empty_bill(deployment);
+        let mut usage = empty_bill(ledger, deployment);
         let mut receipts = 0;
         for lease in view.leases_of(deployment.id).filter(|lease| lease.is_priced()) {
             let (id, paid) = (lease.id, lease.settled);

@@ -153,6 +153,9 @@ impl Recorder {
                 settled: Amount::ZERO,
                 disputed: Amount::ZERO,
                 budget: None,
+                removed: None,
+                claims_until: None,
+                is_final: false,
             }),
             Call::Wallet => {
                 let (available, pending) = (Amount::CREDIT, Amount::ZERO);
