@@ -14,7 +14,7 @@ use grange_disk::{BlobWriter as DiskWriter, Blobs, DiskError};
 use grange_gateway::{Answer, Backend, BlobWriter, CallRecord, Principal, SecretToken, TokenRefusal};
 use grange_ledger::Genesis;
 use grange_net::{Net, PathKind};
-use grange_peer::Event;
+use grange_peer::{Asker, Event};
 use grange_sandbox::SandboxError;
 use grange_types::{
     AccountId, Amount, BlobId, ByteCount, DeploymentId, Height, LeaseId, Manifest, Millis, PeerId, SiteIndex, Wire,
@@ -78,7 +78,10 @@ impl Backend for Api {
                 }
                 Call::RevokeKey { name } => Ok(Answer::Json(Reply::RevokedKeys(vec![self.keys.revoke(&name)?]))),
                 Call::RevokeKeys => Ok(Answer::Json(Reply::RevokedKeys(self.keys.revoke_all(self.clock.now())?))),
-                Call::Audit { follow, after, principal } => Ok(self.audit_lines(follow, after.unwrap_or(0), principal)),
+                Call::Audit { follow, after, principal } => {
+                    let principal = principal.map(|text| self.keys.principal(text)).transpose()?;
+                    Ok(self.audit_lines(follow, after.unwrap_or(0), principal))
+                }
                 Call::Invite(request) => self.invite(request.valid_for),
                 Call::LedgerGenesis => Ok(Answer::Json(Reply::Genesis(self.genesis_file()))),
                 call @ (Call::LedgerBlocks { .. } | Call::LedgerSnapshot { .. }) => match (&self.archive, call) {
@@ -245,28 +248,33 @@ impl Api {
 
     async fn send(&self, principal: Principal, call: Call, waiting: Waiting) {
         let id = self.calls.register(waiting);
+        let asker = Asker { account: principal.account, prefix: principal.prefix().to_owned() };
         // The pump ends only with the process; then whoever waits is told by the dropped sender.
-        let _ = self.events.send(Event::Call { id, account: principal.account, call: Box::new(call) }).await;
+        let _ = self.events.send(Event::Call { id, asker, call: Box::new(call) }).await;
     }
 
     async fn papers(&self, principal: Principal, call: Call) -> Result<Answer, Problem> {
+        let table = self.ingress.table();
+        let (Call::Logs { name, .. } | Call::ExportData { name, .. }) = &call else {
+            // Nothing else has lines of replicas.
+            return self.ask(principal, call).await;
+        };
+        // Whether it was removed, never was, is several, or cannot be known here, the peer says.
+        let Ok(Some((name, named))) = table.find(name, principal.prefix()) else {
+            return self.ask(principal, call).await;
+        };
         let request = match &call {
-            Call::Logs { name, service, follow, after } => PaperRequest::Logs {
-                name: name.clone(),
+            Call::Logs { service, follow, after, .. } => PaperRequest::Logs {
+                name: name.to_owned(),
                 service: service.clone(),
                 follow: *follow,
                 after: after.unwrap_or(0),
                 lease: None,
             },
-            Call::ExportData { name, service } => PaperRequest::Data { name: name.clone(), service: service.clone() },
-            // Nothing else has lines of replicas.
+            Call::ExportData { service, .. } => PaperRequest::Data { name: name.to_owned(), service: service.clone() },
             _ => return self.ask(principal, call).await,
         };
-        let table = self.ingress.table();
-        let (PaperRequest::Logs { name, .. } | PaperRequest::Data { name, .. }) = &request;
         let operation = if matches!(request, PaperRequest::Data { .. }) { "data export" } else { "logs" };
-        // Whether it was removed, never was, or cannot be known here, the peer says.
-        let Some(named) = table.names.get(name) else { return self.ask(principal, call).await };
         if !named.payers.contains(&self.net.peer_id()) {
             let text = "this node neither owns it nor is its steward, so that no provider shows it logs or data";
             return Err(Problem::new(ProblemCode::Denied, operation, name, text)

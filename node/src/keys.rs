@@ -15,7 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use grange_api::{ApiKey, KeyRequest, NewApiKey, Problem, ProblemCode, RevokedKey, Timestamp};
 use grange_gateway::TokenRefusal;
 use grange_types::{
-    Amount, KeyId, Millis, NetworkId, Right, Rights, RightsToken, Scope, SecretKey, Time, limits, rights,
+    AmbiguousId, Amount, IdStart, KeyId, Millis, NetworkId, Right, Rights, RightsToken, Scope, SecretKey, Time, limits,
+    rights,
 };
 use serde::{Deserialize, Serialize};
 
@@ -184,14 +185,22 @@ impl ApiKeys {
         kept.keys.iter().map(|key| key.show(kept.generation, now)).collect()
     }
 
-    /// Revokes a key by its name or its id.
+    /// A principal as the audit log calls it: where one names a key by the beginning of its id, the whole of that.
+    pub(crate) fn principal(&self, text: String) -> Result<String, Problem> {
+        let kept = self.kept();
+        let found = meant(kept.keys.iter(), &text).map_err(|error| Problem::ambiguous("audit", &text, error))?;
+        let by_id = found.filter(|key| key.name != text);
+        Ok(by_id.map_or(text, |key| key.id.to_string()))
+    }
+
+    /// Revokes a key by its name, its id or the beginning of that.
     pub(crate) fn revoke(&self, name: &str) -> Result<RevokedKey, Problem> {
         let mut kept = self.kept();
         let mut new = kept.clone();
-        let generation = new.generation;
-        let wanted = |key: &&mut KeptKey| key.name == name || key.id.to_string() == name;
-        let Some(key) = new.keys.iter_mut().find(wanted).filter(|key| !key.revoked && key.generation == generation)
-        else {
+        let valid = kept.keys.iter().filter(|key| !key.revoked && key.generation == kept.generation);
+        let found = meant(valid, name).map_err(|error| Problem::ambiguous("revoke-key", name, error))?;
+        let id = found.map(|key| key.id);
+        let Some(key) = new.keys.iter_mut().find(|key| Some(key.id) == id) else {
             return Err(Problem::new(
                 ProblemCode::NotFound,
                 "revoke-key",
@@ -284,6 +293,19 @@ impl KeptKey {
     }
 }
 
+/// The key that a text means: by its name, else by its id or the beginning of that.
+fn meant<'a>(
+    mut keys: impl Iterator<Item = &'a KeptKey> + Clone,
+    text: &str,
+) -> Result<Option<&'a KeptKey>, AmbiguousId> {
+    if let Some(named) = keys.clone().find(|key| key.name == text) {
+        return Ok(Some(named));
+    }
+    let Ok(start) = text.parse::<IdStart>() else { return Ok(None) };
+    let id = start.only(keys.clone().map(|key| (key.id.as_bytes(), key.id)))?;
+    Ok(keys.find(|key| Some(key.id) == id))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -363,6 +385,20 @@ mod tests {
         assert_eq!((denied.code, denied.exit), (ProblemCode::Denied, 4));
         again.spend(&rights, Amount::credits(4), "deploy").unwrap();
         assert_eq!(again.list(NOW)[0].spent, Amount::credits(10));
+    }
+
+    #[test]
+    fn a_key_is_named_by_as_much_of_its_id_as_lists_show() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = keys(folder.path());
+        let one = keys.create(request("one"), [2; 32], NOW).unwrap().key;
+        let other = keys.create(request(&one.id.short()), [3; 32], NOW).unwrap().key;
+        assert_eq!(keys.principal("owner".into()).unwrap(), "owner");
+        assert_eq!(keys.principal(other.id.short()).unwrap(), other.id.to_string());
+        assert_eq!(keys.principal(one.id.short()).unwrap(), one.id.short(), "a name comes first");
+        assert_eq!(keys.revoke(&one.id.short()).unwrap().id, other.id);
+        assert_eq!(keys.revoke(&other.id.short()).unwrap_err().code, ProblemCode::NotFound, "it is revoked");
+        assert_eq!(keys.revoke(&one.id.short()).unwrap().id, one.id);
     }
 
     #[test]

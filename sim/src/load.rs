@@ -100,7 +100,7 @@ impl World<'_> {
         let id = CallId(machine.calls);
         let account = machine.config.key.public().account();
         self.load.waiting.insert((host, machine.life, id), waiting);
-        self.handle(host, "call", Event::Call { id, account, call: Box::new(call) });
+        self.handle(host, "call", Event::Call { id, asker: account.into(), call: Box::new(call) });
     }
 
     fn deploy(&mut self) {

@@ -25,7 +25,7 @@ pub(crate) enum KeyAction {
     List,
     /// Revoke an API key; it is refused at once, and what was narrowed from it
     Revoke {
-        /// Its name or its id
+        /// Its name, its id, or eight or more first digits of that
         #[arg(required_unless_present = "all")]
         name: Option<String>,
         /// Revoke every one

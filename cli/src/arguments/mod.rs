@@ -9,7 +9,7 @@ mod value;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use grange_types::{AccountId, Amount, LeaseId};
+use grange_types::{AccountId, Amount, IdStart};
 
 use crate::project::Wanted;
 
@@ -18,7 +18,7 @@ pub(crate) use identity::{DeviceAction, DeviceRole, Identity, IdentityAction};
 pub(crate) use key::{KeyAction, Limits};
 pub(crate) use node::{Prices, Up};
 pub(crate) use value::duration;
-use value::{Cap, account, cap, lease, whole};
+use value::{Cap, account, account_start, cap, lease_start, whole};
 
 /// The people's cloud: rent computers from each other, deploy to them, pay by the second.
 #[derive(Debug, Parser)]
@@ -73,12 +73,12 @@ pub(crate) enum Command {
     Deploy(App),
     /// List replicas: where they run and how they are
     Ps {
-        /// Only this deployment
+        /// Only this deployment: its name, its id, or eight or more first digits of that
         name: Option<String>,
     },
     /// Print what the services of a deployment wrote
     Logs {
-        /// The deployment
+        /// The deployment: its name or its id
         name: String,
         /// Wait for more at the end
         #[arg(short, long)]
@@ -94,7 +94,7 @@ pub(crate) enum Command {
     Status,
     /// End a deployment; the rest of its budget returns
     Down {
-        /// The deployment
+        /// The deployment: its name or its id
         name: String,
         /// Do not ask
         #[arg(short, long)]
@@ -111,7 +111,7 @@ pub(crate) enum Command {
     Offers,
     /// Show how far operators are trusted, and what each number rests on
     Trust {
-        /// Only this operator: its account, a node of its, the beginning of either, or a node's name
+        /// Only this operator: its account, a node of its, eight or more first digits of either, or a node's name
         #[arg(value_name = "OPERATOR|NODE")]
         of: Option<String>,
     },
@@ -151,7 +151,7 @@ pub(crate) enum Command {
         /// Wait for more at the end
         #[arg(short, long)]
         follow: bool,
-        /// Only calls of this key's name or id, or of `owner`
+        /// Only calls of this key's name, its id or eight or more first digits of that, or of `owner`
         #[arg(long, value_name = "NAME")]
         principal: Option<String>,
         /// Only lines whose number is greater
@@ -235,7 +235,7 @@ pub(crate) enum Template {
 pub(crate) enum DataAction {
     /// Print all key-value data of a deployment, one JSON object a line
     Export {
-        /// The deployment
+        /// The deployment: its name or its id
         name: String,
         /// Only this service
         #[arg(long)]
@@ -297,7 +297,7 @@ impl Trusted {
 pub(crate) struct Bill {
     #[command(subcommand)]
     pub(crate) action: Option<BillAction>,
-    /// The deployment: its name, or its id
+    /// The deployment: its name, its id, or eight or more first digits of that
     #[arg(required = true)]
     pub(crate) name: Option<String>,
     /// Print it as a table for billing tools instead
@@ -317,7 +317,7 @@ pub(crate) enum BillFormat {
 pub(crate) enum BillAction {
     /// Make a bill again from the receipts in a node's blocks, each of them verified, and compare it with the node's
     Verify {
-        /// The deployment: its name, or its id
+        /// The deployment: its name, its id, or eight or more first digits of that
         name: String,
         #[command(flatten)]
         trusted: Trusted,
@@ -361,15 +361,15 @@ pub(crate) enum LedgerAction {
     Height,
     /// Show what the ledger says of an account
     Account {
-        /// The account
-        #[arg(value_name = "ACCOUNT", value_parser = account)]
-        id: AccountId,
+        /// The account, or eight or more first digits of it
+        #[arg(value_name = "ACCOUNT", value_parser = account_start)]
+        id: IdStart,
     },
     /// Show what the ledger says of a lease
     Lease {
-        /// The lease, as `grange ps --json` shows it
-        #[arg(value_name = "LEASE", value_parser = lease)]
-        id: LeaseId,
+        /// The lease, or eight or more first digits of it, as `grange usage` shows them
+        #[arg(value_name = "LEASE", value_parser = lease_start)]
+        id: IdStart,
     },
     /// Show where a name leads, whoever holds it
     Name {

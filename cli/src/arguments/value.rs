@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use grange_types::{AccountId, Amount, LeaseId, ParseAmountError, PublicKey, Region, Right};
+use grange_types::{AccountId, Amount, IdStart, ParseAmountError, PublicKey, Region, Right};
 
 use crate::node_process::RULES;
 
@@ -25,7 +25,9 @@ pub(crate) enum ValueError {
     Cap { source: ParseAmountError },
     #[error("an account is 64 hexadecimal digits; its owner reads it off `grange wallet balance`")]
     Account,
-    #[error("a lease is 64 hexadecimal digits; `grange ps --json` shows those of your deployments")]
+    #[error("an account is 64 hexadecimal digits, of which the first 8 or more will do here")]
+    AccountStart,
+    #[error("a lease is 64 hexadecimal digits, of which the first 8 or more will do; `grange usage` shows them")]
     Lease,
     #[error("a public key is 64 hexadecimal digits; a node's is its id, which `grange status` shows")]
     PublicKey,
@@ -105,8 +107,13 @@ pub(crate) fn account(text: &str) -> Result<AccountId, ValueError> {
     text.parse().map_err(|_| ValueError::Account)
 }
 
-/// A lease.
-pub(crate) fn lease(text: &str) -> Result<LeaseId, ValueError> {
+/// An account to look up: nobody is paid who was only nearly named.
+pub(crate) fn account_start(text: &str) -> Result<IdStart, ValueError> {
+    text.parse().map_err(|_| ValueError::AccountStart)
+}
+
+/// A lease to look up.
+pub(crate) fn lease_start(text: &str) -> Result<IdStart, ValueError> {
     text.parse().map_err(|_| ValueError::Lease)
 }
 

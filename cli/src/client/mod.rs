@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use grange_api::{Call, Method, OutgoingRequest, Problem, ProblemCode, Sending};
-use grange_types::BlobId;
+use grange_types::{BlobId, RightsToken};
 use serde::de::DeserializeOwned;
 use ureq::http::{Request, Response};
 use ureq::{Agent, Body};
@@ -69,6 +69,13 @@ impl Client {
     /// The file that the token is from.
     pub(crate) fn token_file(&self) -> &Path {
         &self.token_file
+    }
+
+    /// How the names begin that the token is for, where it is a key that says so; what the node shows are those alone.
+    pub(crate) fn prefix(&self) -> Option<String> {
+        let token: RightsToken = self.token.parse().ok()?;
+        let (block, _) = token.claims()?;
+        Some(block.scope.prefix.clone()).filter(|prefix| !prefix.is_empty())
     }
 
     /// The agent, for requests to the gateway of the same machine.

@@ -131,7 +131,7 @@ impl Place {
 
     /// The key set of an account; that of one which the ledger has nothing of is its own first key.
     fn grants(&self, account: AccountId) -> Result<Vec<KeyGrant>, Problem> {
-        let keys = match self.client.ask::<Account>(&Call::LedgerAccount { account }) {
+        let keys = match self.client.ask::<Account>(&Call::LedgerAccount { account: account.into() }) {
             Ok(found) => found.keys,
             Err(problem) if problem.code == ProblemCode::NotFound => Vec::new(),
             Err(problem) => return Err(problem),
@@ -339,7 +339,7 @@ fn restore(context: Context<'_>, identity: &Identity, wanted: Option<AccountId>,
     context.output.progress("waiting for the node to act for its account");
     let account = place.account;
     wait(&place, "the node does not act for the account yet", |status| status.operator == account)?;
-    let found: Account = place.client.ask(&Call::LedgerAccount { account })?;
+    let found: Account = place.client.ask(&Call::LedgerAccount { account: account.into() })?;
     let replicas: Vec<Replica> = place.client.ask(&Call::Deployments)?;
     let mut deployments: Vec<String> = replicas.into_iter().map(|replica| replica.deployment).collect();
     deployments.sort();

@@ -45,7 +45,7 @@ pub(super) fn run(context: Context<'_>, action: &LedgerAction) -> Outcome {
             })
         }
         LedgerAction::Account { id } => {
-            let call = Call::LedgerAccount { account: *id };
+            let call = Call::LedgerAccount { account: id.clone() };
             let account: Account = context.reader("ledger account")?.ask(&call)?;
             context.output.show(&account, |account| {
                 let Account { account, available, pending, keys, height } = account;
@@ -56,7 +56,7 @@ pub(super) fn run(context: Context<'_>, action: &LedgerAction) -> Outcome {
             })
         }
         LedgerAction::Lease { id } => {
-            let lease: Lease = context.reader("ledger lease")?.ask(&Call::LedgerLease { lease: *id })?;
+            let lease: Lease = context.reader("ledger lease")?.ask(&Call::LedgerLease { lease: id.clone() })?;
             context.output.show(&lease, |lease| {
                 let Lease { settled, escrow, held, height, .. } = lease;
                 let Lease { lease, deployment, slot, generation, provider, state, .. } = lease;

@@ -11,8 +11,15 @@ use crate::table::Table;
 pub(super) fn run(context: Context<'_>, action: &NameAction) -> Outcome {
     match action {
         NameAction::List => {
-            let names: Vec<Name> = context.actor("name list")?.ask(&Call::Names)?;
-            context.output.tabulate(&names, |names| table(names), "the account holds no names")
+            let client = context.actor("name list")?;
+            let names: Vec<Name> = client.ask(&Call::Names)?;
+            let empty = match client.prefix() {
+                Some(prefix) => {
+                    format!("the account holds no names that begin with {prefix}, which is all that the key shows")
+                }
+                None => "the account holds no names".to_owned(),
+            };
+            context.output.tabulate(&names, |names| table(names), &empty)
         }
         NameAction::Claim { name, deployment } => {
             let request = NameRequest { name: name.clone(), deployment: deployment.clone() };

@@ -19,11 +19,12 @@ pub(super) fn ps(context: Context<'_>, name: Option<&str>) -> Outcome {
     // One name is the same from every node; a list is of one's own account, and no other may stand in for it.
     let client = if name.is_some() { context.reader("ps")? } else { context.actor("ps")? };
     let replicas: Vec<Replica> = client.ask(&call)?;
-    context.output.tabulate(
-        &replicas,
-        |replicas| table(replicas),
-        "nothing is deployed; `grange deploy` deploys an app",
-    )
+    let what = match (client.prefix(), name) {
+        (Some(prefix), None) => format!("nothing whose name begins with {prefix}, which is all that the key shows,"),
+        _ => "nothing".to_owned(),
+    };
+    let empty = format!("{what} is deployed; `grange deploy` deploys an app");
+    context.output.tabulate(&replicas, |replicas| table(replicas), &empty)
 }
 
 fn table(replicas: &[Replica]) -> Table {
@@ -114,7 +115,7 @@ pub(super) fn down(context: Context<'_>, name: &str, yes: bool) -> Outcome {
     }
     let down: Down = client.ask(&Call::Down { name: name.to_owned() })?;
     context.output.show(&down, |down| {
-        let (name, most) = (&down.deployment, down.returned);
-        format!("{name} has ended; up to {most} credits return: at once what nobody can claim any more, the rest once its providers have claimed theirs, or can no more")
+        let (name, most) = (&down.deployment, down.returned.in_words());
+        format!("{name} has ended and gives back up to {most}: at once what nobody can claim any more, the rest once its providers have claimed theirs, or can no more")
     })
 }

@@ -126,6 +126,93 @@ fn a_key_ends_with_its_time_also_in_a_variable_and_across_a_restart() {
 }
 
 #[test]
+fn a_key_with_a_prefix_sees_its_own_by_any_name_and_nothing_of_the_rest() {
+    let cloud = Cloud::start(2);
+    let scopes = "read,data,deploy,name,pay,sell,invite";
+    let made = cloud.json(&["key", "create", "--name", "shops", "--scope", scopes, "--prefix", "shop"]);
+    let file = keep(&cloud, "shops.key", &made["token"]);
+    let with = |arguments: &[&str]| [&["--token-file", file.to_str().unwrap()], arguments].concat().join("\n");
+    let json = |arguments: &[&str]| cloud.json(&with(arguments).split('\n').collect::<Vec<_>>());
+    let problem = |arguments: &[&str]| cloud.problem(&with(arguments).split('\n').collect::<Vec<_>>());
+    let other = cloud.json(&["deploy", cloud.guestbook("other", "").to_str().unwrap()]);
+    for (arguments, what) in [(&["ps"][..], "is deployed"), (&["name", "list"], "the account holds no names")] {
+        let output = cloud.run(&with(arguments).split('\n').collect::<Vec<_>>());
+        let said = text(&output.stderr);
+        assert!(said.contains(what) && said.contains("begin") && said.contains(" with shop"), "{said}");
+    }
+    let shop = json(&["deploy", cloud.guestbook("shop", "").to_str().unwrap()]);
+    let id = |done: &serde_json::Value| done["id"].as_str().unwrap().to_owned();
+    let lease = |done: &serde_json::Value| done["leases"][0]["lease"].as_str().unwrap().to_owned();
+    let account = cloud.json(&["wallet", "balance"])["account"].as_str().unwrap().to_owned();
+
+    // Its own, by the name, the id, and as short as the program prints ids.
+    let (shop_id, shop_lease) = (id(&shop), lease(&shop));
+    for name in ["shop", &shop_id, &shop_id[..10]] {
+        assert_eq!(json(&["ps", name])[0]["deployment"], "shop");
+        assert_eq!(json(&["usage", name])["deployment"], shop_id.as_str());
+        assert!(cloud.run(&with(&["logs", name]).split('\n').collect::<Vec<_>>()).status.success());
+    }
+    assert_eq!(json(&["ledger", "lease", &shop_lease[..10]])["lease"], shop_lease.as_str());
+    assert_eq!(json(&["ledger", "name", "shop"])["deployment"], "shop");
+
+    // Another's is told from what is not there by nothing.
+    let nobody = "0123456789".repeat(6) + "0123";
+    let (other_id, other_lease) = (id(&other), lease(&other));
+    for command in [&["ps"][..], &["usage"], &["logs"], &["data", "export"], &["down", "--yes"]] {
+        for (hidden, absent) in [(&other_id[..], &nobody[..]), (&other_id[..10], &nobody[..10])] {
+            let (hidden, absent) = (problem(&[command, &[hidden]].concat()), problem(&[command, &[absent]].concat()));
+            assert_eq!(hidden["code"], "not-found", "{hidden}");
+            for field in ["code", "exit", "operation", "remedy"] {
+                assert_eq!(hidden[field], absent[field]);
+            }
+        }
+        assert_eq!(problem(&[command, &["other"]].concat())["code"], "denied");
+    }
+    assert_eq!(
+        problem(&["ledger", "lease", &other_lease])["message"],
+        problem(&["ledger", "lease", &nobody])["message"]
+    );
+    assert_eq!(cloud.json(&["ps"]).as_array().unwrap().len(), 2, "nothing was ended");
+
+    // Nor is there anything of accounts, by whatever way; what all nodes know stays open.
+    let genesis = cloud.root.path().join("genesis.json");
+    std::fs::write(&genesis, json(&["ledger", "genesis"]).to_string()).unwrap();
+    let genesis = genesis.to_str().unwrap();
+    for refused in [
+        &["ledger", "account", &account][..],
+        &["ledger", "account", &account[..10]],
+        &["ledger", "name", "other"],
+        &["ledger", "checkpoint"],
+        &["ledger", "verify", "--genesis", genesis],
+        &["usage", "verify", "shop", "--genesis", genesis],
+        &["wallet", "balance"],
+        &["wallet", "caps"],
+        &["wallet", "history"],
+        &["key", "show"],
+        &["provider", "price", "--cpu-hour", "1"],
+        &["provider", "pause"],
+        &["name", "claim", "other-two", "shop"],
+        &["invite"],
+    ] {
+        let problem = problem(refused);
+        assert_eq!(problem["code"], "denied", "{refused:?}: {problem}");
+    }
+    for open in [&["status"][..], &["peers"], &["offers"], &["providers"], &["provider", "price"], &["network", "show"]]
+    {
+        json(open);
+    }
+    assert_eq!(json(&["name", "list"]).as_array().unwrap().len(), 1);
+
+    // It ends its own by the id, and the bill says so.
+    assert_eq!(json(&["down", &shop_id[..10], "--yes"])["deployment"], "shop");
+    let bill = json(&["usage", &shop_id]);
+    assert!(bill["removed"].is_string() && bill["final"].is_boolean(), "{bill}");
+    let said = text(&cloud.run(&["usage", "shop"]).stdout);
+    assert!(said.contains("it was removed at 20") && said.contains("; the bill is "), "{said}");
+    assert_eq!(cloud.json(&["ps"])[0]["deployment"], "other");
+}
+
+#[test]
 fn a_key_is_shown_to_no_node_but_its_own() {
     let cloud = Cloud::start(2);
     let shop = cloud.guestbook("shop", "");

@@ -30,6 +30,11 @@ fn a_light_node_answers_what_is_proven_to_it_and_sends_money() {
     }
     assert_eq!(light(&["ledger", "name", "shop"])["owner"], owner.as_str());
     let api = cloud.nodes[4].api.as_str();
+    for short in [["ledger", "account", &owner[..10]], ["ledger", "lease", &lease[..10]]] {
+        let refused = cloud.problem(&[&["--node", api][..], &short].concat());
+        assert_eq!(refused["code"], "unsupported", "it has no ledger to look through: {refused}");
+        assert!(refused["remedy"].as_str().unwrap().contains("the whole id"), "{refused}");
+    }
     let missing = cloud.problem(&["--node", api, "ledger", "name", "nobody"]);
     assert_eq!((&missing["code"], &missing["exit"]), (&"not-found".into(), &3.into()));
     assert_eq!(light(&["network", "show"])["validators"].as_array().unwrap().len(), 4);

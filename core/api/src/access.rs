@@ -5,7 +5,8 @@
 //!   reads the audit log.
 //! - An API key has scopes ([`Right`]). An operation needs one of them ([`Operation::right`]), or the owner.
 //! - A key that has a prefix is for things whose name begins so. A call that is about no thing in particular but about
-//!   the whole account ([`About::Account`]) is refused to it; a list shows it those things alone.
+//!   the whole account ([`About::Account`]) or about everybody's ([`About::Accounts`]) is refused to it; a list shows it
+//!   those things alone, and what is looked up by an id ([`About::Found`]) is looked up among them alone.
 
 use grange_types::{KeyId, Right};
 use serde::{Deserialize, Serialize};
@@ -46,14 +47,19 @@ pub const REQUEST_HEADER: &str = "grange-request-id";
 /// What a call is about, for keys that are for some things only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum About<'a> {
-    /// Nothing of the account's: the node, the market, the ledger, bytes that are named by their hash.
+    /// Nothing of the account's: the node, the market, the network, bytes that are named by their hash.
     Nothing,
     /// A thing with a name.
     Thing(&'a str),
+    /// What is looked up by this name or id. Whose it is says the name that it has on the ledger: whoever keeps that leaves
+    /// out what the asker's key is not for, so that it is not there for him.
+    Found(&'a str),
     /// All things of the account that the asker may see.
     List,
     /// The account as a whole.
     Account,
+    /// Everybody's accounts: what the ledger says of any of them, and the blocks and states that say all of it.
+    Accounts,
 }
 
 impl Operation {
@@ -126,12 +132,13 @@ impl Call {
     pub fn about(&self) -> About<'_> {
         match self {
             Self::Plan { manifest } | Self::Deploy { manifest, .. } => About::Thing(&manifest.name),
+            Self::ReleaseName { name } | Self::LedgerName { name } => About::Thing(name),
             Self::Deployment { name }
             | Self::Down { name }
             | Self::Usage { name }
             | Self::Logs { name, .. }
-            | Self::ExportData { name, .. }
-            | Self::ReleaseName { name } => About::Thing(name),
+            | Self::ExportData { name, .. } => About::Found(name),
+            Self::LedgerLease { lease } => About::Found(lease.as_str()),
             // Both must be within; a name that leads to a deployment of others is refused by its own rule.
             Self::ClaimName(request) => About::Thing(&request.name),
             Self::Deployments | Self::Names => About::List,
@@ -143,14 +150,12 @@ impl Call {
             | Self::PutBlob { .. }
             | Self::HasBlob { .. }
             | Self::LedgerHeight
-            | Self::LedgerAccount { .. }
-            | Self::LedgerKey { .. }
-            | Self::LedgerLease { .. }
-            | Self::LedgerName { .. }
             | Self::LedgerGenesis
-            | Self::LedgerBlocks { .. }
-            | Self::LedgerSnapshot { .. }
             | Self::Network => About::Nothing,
+            Self::LedgerAccount { .. }
+            | Self::LedgerKey { .. }
+            | Self::LedgerBlocks { .. }
+            | Self::LedgerSnapshot { .. } => About::Accounts,
             Self::Wallet
             | Self::Caps
             | Self::SetCap(_)
@@ -178,14 +183,12 @@ impl Call {
             Self::Transfer(request) => request.to.to_string(),
             Self::LedgerAccount { account } => account.to_string(),
             Self::LedgerKey { key } => key.to_string(),
-            Self::LedgerLease { lease } => lease.to_string(),
-            Self::LedgerName { name } => name.clone(),
             Self::Trust { of } => of.clone().unwrap_or_default(),
             Self::LedgerBlocks { from } => from.to_string(),
             Self::CreateKey(request) => request.name.clone(),
             Self::RevokeKey { name } => name.clone(),
             call => match call.about() {
-                About::Thing(name) => name.to_owned(),
+                About::Thing(name) | About::Found(name) => name.to_owned(),
                 _ => String::new(),
             },
         }

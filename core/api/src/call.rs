@@ -1,6 +1,6 @@
 //! What can be asked of a node: one variant per operation, with its arguments.
 
-use grange_types::{AccountId, Amount, BlobId, Height, LeaseId, Manifest, PublicKey, Secrets};
+use grange_types::{Amount, BlobId, Height, IdStart, Manifest, PublicKey, Secrets};
 
 use crate::key::KeyRequest;
 use crate::ledger::NameRequest;
@@ -22,7 +22,7 @@ pub enum Call {
     Providers,
     /// How far operators are trusted.
     Trust {
-        /// Only this one: its account, a node of its, the beginning of either, or a node's name.
+        /// Only this one: its account, a node of its, eight or more first digits of either, or a node's name.
         of: Option<String>,
     },
     /// Where a manifest would run and what it would cost.
@@ -54,22 +54,22 @@ pub enum Call {
     Deployments,
     /// The replicas of one deployment.
     Deployment {
-        /// Its name.
+        /// Its name or id.
         name: String,
     },
     /// End a deployment.
     Down {
-        /// Its name.
+        /// Its name or id.
         name: String,
     },
     /// The bill of a deployment.
     Usage {
-        /// Its name.
+        /// Its name or id.
         name: String,
     },
     /// What the services of a deployment wrote.
     Logs {
-        /// Its name.
+        /// Its name or id.
         name: String,
         /// Only this service.
         service: Option<String>,
@@ -80,7 +80,7 @@ pub enum Call {
     },
     /// The key-value data of a deployment.
     ExportData {
-        /// Its name.
+        /// Its name or id.
         name: String,
         /// Only this service.
         service: Option<String>,
@@ -108,12 +108,12 @@ pub enum Call {
     /// What the ledger says of an account.
     LedgerAccount {
         /// The account.
-        account: AccountId,
+        account: IdStart,
     },
     /// What the ledger says of a lease.
     LedgerLease {
         /// The lease.
-        lease: LeaseId,
+        lease: IdStart,
     },
     /// Where a name leads, whoever holds it.
     LedgerName {

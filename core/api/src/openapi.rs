@@ -138,7 +138,7 @@ fn described(operation: Operation, endpoint: &Endpoint, schemas: &mut Schemas) -
     let mut builder =
         OperationBuilder::new().operation_id(Some(operation.id())).summary(Some(endpoint.summary)).tag(tag(endpoint));
     for name in endpoint.path_parameters() {
-        builder = builder.parameter(parameter(name, ParameterIn::Path, path_meaning(name)));
+        builder = builder.parameter(parameter(name, ParameterIn::Path, path_meaning(operation, name)));
     }
     for (name, meaning) in endpoint.query {
         builder = builder.parameter(parameter(name, ParameterIn::Query, meaning));
@@ -180,9 +180,16 @@ fn parameter(name: &str, place: ParameterIn, meaning: &str) -> Parameter {
         .build()
 }
 
-fn path_meaning(name: &str) -> &'static str {
-    match name {
-        "id" => "64 lower-case hexadecimal digits.",
+fn path_meaning(operation: Operation, name: &str) -> &'static str {
+    match (operation, name) {
+        (Operation::LedgerAccount | Operation::LedgerLease, _) => {
+            "64 lower-case hexadecimal digits, or the first eight or more of them where no other one begins so."
+        }
+        (_, "id") => "64 lower-case hexadecimal digits.",
+        (Operation::Deployment | Operation::Down | Operation::Usage | Operation::Logs | Operation::ExportData, _) => {
+            "A name of 1 to 63 lower-case letters, digits and dashes; or the deployment's id, or the first eight or more \
+             of its digits where no other one begins so."
+        }
         _ => "A name of 1 to 63 lower-case letters, digits and dashes.",
     }
 }

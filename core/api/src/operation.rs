@@ -297,11 +297,13 @@ const LOG_QUERY: &[(&str, &str)] = &[
 const AUDIT_QUERY: &[(&str, &str)] = &[
     ("follow", "`true` keeps the stream open and makes it server-sent events."),
     ("after", "Only lines whose number is greater."),
-    ("principal", "Only calls of this key's name or id, or of `owner`."),
+    ("principal", "Only calls of this key's name, its id or eight or more first digits of that, or of `owner`."),
 ];
 const DATA_QUERY: &[(&str, &str)] = &[("service", "Only this service.")];
-const TRUST_QUERY: &[(&str, &str)] =
-    &[("of", "Only this operator: its account, a node of its, the beginning of either, or a node's name.")];
+const TRUST_QUERY: &[(&str, &str)] = &[(
+    "of",
+    "Only this operator: its account, a node of its, eight or more first digits of either, or a node's name.",
+)];
 const HISTORY_QUERY: &[(&str, &str)] = &[("limit", "At most so many entries, from 1 to 1000; 100 if not given.")];
 
 const BLOCKS_QUERY: &[(&str, &str)] = &[("from", "The height of the first block; 1 if not given.")];

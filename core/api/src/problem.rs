@@ -5,6 +5,7 @@
 
 use core::fmt;
 
+use grange_types::AmbiguousId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -67,6 +68,14 @@ impl Problem {
             remedy: code.remedy().to_owned(),
             findings: Box::default(),
         }
+    }
+
+    /// The beginning of an id is that of several things.
+    #[must_use]
+    pub fn ambiguous(operation: &str, thing: &str, error: AmbiguousId) -> Self {
+        let text = format!("{thing} may mean any of {}: their ids all begin so", error.count);
+        Self::new(ProblemCode::Malformed, operation, thing, text)
+            .with_remedy("give more digits of the one that is meant")
     }
 
     /// The same failure with a remedy that fits it better.

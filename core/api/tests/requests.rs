@@ -92,9 +92,10 @@ fn samples() -> Vec<Call> {
         Call::WalletHistory { limit: 7 },
         Call::SubmitTransaction { bytes: vec![0, 255, 1] },
         Call::LedgerHeight,
-        Call::LedgerAccount { account: AccountId([6; 32]) },
+        Call::LedgerAccount { account: AccountId([6; 32]).into() },
+        Call::LedgerAccount { account: "06060606".parse().unwrap() },
         Call::LedgerKey { key: PublicKey([7; 32]) },
-        Call::LedgerLease { lease: LeaseId([8; 32]) },
+        Call::LedgerLease { lease: LeaseId([8; 32]).into() },
         Call::LedgerName { name: name() },
         Call::LedgerGenesis,
         Call::LedgerBlocks { from: Height(7) },
@@ -240,6 +241,8 @@ fn a_wrong_value_is_named() {
         );
     };
     check(Operation::HasBlob, &[("id", "AB")], &[], "", "id", "`AB`: an id is 64 lower-case hexadecimal digits");
+    let start = "`abcdefg`: an id is 64 lower-case hexadecimal digits; its first 8 or more will do";
+    check(Operation::LedgerLease, &[("id", "abcdefg")], &[], "", "id", start);
     check(Operation::Logs, &[("name", "a")], &[("after", "-1")], "", "after", "`-1`: invalid digit found in string");
     check(Operation::WalletHistory, &[], &[("limit", "0")], "", "limit", "the limit is from 1 to 1000");
     check(Operation::LedgerBlocks, &[], &[("from", "0")], "", "from", "the first block has the height 1");

@@ -128,6 +128,12 @@ impl<'a> LedgerView<'a> {
         })
     }
 
+    /// The ids of all accounts that have money, or answer for a node or a bond.
+    pub fn accounts(&self) -> impl Iterator<Item = &'a AccountId> + use<'a> {
+        let state = &self.ledger.state;
+        state.accounts.keys().chain(state.operators.keys())
+    }
+
     /// An account's money at hand; nothing for an unknown one.
     #[must_use]
     pub fn balance(&self, id: AccountId) -> Amount {

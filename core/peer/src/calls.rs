@@ -6,16 +6,16 @@ use grange_api::{
     Call, Down, Line, Operation, Plan, PlannedService, Problem, ProblemCode, ProviderSettings, Reply, Submitted,
     Timestamp,
 };
-use grange_ledger::{Action as Deed, Deployment, Ledger, Transaction};
+use grange_ledger::{Action as Deed, Deployment, Lease, Ledger, Transaction};
 use grange_market::watch::Health;
-use grange_types::{AccountId, Amount, DeploymentId, LeaseId, Manifest, PeerId, Signed, Wire};
+use grange_types::{AccountId, Amount, DeploymentId, IdStart, LeaseId, Manifest, PeerId, Signed, Wire};
 
 use crate::budget::{caps, lasts};
 use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose, Submission};
 use crate::copies::Known;
 use crate::deploy::{Deploys, Order};
 use crate::describe;
-use crate::event::CallId;
+use crate::event::{Asker, CallId};
 use crate::funds::{Funds, funds};
 use crate::history::History;
 use crate::library::Library;
@@ -24,8 +24,8 @@ use crate::message::{Ask, Channel, Probe, ProbeReply};
 use crate::notes::notes;
 use crate::payer::{Payer, Sight};
 use crate::problem::{
-    name_taken, no_offer, rejected, unbilled, undecodable, unknown_deployment, unknown_lease, unknown_name,
-    unknown_operator,
+    name_taken, no_offer, rejected, unbilled, undecodable, unknown_account, unknown_deployment, unknown_lease,
+    unknown_name, unknown_operator,
 };
 use crate::seller::Seller;
 use crate::shelf::Shelf;
@@ -42,6 +42,7 @@ struct Listing {
 
 /// The parts that calls need.
 pub(crate) struct Parts<'a> {
+    pub(crate) asker: &'a Asker,
     pub(crate) ledger: &'a Ledger,
     pub(crate) copies: &'a Known,
     pub(crate) history: &'a History,
@@ -62,15 +63,8 @@ pub(crate) struct Calls {
 
 impl Calls {
     /// Takes a call that is not answered by the edges themselves.
-    pub(crate) fn begin(
-        &mut self,
-        ctx: &mut Context,
-        mut parts: Parts<'_>,
-        id: CallId,
-        account: AccountId,
-        call: Call,
-    ) {
-        let ledger = parts.ledger;
+    pub(crate) fn begin(&mut self, ctx: &mut Context, mut parts: Parts<'_>, id: CallId, call: Call) {
+        let (ledger, account) = (parts.ledger, parts.asker.account);
         let reply = match call {
             Call::Offers => Reply::Offers(trust::offers(ctx, ledger, parts.shelf, parts.witness)),
             Call::Providers => Reply::Providers(describe::providers(ctx, parts.shelf)),
@@ -79,23 +73,18 @@ impl Calls {
             Call::WalletHistory { limit } => Reply::History(parts.history.newest(limit as usize)),
             Call::LedgerHeight => Reply::LedgerHeight(describe::height(ledger)),
             Call::Keys => Reply::Keys(describe::key_set(ledger, account)),
-            Call::Names => Reply::Names(describe::names(ctx, ledger, account)),
-            Call::LedgerAccount { account } => match describe::account(ledger, account) {
-                Some(found) => Reply::Account(found),
-                None => return refuse(ctx, id, unknown_account(account)),
-            },
-            Call::LedgerLease { lease } => match ledger.view().lease(lease) {
-                Some(found) => Reply::Lease(describe::lease(found, ledger.height())),
-                None => return refuse(ctx, id, unknown_lease(lease)),
-            },
+            Call::Names => Reply::Names(describe::names(ctx, ledger, parts.asker)),
+            Call::LedgerAccount { account } => return look_up_account(ctx, ledger, id, &account),
+            Call::LedgerLease { lease } => return look_up_lease(ctx, &parts, id, &lease),
             Call::LedgerName { name } => match ledger.view().deployment_named(&name) {
                 Some(found) => Reply::Name(describe::name(&name, found, Some(describe::url(ctx, &name)))),
                 None => return refuse(ctx, id, unknown_name(&name)),
             },
             Call::LedgerKey { key } => Reply::Accounts(describe::owned(ledger, key)),
             Call::Trust { of } => match trust::reports(ctx, ledger, parts.shelf, parts.witness, of.as_deref()) {
-                Some(reports) => Reply::Trust(reports),
-                None => return refuse(ctx, id, unknown_operator(&of.unwrap_or_default())),
+                Ok(Some(reports)) => Reply::Trust(reports),
+                Ok(None) => return refuse(ctx, id, unknown_operator(&of.unwrap_or_default())),
+                Err(error) => return refuse(ctx, id, Problem::ambiguous("trust", &of.unwrap_or_default(), error)),
             },
             Call::Plan { manifest } => return plan(ctx, &parts, id, account, &manifest),
             Call::Deploy { manifest, secrets, most } => {
@@ -104,7 +93,7 @@ impl Calls {
                 deploys.begin(ctx, ledger, library, (shelf, payer), order);
                 return;
             }
-            Call::Deployments | Call::Deployment { .. } => return self.list(ctx, &parts, id, account, &call),
+            Call::Deployments | Call::Deployment { .. } => return self.list(ctx, &parts, id, &call),
             Call::Usage { name } => return usage(ctx, &parts, id, &name),
             Call::Logs { ref name, .. } | Call::ExportData { ref name, .. } => {
                 let problem = means::without_papers(ctx, &parts, papers(&call), name);
@@ -112,13 +101,14 @@ impl Calls {
             }
             Call::SetPrices(settings) => return set_prices(ctx, &mut parts, id, settings.into()),
             Call::Pause(request) => return pause(ctx, &mut parts, id, request.paused),
-            other => return self.transact(ctx, ledger, id, account, other),
+            other => return self.transact(ctx, &parts, id, other),
         };
         ctx.reply(id, Ok(reply));
     }
 
     /// Calls that become a transaction and are answered when it is final.
-    fn transact(&mut self, ctx: &mut Context, ledger: &Ledger, id: CallId, account: AccountId, call: Call) {
+    fn transact(&mut self, ctx: &mut Context, parts: &Parts<'_>, id: CallId, call: Call) {
+        let (ledger, account) = (parts.ledger, parts.asker.account);
         let view = ledger.view();
         let named = |name: &str| view.deployment_named(name).filter(|found| found.owner == account);
         let (operation, thing, deed) = match call {
@@ -130,14 +120,7 @@ impl Calls {
                 let per_day = request.per_day;
                 ("wallet caps", account.to_string(), Deed::SetCap { per_day })
             }
-            Call::Down { name } => {
-                let Some(found) = named(&name) else { return refuse(ctx, id, unknown_deployment("down", &name)) };
-                self.asked.insert(id, ("down", name));
-                self.returns.insert(found.id, describe::returnable(ledger, found));
-                let deed = Deed::CloseDeployment { deployment: found.id };
-                ctx.submit(ledger, deed, Purpose::Down(id, found.id));
-                return;
-            }
+            Call::Down { name } => return self.down(ctx, parts, id, name),
             Call::ClaimName(request) => {
                 let Some(found) = named(&request.deployment) else {
                     return refuse(ctx, id, unknown_deployment("name claim", &request.deployment));
@@ -162,6 +145,19 @@ impl Calls {
         };
         self.asked.insert(id, (operation, thing));
         ctx.submit(ledger, deed, Purpose::Call(id));
+    }
+
+    fn down(&mut self, ctx: &mut Context, parts: &Parts<'_>, id: CallId, name: String) {
+        let found = match means::present(ctx, parts, &name) {
+            Ok(found) => found.filter(|found| found.owner == parts.asker.account),
+            Err(error) => return refuse(ctx, id, Problem::ambiguous("down", &name, error)),
+        };
+        let Some(found) = found else { return refuse(ctx, id, unknown_deployment("down", &name)) };
+        let named = if found.names.contains(&name) { name } else { found.name().unwrap_or(&name).to_owned() };
+        self.asked.insert(id, ("down", named));
+        self.returns.insert(found.id, describe::returnable(parts.ledger, found));
+        let deed = Deed::CloseDeployment { deployment: found.id };
+        ctx.submit(parts.ledger, deed, Purpose::Down(id, found.id));
     }
 
     fn raw(&mut self, ctx: &mut Context, id: CallId, bytes: &[u8]) {
@@ -198,14 +194,18 @@ impl Calls {
     }
 
     /// Lists replicas: what we watch ourselves we know, the rest we ask.
-    fn list(&mut self, ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, call: &Call) {
-        let view = parts.ledger.view();
+    fn list(&mut self, ctx: &mut Context, parts: &Parts<'_>, id: CallId, call: &Call) {
+        let (view, account) = (parts.ledger.view(), parts.asker.account);
         let deployments: Vec<&Deployment> = match call {
-            Call::Deployment { name } => match view.deployment_named(name) {
-                Some(found) => vec![found],
-                None => return refuse(ctx, id, unknown_deployment("ps", name)),
+            Call::Deployment { name } => match means::present(ctx, parts, name) {
+                Ok(Some(found)) => vec![found],
+                Ok(None) => return refuse(ctx, id, unknown_deployment("ps", name)),
+                Err(error) => return refuse(ctx, id, Problem::ambiguous("ps", name, error)),
             },
-            _ => view.deployments().filter(|found| found.owner == account && found.is_open()).collect(),
+            _ => {
+                let own = view.deployments().filter(|found| found.owner == account && found.is_open());
+                own.filter(|found| means::is_shown(ctx, parts, found)).collect()
+            }
         };
         let mut listing = Listing {
             deployments: deployments.iter().map(|found| found.id).collect(),
@@ -331,14 +331,44 @@ fn plan(ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, ma
     ctx.reply(id, Ok(Reply::Plan(Plan { services, total_per_hour, takes: added, runs_until, notes })));
 }
 
+/// What the ledger says of the account whose id begins so.
+fn look_up_account(ctx: &mut Context, ledger: &Ledger, id: CallId, start: &IdStart) {
+    let view = ledger.view();
+    let account = match start.whole() {
+        Some(account) => Ok(Some(account)),
+        None => start.only(view.accounts().map(|account| (account.as_bytes(), *account))),
+    };
+    match account.map(|account| describe::account(ledger, account?)) {
+        Ok(Some(found)) => ctx.reply(id, Ok(Reply::Account(found))),
+        Ok(None) => refuse(ctx, id, unknown_account(start)),
+        Err(error) => refuse(ctx, id, Problem::ambiguous("ledger account", start.as_str(), error)),
+    }
+}
+
+/// What the ledger says of the lease whose id begins so, among those of deployments that are there for the asker.
+fn look_up_lease(ctx: &mut Context, parts: &Parts<'_>, id: CallId, start: &IdStart) {
+    let view = parts.ledger.view();
+    let shown = |lease: &&Lease| {
+        let paid = || view.deployment(lease.deployment).is_some_and(|found| means::is_shown(ctx, parts, found));
+        start.begins(&lease.id.0) && (parts.asker.prefix.is_empty() || paid())
+    };
+    let found = start.only(view.leases().filter(shown).map(|lease| (lease.id.as_bytes(), lease)));
+    match found {
+        Ok(Some(found)) => ctx.reply(id, Ok(Reply::Lease(describe::lease(found, parts.ledger.height())))),
+        Ok(None) => refuse(ctx, id, unknown_lease(start)),
+        Err(error) => refuse(ctx, id, Problem::ambiguous("ledger lease", start.as_str(), error)),
+    }
+}
+
 /// The bill of a deployment, also of one of ours that was removed.
 fn usage(ctx: &mut Context, parts: &Parts<'_>, id: CallId, name: &str) {
-    match means::deployment(parts.ledger, name).or_else(|| means::removed(ctx, parts, name)) {
-        Some(found) => {
+    match means::kept(ctx, parts, name) {
+        Ok(Some(found)) => {
             let usage = describe::usage(ctx.now, parts.ledger, found, parts.payer);
             ctx.reply(id, Ok(Reply::Usage(usage)));
         }
-        None => refuse(ctx, id, unbilled(name)),
+        Ok(None) => refuse(ctx, id, unbilled(name)),
+        Err(error) => refuse(ctx, id, Problem::ambiguous("usage", name, error)),
     }
 }
 
@@ -381,9 +411,4 @@ pub(crate) fn refuse(ctx: &mut Context, id: CallId, problem: Problem) {
     } else {
         ctx.reply(id, Err(problem));
     }
-}
-
-pub(crate) fn unknown_account(account: AccountId) -> Problem {
-    let text = "the ledger has no such account: it never received money";
-    Problem::new(ProblemCode::NotFound, "ledger account", account.to_string(), text)
 }

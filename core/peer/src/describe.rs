@@ -14,6 +14,7 @@ use crate::budget::budget;
 use crate::config::Roles;
 use crate::context::Context;
 use crate::copies::{Copies, Known};
+use crate::event::Asker;
 use crate::funds::shortest_lease;
 use crate::payer::{Payer, Sight};
 use crate::shelf::Shelf;
@@ -150,12 +151,13 @@ pub(crate) fn providers(ctx: &Context, shelf: &Shelf) -> Vec<Provider> {
     providers
 }
 
-/// The names of an account, or all of them.
-pub(crate) fn names(ctx: &Context, ledger: &Ledger, owner: AccountId) -> Vec<Name> {
+/// The names of an account that the asker's key is for.
+pub(crate) fn names(ctx: &Context, ledger: &Ledger, asker: &Asker) -> Vec<Name> {
     let view = ledger.view();
     let mut names = Vec::new();
-    for deployment in view.deployments().filter(|found| found.owner == owner) {
-        names.extend(deployment.names.iter().map(|word| name(word, deployment, Some(url(ctx, word)))));
+    for deployment in view.deployments().filter(|found| found.owner == asker.account) {
+        let shown = deployment.names.iter().filter(|word| asker.is_for(word));
+        names.extend(shown.map(|word| name(word, deployment, Some(url(ctx, word)))));
     }
     names
 }

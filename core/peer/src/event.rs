@@ -13,6 +13,29 @@ use crate::message::Channel;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub u64);
 
+/// For whom a user asks, and with what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asker {
+    /// The account.
+    pub account: AccountId,
+    /// How the names begin that his key is for; empty where it is for all. What has no such name is not there for him.
+    pub prefix: String,
+}
+
+impl Asker {
+    /// Whether his key is for things of this name.
+    pub(crate) fn is_for(&self, name: &str) -> bool {
+        name.starts_with(&self.prefix)
+    }
+}
+
+impl From<AccountId> for Asker {
+    /// Who may ask for all that is the account's.
+    fn from(account: AccountId) -> Self {
+        Self { account, prefix: String::new() }
+    }
+}
+
 /// Something happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
@@ -101,8 +124,8 @@ pub enum Event {
     Call {
         /// The call's name.
         id: CallId,
-        /// For whom he acts.
-        account: AccountId,
+        /// For whom he acts, and with what.
+        asker: Asker,
         /// What he asks.
         call: Box<Call>,
     },

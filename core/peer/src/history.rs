@@ -122,11 +122,11 @@ impl History {
         }
     }
 
-    /// What of ours was opened under a name, newest first: the transaction of a deployment's first budget is its id. Those
-    /// of later budgets are among them and are no deployment's.
-    pub(crate) fn opened(&self, name: &str) -> impl Iterator<Item = DeploymentId> {
+    /// What of ours was opened, and under which name, newest first: the transaction of a deployment's first budget is its
+    /// id. Those of later budgets are among them and are no deployment's.
+    pub(crate) fn opened(&self) -> impl Iterator<Item = (DeploymentId, &str)> {
         let paid = self.entries.iter().rev().filter(|entry| entry.movement == Movement::Budget && !entry.came);
-        paid.filter(move |entry| entry.memo == name).filter_map(|entry| Some(DeploymentId(entry.transaction?.0)))
+        paid.filter_map(|entry| Some((DeploymentId(entry.transaction?.0), entry.memo.as_str())))
     }
 
     /// The newest entries, newest first.

@@ -77,7 +77,7 @@ impl Receipts {
     /// The bill of a deployment, by its name or its id; `whole` where every block since the genesis was read.
     pub(crate) fn bill(&self, ledger: &Ledger, name: &str, whole: bool) -> Result<Invoice, InvoiceError> {
         let view = ledger.view();
-        let deployment = means::deployment(ledger, name).ok_or(InvoiceError::Unknown)?;
+        let deployment = means::exactly(ledger, name).ok_or(InvoiceError::Unknown)?;
         let mut usage = empty_bill(ledger, deployment);
         let mut receipts = 0;
         for lease in view.leases_of(deployment.id).filter(|lease| lease.is_priced()) {

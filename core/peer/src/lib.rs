@@ -78,7 +78,7 @@ pub use action::{Action, Halt, RequestId};
 pub use archive::{Archive, page, serve};
 pub use audit::{Audit, AuditError, AuditSummary, Checkpoint, ledger_pieces};
 pub use config::{Config, Recovery, Roles};
-pub use event::{CallId, Event, Visit, WorkEvent};
+pub use event::{Asker, CallId, Event, Visit, WorkEvent};
 pub use history::{Entry, History, Movement};
 pub use invoice::{Invoice, InvoiceError};
 pub use light::{Reader, Sealed, Shown, Trust, TrustError, Turn};

@@ -15,7 +15,7 @@ use crate::context::{Asked, Context, Outcome, Purpose};
 use crate::copies::{Copies, Known};
 use crate::deploy::Deploys;
 use crate::describe;
-use crate::event::{CallId, Event};
+use crate::event::{Asker, CallId, Event};
 use crate::library::{Library, is_taken_on, names};
 use crate::message::{Ask, AskReply, Batch, Channel, Counted, Head, MarketMessage, SyncRequest};
 use crate::payer::Payer;
@@ -200,7 +200,7 @@ impl Peer {
                 self.payer.visited(self.ctx.now, lease, visit);
             }
             Event::Counted { lease, requests, egress } => self.count(Counted { lease, requests, egress }),
-            Event::Call { id, account, call } => self.call(id, account, *call),
+            Event::Call { id, asker, call } => self.call(id, &asker, *call),
             Event::Tick => {}
         }
         self.tick();
@@ -433,15 +433,15 @@ impl Peer {
         }
     }
 
-    fn call(&mut self, id: CallId, account: AccountId, call: Call) {
+    fn call(&mut self, id: CallId, asker: &Asker, call: Call) {
         let reason = self.reason();
         if let (Some(reason), Some(operation)) = (&reason, writes(&call)) {
             return refuse(&mut self.ctx, id, halted(operation, "ledger", reason));
         }
-        if account != self.ctx.account {
+        if asker.account != self.ctx.account {
             let text = "the token's account is not this node's, whose key would have to sign";
-            let operation = call.operation().id();
-            return refuse(&mut self.ctx, id, Problem::new(ProblemCode::Denied, operation, account.to_string(), text));
+            let (operation, thing) = (call.operation().id(), asker.account.to_string());
+            return refuse(&mut self.ctx, id, Problem::new(ProblemCode::Denied, operation, thing, text));
         }
         let Self { ctx, spine, library, shelf, seller, payer, deploys, calls, copies, witness, .. } = self;
         match call {
@@ -455,8 +455,8 @@ impl Peer {
             }
             call => {
                 let (ledger, history) = (&spine.ledger, &spine.history);
-                let parts = Parts { ledger, history, copies, library, shelf, seller, payer, deploys, witness };
-                calls.begin(ctx, parts, id, account, call);
+                let parts = Parts { asker, ledger, history, copies, library, shelf, seller, payer, deploys, witness };
+                calls.begin(ctx, parts, id, call);
             }
         }
     }

@@ -6,7 +6,7 @@ use core::fmt::Write;
 use grange_api::{Problem, ProblemCode, Timestamp};
 use grange_ledger::{Rejection, RejectionKind};
 use grange_market::{Constraint, NoOffer};
-use grange_types::{AccountId, EnvelopeError, LeaseId, limits};
+use grange_types::{AccountId, EnvelopeError, IdStart, limits};
 
 /// An error and its causes as one sentence.
 pub(crate) fn sentence(error: &dyn Error) -> String {
@@ -104,8 +104,8 @@ pub(crate) fn unbilled(name: &str) -> Problem {
     let text =
         format!("no deployment has the name or id {name}, and none of this account's that was removed is known by it");
     Problem::new(ProblemCode::NotFound, "usage", name, text).with_remedy(
-        "give the id: every node that keeps the ledger shows the bill by it while the ledger keeps it. It is the \
-         transaction of the `budget` line in `grange wallet history --json` of whoever opened it",
+        "list what there is with `grange ps`. For what was removed give the id: every node that keeps the ledger shows \
+         the bill by it while the ledger keeps it. It is the transaction of the `budget` line in `grange wallet history --json` of whoever opened it",
     )
 }
 
@@ -121,18 +121,25 @@ pub(crate) fn removed(operation: &str, name: &str, at: Timestamp) -> Problem {
     Problem::new(ProblemCode::NotFound, operation, name, text).with_remedy(remedy)
 }
 
+/// There is no such account on the ledger.
+pub(crate) fn unknown_account(account: &IdStart) -> Problem {
+    let text = "the ledger has no such account: it never received money";
+    Problem::new(ProblemCode::NotFound, "ledger account", account.as_str(), text)
+}
+
 /// There is no such lease on the ledger.
-pub(crate) fn unknown_lease(lease: LeaseId) -> Problem {
+pub(crate) fn unknown_lease(lease: &IdStart) -> Problem {
     let text = "the ledger has no such lease, or has forgotten it";
-    Problem::new(ProblemCode::NotFound, "ledger lease", lease.to_string(), text)
-        .with_remedy("`grange ps --json` shows the leases of your deployments")
+    Problem::new(ProblemCode::NotFound, "ledger lease", lease.as_str(), text)
+        .with_remedy("`grange usage` shows the leases of a deployment")
 }
 
 /// Nobody of whom anything is known has this id or name.
 pub(crate) fn unknown_operator(of: &str) -> Problem {
     let text = format!("no operator or node that sells, or of which anything was seen, is called {of}");
-    Problem::new(ProblemCode::NotFound, "trust", of, text)
-        .with_remedy("`grange trust` lists them; give an account, a node, the beginning of either, or a node's name")
+    Problem::new(ProblemCode::NotFound, "trust", of, text).with_remedy(
+        "`grange trust` lists them; give an account, a node, eight or more first digits of either, or a node's name",
+    )
 }
 
 /// Nobody has this name.

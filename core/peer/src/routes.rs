@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use grange_ledger::{Deployment, Ledger};
 use grange_objects::log::LogId;
-use grange_types::{AccountId, BlobId, ByteCount, DeploymentId, Kind, LeaseId, PeerId};
+use grange_types::{AccountId, AmbiguousId, BlobId, ByteCount, DeploymentId, IdStart, Kind, LeaseId, PeerId};
 
 /// What each name leads to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -103,6 +103,22 @@ impl RouteTable {
             }
         }
         table
+    }
+
+    /// The name, with what it leads to, that a text means: that name, or the id of what it leads to or the beginning of that.
+    /// Upon a key that is for names that begin with `prefix`: there are no others.
+    pub fn find(&self, text: &str, prefix: &str) -> Result<Option<(&str, &Named)>, AmbiguousId> {
+        let shown = || self.names.iter().filter(move |(name, _)| name.starts_with(prefix));
+        let named = self.names.get_key_value(text).filter(|(name, _)| name.starts_with(prefix));
+        let found = match (named, text.parse::<IdStart>()) {
+            (Some(named), _) => Some(named),
+            (None, Ok(start)) => {
+                let id = start.only(shown().map(|(_, named)| (named.deployment.as_bytes(), named.deployment)))?;
+                id.and_then(|id| shown().find(|(_, named)| named.deployment == id))
+            }
+            (None, Err(_)) => None,
+        };
+        Ok(found.map(|(name, named)| (name.as_str(), named)))
     }
 
     /// Whether a peer holds the open lease of this slot in this generation, and the room it has; else it may neither write to

@@ -7,7 +7,7 @@ use grange_api::{Offer, Timestamp, TrustEvidence, TrustReport};
 use grange_ledger::Ledger;
 use grange_market::Trust;
 use grange_market::trust::{Grounds, HALF_LIFE, Kind, Shown, Standing};
-use grange_types::{AccountId, Millis, PeerId};
+use grange_types::{AccountId, AmbiguousId, IdStart, Millis, PeerId};
 
 use crate::context::Context;
 use crate::describe::display;
@@ -57,7 +57,7 @@ pub(crate) fn reports(
     shelf: &Shelf,
     witness: &Witness,
     of: Option<&str>,
-) -> Option<Vec<TrustReport>> {
+) -> Result<Option<Vec<TrustReport>>, AmbiguousId> {
     let mut nodes: BTreeMap<AccountId, Vec<(PeerId, String)>> = BTreeMap::new();
     for operator in witness.book.subjects() {
         nodes.entry(operator).or_default();
@@ -71,24 +71,33 @@ pub(crate) fn reports(
         ours.push((ctx.me, display(ledger, ctx.me)));
     }
     if let Some(of) = of {
-        if is_called(&ctx.account, &ours, of) {
-            nodes = BTreeMap::from([(ctx.account, ours)]);
-        } else {
-            let operator =
-                nodes.iter().find(|(operator, nodes)| is_called(operator, nodes, of)).map(|(operator, _)| *operator)?;
-            nodes.retain(|known, _| *known == operator);
-        }
+        nodes.insert(ctx.account, ours);
+        let Some(operator) = called(ctx.account, &nodes, of)? else { return Ok(None) };
+        nodes.retain(|known, _| *known == operator);
     }
     let report = |(operator, nodes)| report(ctx, ledger, witness, operator, nodes);
     let mut reports: Vec<TrustReport> = nodes.into_iter().map(report).collect();
     reports.sort_by_key(|report| (core::cmp::Reverse(report.thousandths), report.operator));
-    Some(reports)
+    Ok(Some(reports))
 }
 
-/// Whether a text means an operator: its account, a node of its, the beginning of either, or a node's name.
-fn is_called(operator: &AccountId, nodes: &[(PeerId, String)], of: &str) -> bool {
-    let begins = |id: String| of.len() >= 6 && id.starts_with(of);
-    begins(operator.to_string()) || nodes.iter().any(|(node, name)| name == of || begins(node.to_string()))
+/// The operator that a text means: by a node's name, our own before another's, else by its account, a node of its, or the
+/// beginning of either.
+fn called(
+    ours: AccountId,
+    nodes: &BTreeMap<AccountId, Vec<(PeerId, String)>>,
+    of: &str,
+) -> Result<Option<AccountId>, AmbiguousId> {
+    let named =
+        nodes.iter().filter(|(_, nodes)| nodes.iter().any(|(_, name)| name == of)).map(|(operator, _)| *operator);
+    if let Some(operator) = named.min_by_key(|operator| *operator != ours) {
+        return Ok(Some(operator));
+    }
+    let Ok(start) = of.parse::<IdStart>() else { return Ok(None) };
+    start.only(nodes.iter().flat_map(|(operator, nodes)| {
+        let of_nodes = nodes.iter().map(|(node, _)| node.as_bytes());
+        core::iter::once(operator.as_bytes()).chain(of_nodes).map(move |id| (id, *operator))
+    }))
 }
 
 fn report(

@@ -124,7 +124,7 @@ impl Net {
         let to = AccountId([9; 32]);
         let request = TransferRequest { to, amount: Amount::credits(1), memo: format!("payment {call}") };
         let account = peer_id(0).account();
-        let event = Event::Call { id: CallId(call), account, call: Box::new(Call::Transfer(request)) };
+        let event = Event::Call { id: CallId(call), asker: account.into(), call: Box::new(Call::Transfer(request)) };
         self.queue.push_back((0, event));
         let answered = self.kept.replies.len() + 1;
         while self.kept.replies.len() < answered {

@@ -12,7 +12,9 @@ use grange_types::{AccountId, PeerId, Rights};
 
 /// The node behind the API.
 pub trait Backend: Send + Sync + 'static {
-    /// Does what is asked, for the principal of the token, whose rights were looked at; what a key may spend was not.
+    /// Does what is asked, for the principal of the token, whose rights were looked at. What a key may spend was not; and
+    /// what is looked up by a name or an id ([`grange_api::About::Found`]) or listed ([`grange_api::About::List`]) has to
+    /// be looked up among what has a name that the key is for, as though there were nothing else.
     fn call(&self, principal: Principal, call: Call) -> BoxFuture<'_, Result<Answer, Problem>>;
 
     /// Whose token this is. Compare with [`SecretToken::matches`].
@@ -48,6 +50,12 @@ impl Principal {
     #[must_use]
     pub fn owner(account: AccountId) -> Self {
         Self { account, name: OWNER.to_owned(), rights: None }
+    }
+
+    /// How the names begin that its key is for; empty where it is for all.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        self.rights.as_ref().map_or("", |rights| rights.scope.prefix.as_str())
     }
 }
 

@@ -6,10 +6,11 @@ use grange_api::{
     Account, Call, LedgerHeight, Network, Problem, ProblemCode, Reply, Status, Timestamp, Upgrade, Validator, Wallet,
 };
 use grange_ledger::{BlockHeader, Deployment, Entry, StateKey};
-use grange_types::{AccountId, Height, PeerId, Time};
+use grange_types::{AccountId, Height, LeaseId, PeerId, Time};
 
 use crate::context::Context;
 use crate::describe;
+use crate::event::Asker;
 
 /// Entries that were proven, or proven not to be there.
 pub(super) type Known = BTreeMap<StateKey, Option<Entry>>;
@@ -33,9 +34,9 @@ pub(super) fn keys(call: &Call, me: AccountId, known: &Known) -> Vec<StateKey> {
     let money = |account: AccountId| vec![StateKey::Account(account), StateKey::Operator(account)];
     match call {
         Call::Wallet | Call::Keys => money(me),
-        Call::LedgerAccount { account } => money(*account),
+        Call::LedgerAccount { account } => account.whole().map_or_else(Vec::new, money),
         Call::Network => vec![StateKey::Chain, StateKey::Validators],
-        Call::LedgerLease { lease } => vec![StateKey::Lease(*lease)],
+        Call::LedgerLease { lease } => lease.whole().map(StateKey::Lease).into_iter().collect(),
         Call::LedgerName { name } => {
             let name = StateKey::Name(name.clone());
             let deployment = match known.get(&name) {
@@ -92,13 +93,13 @@ impl Facts<'_> {
                 let keys = self.account(account).map_or_else(Vec::new, |found| found.keys);
                 Ok(Reply::Keys(grange_api::KeySet { account, keys }))
             }
-            Call::LedgerAccount { account } => match self.account(*account) {
+            Call::LedgerAccount { account } => match account.whole().and_then(|account| self.account(account)) {
                 Some(found) => Ok(Reply::Account(found)),
-                None => Err(crate::calls::unknown_account(*account)),
+                None => Err(crate::problem::unknown_account(account)),
             },
-            Call::LedgerLease { lease } => match self.entry(&StateKey::Lease(*lease)) {
+            Call::LedgerLease { lease } => match lease.whole().and_then(|lease| self.entry(&StateKey::Lease(lease))) {
                 Some(Entry::Lease(found)) => Ok(Reply::Lease(describe::lease(found, self.height()))),
-                _ => Err(crate::problem::unknown_lease(*lease)),
+                _ => Err(crate::problem::unknown_lease(lease)),
             },
             Call::LedgerName { name } => match self.deployment(name) {
                 Some(found) => Ok(Reply::Name(describe::name(name, found, None))),
@@ -191,6 +192,21 @@ pub(super) fn light(call: &Call, me: PeerId) -> Problem {
                 and sends money";
     Problem::new(ProblemCode::Unsupported, call.operation().id(), thing(call, me), text)
         .with_remedy("ask a node that keeps the ledger: name it with --node URL")
+}
+
+/// What cannot be proven: only who keeps a ledger looks through it.
+pub(super) fn unproven(call: &Call, asker: &Asker) -> Option<Problem> {
+    let (start, whole) = match call {
+        Call::LedgerAccount { account } => (account, account.whole::<AccountId>().is_some()),
+        Call::LedgerLease { lease } => (lease, lease.whole::<LeaseId>().is_some() && asker.prefix.is_empty()),
+        _ => return None,
+    };
+    if whole {
+        return None;
+    }
+    let text = "this node keeps no ledger to look through: it knows neither which ids begin so nor what has which name";
+    let problem = Problem::new(ProblemCode::Unsupported, call.operation().id(), start.as_str(), text);
+    Some(problem.with_remedy("give the whole id, or name a node that keeps the ledger with --node"))
 }
 
 /// Nobody is linked who proves anything.

@@ -22,7 +22,7 @@ use super::{Sealed, Trust};
 use crate::action::{Action, RequestId};
 use crate::config::Config;
 use crate::context::{Asked, Context};
-use crate::event::{CallId, Event};
+use crate::event::{Asker, CallId, Event};
 use crate::message::{Batch, Channel, Head, Proofs, SyncReply, SyncRequest, Turns};
 use crate::routes::RouteTable;
 use crate::sync::reached;
@@ -124,7 +124,7 @@ impl Reader {
                 }
             }
             Event::Response { id, answer } => self.response(id, answer.as_deref()),
-            Event::Call { id, call, .. } => self.call(id, *call),
+            Event::Call { id, asker, call } => self.call(id, &asker, *call),
             // It sells nothing, votes on nothing and is a steward of nothing: nobody waits for its answer.
             _ => {}
         }
@@ -342,7 +342,10 @@ impl Reader {
         }
     }
 
-    fn call(&mut self, id: CallId, call: Call) {
+    fn call(&mut self, id: CallId, asker: &Asker, call: Call) {
+        if let Some(problem) = answer::unproven(&call, asker) {
+            return self.ctx.reply(id, Err(problem));
+        }
         match call {
             Call::Status => {
                 let status = answer::status(&self.ctx, &self.display, self.newest.as_ref(), self.reason());

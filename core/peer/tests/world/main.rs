@@ -9,6 +9,7 @@ mod forged;
 mod invoice;
 mod life;
 mod light;
+mod means;
 mod money;
 mod reader;
 mod room;

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use grange_api::{Call, Line, Problem, Reply};
 use grange_ledger::{Genesis, GenesisAccount, NodeEntry, Parameters, Validator};
 use grange_peer::{
-    Action, AskReply, CallId, Channel, Config, Counted, Event, MarketMessage, Peer, RequestId, Roles, Visit, WorkEvent,
+    Action, AskReply, Asker, CallId, Channel, Config, Counted, Event, MarketMessage, Peer, RequestId, Roles, Visit,
+    WorkEvent,
 };
 use grange_types::manifest::Placement;
 use grange_types::{
@@ -590,18 +591,27 @@ impl World {
     }
 
     fn call(&mut self, index: usize, call: Call) -> CallId {
+        self.call_with(index, "", call)
+    }
+
+    fn call_with(&mut self, index: usize, prefix: &str, call: Call) -> CallId {
         let host = &mut self.hosts[index];
         host.calls += 1;
         let id = CallId(host.calls);
-        let account = host.config.key.public().account();
-        self.handle(index, Event::Call { id, account, call: Box::new(call) });
+        let asker = Asker { account: host.config.key.public().account(), prefix: prefix.to_owned() };
+        self.handle(index, Event::Call { id, asker, call: Box::new(call) });
         id
     }
 
     /// Asks a peer and waits for its one answer.
     #[track_caller]
     pub(crate) fn ask(&mut self, index: usize, call: Call) -> Result<Reply, Problem> {
-        let id = self.call(index, call);
+        self.ask_with(index, "", call)
+    }
+
+    /// The same with a key that is for names that begin so.
+    pub(crate) fn ask_with(&mut self, index: usize, prefix: &str, call: Call) -> Result<Reply, Problem> {
+        let id = self.call_with(index, prefix, call);
         self.until("an answer", Millis::seconds(60), |world| world.hosts[index].replies.contains_key(&id));
         self.hosts[index].replies.remove(&id).unwrap()
     }

@@ -88,7 +88,7 @@ async fn answer(api: &Api, operation: Operation, mut request: Request, entry: &m
             if let Some(body) = body {
                 upload::drain(body).await;
             }
-            Ok(Answered::Whole(respond::reply(operation, &rights::shown(&principal, reply))))
+            Ok(Answered::Whole(respond::reply(operation, &reply)))
         }
         (Answer::Lines(lines), _, _) => Ok(Answered::Lines(lines, followed)),
         (Answer::Upload(writer), Some(body), Some(blob)) => {

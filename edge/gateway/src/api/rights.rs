@@ -1,7 +1,7 @@
-//! What a principal may ask, and what it gets to see of a list.
+//! What a principal may ask.
 
-use grange_api::{About, Call, Operation, Problem, ProblemCode, Reply};
-use grange_types::DeploymentId;
+use grange_api::{About, Call, Operation, Problem, ProblemCode};
+use grange_types::IdStart;
 
 use crate::backend::Principal;
 
@@ -26,14 +26,16 @@ pub(super) fn may_ask(principal: &Principal, operation: Operation) -> Result<(),
 
 /// Refuses a call about things that the principal's key is not for.
 pub(super) fn may_call(principal: &Principal, call: &Call) -> Result<(), Problem> {
-    let Some(rights) = &principal.rights else { return Ok(()) };
-    let prefix = &rights.scope.prefix;
+    let prefix = principal.prefix();
     let outside = match call.about() {
+        _ if prefix.is_empty() => None,
         About::Nothing | About::List => None,
-        About::Account if prefix.is_empty() => None,
         About::Account => Some("the whole account"),
-        // An id is no name, and may begin as one does.
-        About::Thing(name) if !name.starts_with(prefix) || (!prefix.is_empty() && is_id(name)) => Some(name),
+        About::Accounts => Some("everybody's accounts"),
+        // An id says nothing of the name: the backend looks for it among what the key is for.
+        About::Found(text) if text.starts_with(prefix) || text.parse::<IdStart>().is_ok() => None,
+        About::Found(text) => Some(text),
+        About::Thing(name) if !name.starts_with(prefix) => Some(name),
         About::Thing(_) => match call {
             Call::ClaimName(request) if !request.deployment.starts_with(prefix) => Some(request.deployment.as_str()),
             _ => None,
@@ -43,27 +45,4 @@ pub(super) fn may_call(principal: &Principal, call: &Call) -> Result<(), Problem
     let message = format!("the key {} is for names that begin with {prefix}, not for {outside}", principal.name);
     Err(Problem::new(ProblemCode::Denied, call.operation().id(), outside, message)
         .with_remedy("the node's owner makes a key for it with `grange key create`, with another --prefix or none"))
-}
-
-fn is_id(name: &str) -> bool {
-    name.parse::<DeploymentId>().is_ok()
-}
-
-/// Leaves in a list what the principal's key is for.
-pub(super) fn shown(principal: &Principal, reply: Reply) -> Reply {
-    let Some(rights) = principal.rights.as_ref().filter(|rights| !rights.scope.prefix.is_empty()) else {
-        return reply;
-    };
-    let prefix = &rights.scope.prefix;
-    match reply {
-        Reply::Replicas(mut replicas) => {
-            replicas.retain(|replica| replica.deployment.starts_with(prefix));
-            Reply::Replicas(replicas)
-        }
-        Reply::Names(mut names) => {
-            names.retain(|name| name.name.starts_with(prefix));
-            Reply::Names(names)
-        }
-        other => other,
-    }
 }

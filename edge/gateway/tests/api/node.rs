@@ -58,6 +58,7 @@ pub(crate) struct Recorder {
     unready: Mutex<Option<String>>,
     rights: Mutex<Option<Rights>>,
     records: Mutex<Vec<CallRecord>>,
+    prefix: Mutex<String>,
 }
 
 impl Recorder {
@@ -83,6 +84,11 @@ impl Recorder {
 
     pub(crate) fn take_records(&self) -> Vec<CallRecord> {
         std::mem::take(&mut *self.records.lock().unwrap())
+    }
+
+    /// For which names the key of the last call is.
+    pub(crate) fn prefix(&self) -> String {
+        self.prefix.lock().unwrap().clone()
     }
 
     pub(crate) fn unready(&self, reason: &str) {
@@ -176,10 +182,12 @@ impl Recorder {
                 let (height, state_root) = (Height(7), StateRoot([3; 32]));
                 Reply::LedgerHeight(LedgerHeight { height, finalized_at: None, state_root })
             }
-            Call::LedgerAccount { account } => Reply::Keys(KeySet { account, keys: Vec::new() }),
+            Call::LedgerAccount { account } => {
+                Reply::Keys(KeySet { account: account.whole().unwrap(), keys: Vec::new() })
+            }
             Call::LedgerKey { .. } => Reply::Accounts(Vec::new()),
             Call::LedgerLease { lease } => Reply::Lease(grange_api::Lease {
-                lease,
+                lease: lease.whole().unwrap_or(grange_types::LeaseId([1; 32])),
                 deployment: grange_types::DeploymentId([3; 32]),
                 slot: 0,
                 generation: 1,
@@ -239,6 +247,7 @@ fn status() -> Status {
 impl Backend for Recorder {
     fn call(&self, principal: Principal, call: Call) -> BoxFuture<'_, Result<Answer, Problem>> {
         assert_eq!(principal.account, AccountId([2; 32]));
+        principal.prefix().clone_into(&mut self.prefix.lock().unwrap());
         async move { self.answer(call) }.boxed()
     }
 
@@ -310,6 +319,7 @@ impl Node {
             unready: Mutex::default(),
             rights: Mutex::default(),
             records: Mutex::default(),
+            prefix: Mutex::default(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

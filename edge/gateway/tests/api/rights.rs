@@ -1,6 +1,6 @@
 //! API keys and the audit log at the door: what a key opens, and what is written down.
 
-use grange_api::{Call, Operation, ProblemCode, REQUEST_HEADER};
+use grange_api::{Call, Operation, ProblemCode, REQUEST_HEADER, Sending};
 use grange_gateway::CallResult;
 use grange_types::Right;
 use http::{Method, Request, StatusCode};
@@ -40,14 +40,25 @@ async fn a_key_with_a_prefix_is_for_those_names_only() {
     let node = Node::start().await;
     node.backend.allow(&[Right::Read, Right::Deploy, Right::Pay, Right::Name], "shop");
     let ask = async |method: Method, path: &str, body: &str| node.send(with(KEY, method, path, body)).await;
-    for path in ["/v1/deployments/shop", "/v1/deployments/shop-2", "/v1/deployments", "/v1/status", "/v1/offers"] {
+    for path in ["/v1/deployments/shop", "/v1/deployments/shop-2", "/v1/ledger/names/shop"] {
         assert_eq!(ask(Method::GET, path, "").await.status(), StatusCode::OK, "{path}");
+    }
+    // Whose an id is, the backend knows, which is told for which names the key is.
+    let id = "5409".repeat(16);
+    for id in [&id[..], &id[..8]] {
+        for path in [format!("/v1/deployments/{id}"), format!("/v1/ledger/leases/{id}")] {
+            node.backend.take_calls();
+            assert_eq!(ask(Method::GET, &path, "").await.status(), StatusCode::OK, "{path}");
+            assert_eq!((node.backend.take_calls().len(), node.backend.prefix()), (1, "shop".to_owned()));
+        }
     }
     node.backend.take_calls();
     let claim = |name: &str, deployment: &str| format!("{{\"name\":\"{name}\",\"deployment\":\"{deployment}\"}}");
     let transfer = format!("{{\"to\":\"{}\",\"amount\":\"1\"}}", "a".repeat(64));
     let outside = [
         (Method::GET, "/v1/deployments/other", String::new()),
+        (Method::GET, "/v1/deployments/5409540", String::new()),
+        (Method::GET, "/v1/ledger/names/other", String::new()),
         (Method::DELETE, "/v1/deployments/sho", String::new()),
         (Method::GET, "/v1/wallet", String::new()),
         (Method::POST, "/v1/wallet/transfers", transfer),
@@ -60,6 +71,35 @@ async fn a_key_with_a_prefix_is_for_those_names_only() {
         assert!(refused.message.contains("shop"), "{}", refused.message);
     }
     assert!(node.backend.take_calls().is_empty());
+}
+
+/// What a key that is for names that begin with `shop` and has every scope gets of what is asked with no more than a path.
+/// Whoever adds an operation decides here.
+#[tokio::test]
+async fn what_is_everybodys_is_open_to_a_key_with_a_prefix_and_what_is_the_accounts_is_not() {
+    let node = Node::start().await;
+    node.backend.allow(&Right::ALL, "shop");
+    let mut open = Vec::new();
+    for operation in Operation::ALL {
+        let endpoint = operation.endpoint();
+        if endpoint.sending != Sending::Nothing || operation.right().is_none() {
+            continue;
+        }
+        let path = endpoint.path.replace("{name}", "other").replace("{id}", &"1".repeat(64));
+        let answer = node.send(with(KEY, endpoint.method.as_str().parse().unwrap(), &path, "")).await;
+        match answer.status() {
+            StatusCode::FORBIDDEN => {}
+            _ => open.push(*operation),
+        }
+    }
+    let everybodys = [Operation::Status, Operation::Peers, Operation::Offers, Operation::Providers, Operation::Trust];
+    let ledgers = [Operation::LedgerHeight, Operation::LedgerGenesis, Operation::Network];
+    // Of the lists it sees its own, a lease is looked up among its own, and a blob is found by its hash alone.
+    let narrowed = [Operation::Deployments, Operation::Names, Operation::LedgerLease, Operation::HasBlob];
+    let mut expected = [&everybodys[..], &ledgers, &narrowed].concat();
+    open.sort();
+    expected.sort();
+    assert_eq!(open, expected);
 }
 
 #[tokio::test]
