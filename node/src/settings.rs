@@ -219,7 +219,8 @@ pub(crate) fn write_secret(path: &Path, text: &str) -> Result<(), SettingsError>
     replace(path, text.as_bytes(), 0o600)
 }
 
-/// Replaces what was there in one step: whoever reads finds the old or the new, also after a power cut.
+/// Replaces what was there in one step: whoever reads finds the old or the new, and after a power cut the new, once this has
+/// returned.
 fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), SettingsError> {
     let failed = |source| SettingsError::Write { path: path.to_path_buf(), source };
     let beside = path.with_extension("new");
@@ -227,5 +228,8 @@ fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), SettingsError> 
     let mut file = options.write(true).create(true).truncate(true).mode(mode).open(&beside).map_err(failed)?;
     file.write_all(content).map_err(failed)?;
     file.sync_all().map_err(failed)?;
-    fs::rename(&beside, path).map_err(failed)
+    fs::rename(&beside, path).map_err(failed)?;
+    // Without this a power cut may bring back what was there before: a key of the API that was revoked opens doors again.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
 }
