@@ -81,7 +81,6 @@ fn work() -> Work {
         previous: None,
         keepers: Vec::new(),
         before: Vec::new(),
-        stewards: Vec::new(),
         seal: None,
         workload: Workload::Site { index: BlobId([3; 32]), size: ByteCount(0) },
         resources: Resources::default(),

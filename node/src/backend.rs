@@ -30,6 +30,7 @@ use crate::keys::ApiKeys;
 use crate::papers::{PaperRequest, Papers};
 use crate::pump::{Calls, PumpState, Waiting};
 use crate::settings::{Contact, Folder};
+use crate::shares::Shares;
 use crate::storage::{Stored, StoredSnapshot};
 use crate::workloads::{Workloads, chain};
 
@@ -54,6 +55,7 @@ pub(crate) struct Api {
     pub(crate) keys: ApiKeys,
     pub(crate) audit: Arc<AuditLog>,
     pub(crate) random: fn() -> [u8; 32],
+    pub(crate) shares: Arc<Shares>,
 }
 
 /// What a call spends.
@@ -93,6 +95,9 @@ impl Backend for Api {
                 call @ (Call::Logs { .. } | Call::ExportData { .. }) => self.papers(principal, call).await,
                 Call::Deploy { manifest, secrets, .. } => {
                     self.check(&manifest).await?;
+                    if !secrets.is_empty() {
+                        self.bring_key(&manifest.name).await;
+                    }
                     let most = self.charge(&principal, Spending::Deploy(&manifest)).await?;
                     Ok(self.lines(principal, Call::Deploy { manifest, secrets, most }).await)
                 }
@@ -149,6 +154,19 @@ impl Api {
     fn account(&self) -> AccountId {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.account.unwrap_or(self.net.peer_id().account())
+    }
+
+    /// Tells the peer the key under which the secrets of a deployment of ours are sealed, if it is there already. Without it the
+    /// peer says what is to be done.
+    async fn bring_key(&self, name: &str) {
+        let table = self.ingress.table();
+        let Some(deployment) = table.names.get(name).map(|named| named.deployment) else { return };
+        if !table.is_owner(self.net.peer_id(), deployment) {
+            return;
+        }
+        if let Some(key) = self.shares.own_key(deployment, &self.ingress).await {
+            let _ = self.events.send(Event::Key { deployment, key }).await;
+        }
     }
 
     /// Counts what a call would spend against the limit of the key it is made with, before anything is done. Gives what was
@@ -274,11 +292,8 @@ impl Api {
             Call::ExportData { service, .. } => PaperRequest::Data { name: name.to_owned(), service: service.clone() },
             _ => return self.ask(principal, call).await,
         };
-        let operation = if matches!(request, PaperRequest::Data { .. }) { "data export" } else { "logs" };
-        if !named.payers.contains(&self.net.peer_id()) {
-            let text = "this node neither owns it nor is its steward, so that no provider shows it logs or data";
-            return Err(Problem::new(ProblemCode::Denied, operation, name, text)
-                .with_remedy("ask the owner's node or a steward's: name it with --node"));
+        if !request.is_for(self.net.peer_id(), named.deployment, &table) {
+            return Err(request.denied());
         }
         if let PaperRequest::Logs { service: Some(service), .. } = &request
             && !named.replicas.iter().any(|replica| replica.service == *service)
@@ -317,7 +332,6 @@ impl Api {
                 previous: None,
                 keepers: Vec::new(),
                 before: Vec::new(),
-                stewards: Vec::new(),
                 seal: None,
                 workload: service.workload.clone(),
                 resources: service.resources,

@@ -95,10 +95,13 @@ impl Ingress {
         tokio::time::timeout(HEARS_LATER, until_listed).await.ok()
     }
 
-    /// Waits until the ledger moves, for so long at most.
-    pub(crate) async fn moved_within(&self, within: Duration) {
-        // Late or not, the table is looked at again.
-        let _ = tokio::time::timeout(within, self.moved.notified()).await;
+    /// Ends when the ledger moves after this was called, or after so long.
+    pub(crate) fn moved_within(&self, within: Duration) -> impl Future<Output = ()> {
+        let moved = self.moved.notified();
+        async move {
+            // Late or not, the table is looked at again.
+            let _ = tokio::time::timeout(within, moved).await;
+        }
     }
 
     fn route(&self, routes: &[Route]) -> Resolved {

@@ -22,6 +22,7 @@ mod run;
 mod settings;
 mod shares;
 mod storage;
+mod vault;
 mod workloads;
 
 /// The door for bad bytes: what a stranger's bytes go through here, for `grange-fuzz` and nobody else.

@@ -1,5 +1,7 @@
-//! Logs and key-value data of a deployment, wherever its replicas are: asked for by its owner or a steward over a
-//! stream, answered as NDJSON lines.
+//! Logs and key-value data of a deployment, wherever its replicas are: asked for over a stream, answered as NDJSON lines.
+//!
+//! Logs are for the owner's nodes and the stewards, who look after the deployment while its owner is away. Data is in clear at its
+//! provider and sealed everywhere else, so it is for the owner's nodes alone: a steward has one share of two.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -10,7 +12,7 @@ use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use grange_api::{DataLine, Line, LogLine, Problem, ProblemCode, Timestamp};
 use grange_net::{Net, PeerStream, Protocol};
-use grange_peer::Replica;
+use grange_peer::{Replica, RouteTable};
 use grange_sandbox::Sandboxes;
 use grange_types::{DeploymentId, LeaseId, PeerId, Wire, limits};
 use serde::{Deserialize, Serialize};
@@ -49,6 +51,31 @@ impl PaperRequest {
     /// Whether the answer goes on after what there is.
     const fn is_followed(&self) -> bool {
         matches!(self, Self::Logs { follow: true, .. })
+    }
+
+    /// Whether a peer may see it, by our own ledger.
+    pub(crate) fn is_for(&self, peer: PeerId, deployment: DeploymentId, table: &RouteTable) -> bool {
+        let steward = matches!(self, Self::Logs { .. }) && table.is_steward(peer, deployment);
+        steward || table.is_owner(peer, deployment)
+    }
+
+    /// What is said to whoever may not.
+    pub(crate) fn denied(&self) -> Problem {
+        let (operation, name, text, remedy) = match self {
+            Self::Logs { name, .. } => (
+                "logs",
+                name,
+                "this node is neither its owner's nor a steward's, so that no provider shows it logs",
+                "ask a node of its owner or of a steward: name it with --node",
+            ),
+            Self::Data { name, .. } => (
+                "data export",
+                name,
+                "this node is not its owner's, so that no provider shows it data",
+                "ask a node of its owner: name it with --node; if it is lost, `grange identity restore` makes another one",
+            ),
+        };
+        Problem::new(ProblemCode::Denied, operation, name, text).with_remedy(remedy)
     }
 }
 
@@ -191,11 +218,12 @@ impl Papers {
         })
     }
 
-    /// Answers a peer that wants lines, if it pays for the deployment.
+    /// Answers a peer that wants lines, if it may see them.
     pub(crate) async fn serve(self, mut stream: PeerStream, from: PeerId) {
         let Ok(request) = timed(SILENCE, read_request(&mut stream)).await else { return };
         let (PaperRequest::Logs { name, .. } | PaperRequest::Data { name, .. }) = &request;
-        if !self.ingress.table().names.get(name).is_some_and(|named| named.payers.contains(&from)) {
+        let table = self.ingress.table();
+        if !table.names.get(name).is_some_and(|named| request.is_for(from, named.deployment, &table)) {
             tracing::info!(peer = %from, name, "papers.denied");
             return;
         }
@@ -429,6 +457,8 @@ struct Exported {
 
 #[cfg(test)]
 mod tests {
+    use grange_peer::Parties;
+
     use super::*;
 
     const SILENCE: Duration = Duration::from_millis(200);
@@ -446,6 +476,23 @@ mod tests {
         grange_types::codec::check_golden(&logs, include_str!("../golden/paper-request.hex"));
         let data = PaperRequest::Data { name: "shop".into(), service: None };
         grange_types::codec::check_golden(&data, include_str!("../golden/paper-request-data.hex"));
+    }
+
+    #[test]
+    fn data_is_for_the_owners_nodes_and_logs_for_the_stewards_too() {
+        let [owner, second, steward, stranger] = [1, 2, 3, 4].map(|byte| PeerId([byte; 32]));
+        let shop = DeploymentId([7; 32]);
+        let parties = Parties { owners: vec![owner, second], stewards: vec![steward] };
+        let table = RouteTable { parties: [(shop, parties)].into(), ..RouteTable::default() };
+        let name = || "shop".to_owned();
+        let logs = PaperRequest::Logs { name: name(), service: None, follow: false, after: 0, lease: None };
+        let data = PaperRequest::Data { name: name(), service: None };
+        let seen = |request: &PaperRequest, deployment| {
+            [owner, second, steward, stranger].map(|peer| request.is_for(peer, deployment, &table))
+        };
+        assert_eq!(seen(&logs, shop), [true, true, true, false]);
+        assert_eq!(seen(&data, shop), [true, true, false, false]);
+        assert_eq!((seen(&logs, DeploymentId([8; 32])), seen(&data, DeploymentId([8; 32]))), ([false; 4], [false; 4]));
     }
 
     /// What comes of an answer of these pieces, between which half of the silence goes by, and how many lines come.

@@ -253,6 +253,7 @@ impl Pump {
                 blocking(|| self.storage.snapshot(height, &state)).map_err(disk)?;
             }
             Action::Keep { bytes } => drop(blocking(|| self.storage.blobs.insert(&bytes)).map_err(disk)?),
+            Action::KeepKey { deployment, key } => blocking(|| self.shares.keep_key(deployment, &key)),
             Action::Send { to, channel, bytes } => self.net.send(to, protocol(channel), bytes),
             Action::Gossip(bytes) => self.net.publish(Topic::named(OFFERS), bytes),
             Action::Request { id, to, channel, bytes, within } => self.request(id, to, channel, bytes, within),

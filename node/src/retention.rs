@@ -13,6 +13,8 @@ use crate::shares::Shares;
 
 /// A blob that nobody names yet may be part of an upload.
 const BLOB_GRACE: Duration = Duration::from_secs(3_600);
+/// A key is there before the ledger knows of its deployment, and a share may be before we do.
+const SHARE_GRACE: Duration = Duration::from_secs(3_600);
 /// How long after the last write data is kept of a deployment that the ledger does not show any more;
 /// docs/src/reference/cli.md says so too.
 const DATA_GRACE: Duration = Duration::from_secs(7 * 24 * 3_600);
@@ -35,7 +37,7 @@ pub(crate) fn retain(kept: Kept, blobs: &Arc<Blobs>, sandboxes: &Arc<Sandboxes>,
         Ok((count, bytes)) => tracing::info!(count, bytes = bytes.0, "retain.blobs_removed"),
         Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "retain.blobs_failed"),
     }
-    if let Err(error) = shares.retain(&kept.deployments) {
+    if let Err(error) = shares.retain(&kept.deployments, now - SHARE_GRACE) {
         tracing::warn!(error = &error as &dyn std::error::Error, "retain.shares_failed");
     }
     match sandboxes.retain(|id| kept.deployments.contains(&id), now - DATA_GRACE) {

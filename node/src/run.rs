@@ -112,10 +112,10 @@ pub async fn run(options: Options, ready: impl FnOnce(Ready) + Send) -> Result<(
     let peer = Mind::open(settings.light, config, &recovery)?;
     let network = genesis.network_id();
 
-    let (net, net_events) = Net::start(net_config(&settings, network, key.clone())).await?;
+    let (net, net_events) = Net::start(net_config(&settings, network, key)).await?;
     let net = Arc::new(net);
     let (events, inbox) = mpsc::channel(EVENTS);
-    let hands = Hands::open(&folder, options.compiler, key, &net, &storage.blobs, &events)?;
+    let hands = Hands::open(&folder, options.compiler, &net, &storage.blobs, &events)?;
     let Hands { workloads, ingress, keeping, shares } = hands;
     let blobs = Arc::clone(&storage.blobs);
     let (calls, state) = (Arc::new(Calls::default()), Arc::new(Mutex::new(PumpState::starting())));
@@ -139,6 +139,7 @@ pub async fn run(options: Options, ready: impl FnOnce(Ready) + Send) -> Result<(
         keys,
         audit: Arc::new(audit),
         random,
+        shares: Arc::clone(&shares),
     });
     let doors = open_doors(&settings, api, &ingress, &options.shutdown).await?;
     let mut pump = Pump {
@@ -196,12 +197,11 @@ impl Hands {
     fn open(
         folder: &Folder,
         compiler: PathBuf,
-        key: grange_types::SecretKey,
         net: &Arc<Net>,
         blobs: &Arc<Blobs>,
         events: &mpsc::Sender<Event>,
     ) -> Result<Self, NodeError> {
-        let shares = Shares::new(Arc::clone(net), folder, key);
+        let shares = Shares::new(Arc::clone(net), folder);
         let shares = Arc::new(shares.map_err(|source| SettingsError::Write { path: folder.at("shares"), source })?);
         let keeping = Arc::new(Keeping::new(Arc::clone(net), events.clone()));
         let mut config = grange_sandbox::Config::new(folder.at("work"), compiler);

@@ -1,31 +1,40 @@
-//! Shares of deployments' keys: given to stewards by the owner's node, and by both to whoever holds the lease.
+//! Shares of deployments' keys: given to stewards by the owner's nodes, and by both to whoever holds the lease.
 //!
-//! The key of a deployment comes of the owner's node key and the deployment's id, so the owner keeps nothing. Each steward
-//! keeps one share, in a file that only its user can read, and gives it only to the holder of an open lease of that
-//! deployment by its own ledger. Two shares make the key; the owner's node gives two. A steward that takes the place of one that
-//! is lost gets its share of whoever runs the deployment, if the owner is away.
+//! The node that opens a deployment draws its key and keeps it. Each steward keeps one share, and gives it to the holder of an
+//! open lease of that deployment and to the nodes of its owner, by its own ledger. Two shares make the key; a node of the owner
+//! gives two. A node of the owner that has not the key, since it came later or in place of one that was lost, takes it over: from
+//! another one, from two stewards, or from one and whoever runs the deployment. A steward that takes the place of one that is
+//! lost gets its share of whoever runs the deployment, if the owner is away.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::stream::{self, FuturesUnordered, StreamExt as _};
 use grange_net::{Net, Protocol, Reply};
 use grange_objects::log::LogId;
-use grange_objects::share::{Share, ShareReply, ShareRequest, deployment_key};
+use grange_objects::share::{Share, ShareReply, ShareRequest};
 use grange_peer::RouteTable;
-use grange_types::{DeploymentId, PeerId, SealKey, SecretKey, Wire, Work};
+use grange_types::{DeploymentId, PeerId, SealKey, Wire, Work};
+use tokio::task::block_in_place;
 
 use crate::ingress::Ingress;
-use crate::settings::{Folder, write_secret};
+use crate::settings::Folder;
+use crate::vault::Vault;
 
 /// How long a holder of shares may take: a look at its ledger and one file.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// Between two rounds of asking for shares, or of giving them to stewards that have none.
 const AGAIN: Duration = Duration::from_millis(500);
 const GIVE_EVERY: Duration = Duration::from_secs(2);
+/// Who refuses is asked again after twice as long as before, up to this.
+const AGAIN_AT_MOST: Duration = Duration::from_secs(30);
+/// How long a user waits for a key that has to be taken over.
+const TAKEN_WITHIN: Duration = Duration::from_secs(5);
+/// Shares of a node of the owner, which knows the key: else one steward could make up a key by itself.
+const OF_OWNER: usize = 2;
+const OF_OTHERS: usize = 1;
 
 /// So many stewards are offered their shares at the same time.
 const AT_ONCE: usize = 32;
@@ -66,25 +75,81 @@ async fn offer_all<T, A: Copy, F: Future<Output = (A, Answer)>>(
     }
 }
 
+/// Who is not asked again yet, as he said no or nothing, and how long he is left alone the next time.
+#[derive(Default)]
+struct Patience(BTreeMap<(DeploymentId, PeerId), (Instant, Duration)>);
+
+impl Patience {
+    fn is_over(&self, what: (DeploymentId, PeerId), now: Instant) -> bool {
+        self.0.get(&what).is_none_or(|(until, _)| *until <= now)
+    }
+
+    fn refused(&mut self, what: (DeploymentId, PeerId), now: Instant) {
+        // He may hear of the deployment a moment later than we did, so the first time is short.
+        let wait = self.0.get(&what).map_or(AGAIN, |(_, wait)| (*wait * 2).min(AGAIN_AT_MOST));
+        self.0.insert(what, (now + wait, wait));
+    }
+
+    fn agreed(&mut self, what: (DeploymentId, PeerId)) {
+        self.0.remove(&what);
+    }
+
+    /// Until somebody may be asked again, or for as long as nothing else makes us look.
+    fn left(&self, now: Instant) -> Duration {
+        let left = self.0.values().filter_map(|(until, _)| until.checked_duration_since(now));
+        left.filter(|left| !left.is_zero()).min().map_or(GIVE_EVERY, |left| left.min(GIVE_EVERY))
+    }
+}
+
+/// The key of two shares, at least one of which is among the first so many. A false share makes no key with any other, so every
+/// pair is tried.
+fn joined(shares: &[Share], firm: usize) -> Option<SealKey> {
+    let firm = shares.iter().take(firm).enumerate();
+    let mut pairs = firm.flat_map(|(at, one)| shares[at + 1..].iter().map(move |two| (one, two)));
+    pairs.find_map(|(one, two)| one.join(two))
+}
+
+/// Who holds shares of a deployment's key, and how many of each are believed.
+fn holders(table: &RouteTable, deployment: DeploymentId) -> Vec<(PeerId, usize)> {
+    let Some(parties) = table.parties.get(&deployment) else { return Vec::new() };
+    let owners = parties.owners.iter().map(|owner| (*owner, OF_OWNER));
+    owners.chain(parties.stewards.iter().map(|steward| (*steward, OF_OTHERS))).collect()
+}
+
 /// The shares of this node.
 pub(crate) struct Shares {
     net: Arc<Net>,
-    folder: PathBuf,
-    key: SecretKey,
-    /// The keys of what runs here, for stewards that come later.
-    known: Mutex<BTreeMap<DeploymentId, SealKey>>,
+    vault: Vault,
+    /// The keys of what runs here, for stewards that come later and for nodes of the owner that have not the key.
+    running: Mutex<BTreeMap<DeploymentId, SealKey>>,
 }
 
 impl Shares {
-    pub(crate) fn new(net: Arc<Net>, folder: &Folder, key: SecretKey) -> io::Result<Self> {
-        let folder = folder.at("shares");
-        std::fs::create_dir_all(&folder)?;
-        Ok(Self { net, folder, key, known: Mutex::default() })
+    pub(crate) fn new(net: Arc<Net>, folder: &Folder) -> io::Result<Self> {
+        Ok(Self { net, vault: Vault::open(folder)?, running: Mutex::default() })
     }
 
-    /// The key of a deployment of this node's own account.
-    fn own(&self, deployment: DeploymentId) -> SealKey {
-        deployment_key(&self.key, deployment)
+    /// Keeps the key of a deployment that this node opens. Writes a file.
+    pub(crate) fn keep_key(&self, deployment: DeploymentId, key: &SealKey) {
+        self.vault.keep_key(deployment, key);
+    }
+
+    /// The key of a deployment of this node's own account; takes it over if another node drew it, and waits a moment for that.
+    pub(crate) async fn own_key(&self, deployment: DeploymentId, ingress: &Ingress) -> Option<SealKey> {
+        let until = Instant::now() + TAKEN_WITHIN;
+        loop {
+            let moved = ingress.moved_within(AGAIN);
+            if let Some(key) = self.vault.key(deployment) {
+                return Some(key);
+            }
+            if self.take_over(deployment, ingress).await {
+                continue;
+            }
+            if Instant::now() >= until {
+                return None;
+            }
+            moved.await;
+        }
     }
 
     /// The key that a workload of ours is sealed under at its keepers; asks whoever holds shares until it is known.
@@ -95,34 +160,63 @@ impl Shares {
         progress: &(dyn Fn(String) + Send + Sync),
     ) -> SealKey {
         let log = LogId { deployment: work.deployment, service: work.service.clone(), replica: work.replica };
+        let request = ShareRequest::Give { log, generation: work.generation };
         let mut told = false;
         loop {
-            let request = ShareRequest::Give { log: log.clone(), generation: work.generation };
-            let mut asked: FuturesUnordered<_> =
-                (0..).zip(&work.stewards).map(|(place, holder)| self.ask(*holder, place, &request, ingress)).collect();
+            let moved = ingress.moved_within(AGAIN);
+            let table = ingress.table();
+            let ask = |(holder, most)| self.ask(holder, most, &request, ingress);
+            let mut asked: FuturesUnordered<_> = holders(&table, work.deployment).into_iter().map(ask).collect();
+            let any = !asked.is_empty();
             let mut shares: Vec<Share> = Vec::new();
             while let Some(given) = asked.next().await {
                 shares.extend(given);
-                // A false share makes no key with any other, so every pair is tried.
-                let pairs =
-                    shares.iter().enumerate().flat_map(|(at, one)| shares[..at].iter().map(move |two| (one, two)));
-                if let Some(key) = pairs.filter_map(|(one, two)| one.join(two)).next() {
-                    self.known().insert(work.deployment, key.clone());
+                if let Some(key) = joined(&shares, shares.len()) {
+                    self.running().insert(work.deployment, key.clone());
+                    if table.is_owner(self.net.peer_id(), work.deployment) {
+                        block_in_place(|| self.vault.keep_key(work.deployment, &key));
+                    }
                     return key;
                 }
             }
-            if !told {
+            // Before our table shows the lease there is nobody to ask.
+            if any && !told {
                 told = true;
                 tracing::warn!(deployment = %work.deployment, shares = shares.len(), "shares.missing");
                 progress(format!("the key of its data takes two shares, and {} could be had", shares.len()));
             }
-            tokio::time::sleep(AGAIN).await;
+            moved.await;
         }
     }
 
-    /// The shares of a holder: two of the owner's node, which stands first, and one of a steward. Else one steward could make
-    /// up a key by itself.
-    async fn ask(&self, holder: PeerId, place: usize, request: &ShareRequest, ingress: &Ingress) -> Vec<Share> {
+    /// Takes over the key of a deployment of our own account from those who can be reached. Whether it is known now.
+    async fn take_over(&self, deployment: DeploymentId, ingress: &Ingress) -> bool {
+        let (me, table) = (self.net.peer_id(), ingress.table());
+        let request = ShareRequest::Restore { deployment };
+        let there = |holder: PeerId| holder != me && self.net.is_connected(holder);
+        let mut asked = holders(&table, deployment);
+        asked.retain(|(holder, _)| there(*holder));
+        let known: BTreeSet<PeerId> = asked.iter().map(|(holder, _)| *holder).collect();
+        let runners: BTreeSet<PeerId> = table.runners(deployment).filter(|runner| there(*runner)).collect();
+        let asks = |(holder, most)| self.ask(holder, most, &request, ingress);
+        let firm = futures_util::future::join_all(asked.into_iter().map(asks));
+        let others = runners.difference(&known).map(|runner| (*runner, OF_OTHERS));
+        let (firm, others) = tokio::join!(firm, futures_util::future::join_all(others.map(asks)));
+        let mut shares: Vec<Share> = firm.into_iter().flatten().collect();
+        // Two who only run it could make up a key.
+        let firm = shares.len();
+        shares.extend(others.into_iter().flatten());
+        let Some(key) = joined(&shares, firm) else {
+            tracing::info!(%deployment, shares = shares.len(), "seal.missing");
+            return false;
+        };
+        block_in_place(|| self.vault.keep_key(deployment, &key));
+        tracing::info!(%deployment, "seal.taken_over");
+        true
+    }
+
+    /// The shares of a holder, of which so many are believed.
+    async fn ask(&self, holder: PeerId, most: usize, request: &ShareRequest, ingress: &Ingress) -> Vec<Share> {
         let reply = if holder == self.net.peer_id() {
             Some(self.answer(holder, request, ingress).await)
         } else {
@@ -130,7 +224,7 @@ impl Shares {
             answer.ok().and_then(|bytes| ShareReply::decode(&bytes).ok())
         };
         match reply {
-            Some(ShareReply::Given(shares)) => shares.into_iter().take(if place == 0 { 2 } else { 1 }).collect(),
+            Some(ShareReply::Given(shares)) => shares.into_iter().take(most).collect(),
             _ => Vec::new(),
         }
     }
@@ -145,85 +239,108 @@ impl Shares {
     async fn answer(&self, from: PeerId, request: &ShareRequest, ingress: &Ingress) -> ShareReply {
         match request {
             ShareRequest::Hold { deployment, share } => {
-                let has = self.kept(*deployment).is_some();
-                let table = ingress.table();
-                // Who runs a part of it need not go on telling where there is a share.
-                let there = has && table.may_hand(from, *deployment, false);
-                let kept = if table.may_hand(from, *deployment, has) { self.keep(*deployment, share) } else { there };
-                if kept { ShareReply::Held } else { ShareReply::Refused }
+                let giver = ingress.table().giver(self.net.peer_id(), from, *deployment);
+                let keep = |giver| block_in_place(|| self.vault.keep_share(*deployment, share, giver));
+                if giver.is_some_and(keep) {
+                    return ShareReply::Held;
+                }
+                tracing::info!(peer = %from, %deployment, ?giver, "share.not_taken");
+                ShareReply::Refused
             }
             ShareRequest::Give { log, generation } => {
                 if ingress.may_write(from, log, *generation).await.is_none() {
                     tracing::info!(peer = %from, ?log, generation, "share.denied");
                     return ShareReply::Refused;
                 }
-                let deployment = log.deployment;
-                if ingress.table().owned.contains_key(&deployment) {
-                    // Two places of its own, of which none is a steward's.
-                    let (key, places) = (self.own(deployment), [self.net.peer_id(), PeerId(deployment.0)]);
-                    return ShareReply::Given(places.map(|place| Share::of(&key, place)).into());
+                self.given(log.deployment, &ingress.table())
+            }
+            ShareRequest::Restore { deployment } => {
+                let table = ingress.table();
+                if !table.is_owner(from, *deployment) {
+                    tracing::info!(peer = %from, %deployment, "share.denied");
+                    return ShareReply::Refused;
                 }
-                self.kept(deployment).map_or(ShareReply::Refused, |share| ShareReply::Given(vec![share]))
+                self.given(*deployment, &table)
             }
         }
     }
 
-    fn path(&self, deployment: DeploymentId) -> PathBuf {
-        self.folder.join(deployment.to_string())
-    }
-
-    fn keep(&self, deployment: DeploymentId, share: &Share) -> bool {
-        let text = data_encoding::HEXLOWER.encode(&share.encode());
-        let written = tokio::task::block_in_place(|| write_secret(&self.path(deployment), &text));
-        if let Err(error) = &written {
-            tracing::warn!(error = error as &dyn std::error::Error, "share.not_kept");
+    /// What this node has of a deployment's key, for whoever may have it.
+    fn given(&self, deployment: DeploymentId, table: &RouteTable) -> ShareReply {
+        let me = self.net.peer_id();
+        if let Some(key) = self.vault.key(deployment).filter(|_| table.is_owner(me, deployment)) {
+            // Two places of its own, of which none is a steward's.
+            return ShareReply::Given([me, PeerId(deployment.0)].map(|place| Share::of(&key, place)).into());
         }
-        written.is_ok()
+        let of_running = self.running().get(&deployment).map(|key| Share::of(key, me));
+        let share = of_running.or_else(|| block_in_place(|| self.vault.share(deployment)));
+        share.map_or(ShareReply::Refused, |share| ShareReply::Given(vec![share]))
     }
 
-    fn kept(&self, deployment: DeploymentId) -> Option<Share> {
-        let text = tokio::task::block_in_place(|| std::fs::read_to_string(self.path(deployment))).ok()?;
-        let bytes = data_encoding::HEXLOWER.decode(text.trim().as_bytes()).ok()?;
-        Share::decode(&bytes).ok()
-    }
-
-    /// Gives each steward its share, once, as soon as it can be reached: those of our own deployments, and of those that run
-    /// here, where a steward may have come while the owner is away. For ever.
+    /// Takes over the keys of our own deployments that are not here, and gives each steward its share, once, as soon as it can be
+    /// reached: those of our own deployments, and of those that run here, where a steward may have come while the owner is
+    /// away. For ever.
     pub(crate) async fn hand_out(self: Arc<Self>, ingress: Arc<Ingress>) {
+        let (shares, ingress, me) = (&*self, &*ingress, self.net.peer_id());
         let mut told: BTreeSet<(DeploymentId, PeerId)> = BTreeSet::new();
+        let mut patience = Patience::default();
         loop {
-            let due = self.due(&ingress.table(), &mut told);
-            let mut again = false;
-            let shares = &*self;
+            let missing = shares.missing(&ingress.table(), &patience);
+            let take = |deployment| async move { (deployment, shares.take_over(deployment, ingress).await) };
+            let mut taken = stream::iter(missing).map(take).buffer_unordered(AT_ONCE);
+            while let Some((deployment, known)) = taken.next().await {
+                let what = (deployment, me);
+                if known { patience.agreed(what) } else { patience.refused(what, Instant::now()) }
+            }
+            let due = shares.due(&ingress.table(), &mut told, &mut patience);
             let offer = |steward, (deployment, key)| shares.offer(steward, deployment, key);
             offer_all(due, offer, |steward, (deployment, answer)| {
+                let what = (deployment, steward);
                 if answer == Answer::Held {
-                    told.insert((deployment, steward));
+                    told.insert(what);
+                    patience.agreed(what);
                 } else {
-                    // It may hear of the deployment a moment later than we did.
-                    again = true;
+                    patience.refused(what, Instant::now());
                 }
             })
             .await;
-            ingress.moved_within(if again { AGAIN } else { GIVE_EVERY }).await;
+            ingress.moved_within(patience.left(Instant::now())).await;
         }
     }
 
+    /// Our own deployments whose key is not here, and of which somebody may be asked again.
+    fn missing(&self, table: &RouteTable, patience: &Patience) -> Vec<DeploymentId> {
+        let (me, now) = (self.net.peer_id(), Instant::now());
+        let own = table.parties.iter().filter(|(_, parties)| parties.owners.contains(&me)).map(|(id, _)| *id);
+        own.filter(|id| self.vault.key(*id).is_none() && patience.is_over((*id, me), now)).collect()
+    }
+
     /// What each steward that can be reached has not been told yet.
-    fn due(&self, table: &RouteTable, told: &mut BTreeSet<(DeploymentId, PeerId)>) -> Due<(DeploymentId, SealKey)> {
-        let me = self.net.peer_id();
-        self.known().retain(|deployment, _| table.runs(me, *deployment));
-        let running = self.known().clone();
-        let own = table.owned.keys().map(|deployment| (*deployment, self.own(*deployment)));
-        let keys: BTreeMap<DeploymentId, SealKey> = running.into_iter().chain(own).collect();
-        told.retain(|(deployment, steward)| {
-            table.stewards.get(deployment).is_some_and(|stewards| stewards.contains(steward))
-        });
+    fn due(
+        &self,
+        table: &RouteTable,
+        told: &mut BTreeSet<(DeploymentId, PeerId)>,
+        patience: &mut Patience,
+    ) -> Due<(DeploymentId, SealKey)> {
+        let (me, now) = (self.net.peer_id(), Instant::now());
+        self.running().retain(|deployment, _| table.runs(me, *deployment));
+        told.retain(|(deployment, steward)| table.is_steward(*steward, *deployment));
+        let counts =
+            |peer, deployment| table.is_steward(peer, deployment) || peer == me && table.is_owner(me, deployment);
+        patience.0.retain(|(deployment, peer), _| counts(*peer, *deployment));
         let mut due = Due::new();
-        for (deployment, key) in keys {
-            for steward in table.stewards.get(&deployment).into_iter().flatten() {
-                if *steward != me && !told.contains(&(deployment, *steward)) && self.net.is_connected(*steward) {
-                    due.entry(*steward).or_default().push((deployment, key.clone()));
+        for (deployment, parties) in &table.parties {
+            // A node of the owner that has not the key offers nothing: what it could guess would be another's.
+            let key = if parties.owners.contains(&me) {
+                self.vault.key(*deployment)
+            } else {
+                self.running().get(deployment).cloned()
+            };
+            let Some(key) = key else { continue };
+            for steward in parties.stewards.iter().filter(|steward| **steward != me) {
+                let what = (*deployment, *steward);
+                if !told.contains(&what) && patience.is_over(what, now) && self.net.is_connected(*steward) {
+                    due.entry(*steward).or_default().push((*deployment, key.clone()));
                 }
             }
         }
@@ -242,20 +359,13 @@ impl Shares {
         (deployment, answer)
     }
 
-    fn known(&self) -> MutexGuard<'_, BTreeMap<DeploymentId, SealKey>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn running(&self) -> MutexGuard<'_, BTreeMap<DeploymentId, SealKey>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes the shares of deployments that are not known. Reads and removes files.
-    pub(crate) fn retain(&self, known: &BTreeSet<DeploymentId>) -> io::Result<()> {
-        for entry in std::fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            let deployment = entry.file_name().to_str().and_then(|name| name.parse::<DeploymentId>().ok());
-            if deployment.is_some_and(|deployment| !known.contains(&deployment)) {
-                std::fs::remove_file(entry.path())?;
-            }
-        }
-        Ok(())
+    /// Removes the shares and keys of deployments that are not known and came before an instant. Reads and removes files.
+    pub(crate) fn retain(&self, known: &BTreeSet<DeploymentId>, before: SystemTime) -> io::Result<()> {
+        self.vault.retain(known, before)
     }
 }
 
@@ -268,6 +378,8 @@ mod tests {
     use super::*;
 
     const DUMB: PeerId = PeerId([1; 32]);
+
+    const SHOP: DeploymentId = DeploymentId([1; 32]);
 
     type Told = Vec<(PeerId, u32)>;
 
@@ -311,5 +423,41 @@ mod tests {
         let over = offer_all(due, offer, |_, answer| answers.borrow_mut().push(answer));
         assert!(over.now_or_never().is_some());
         assert_eq!(answers.into_inner(), [(7, Answer::Refused), (8, Answer::None)]);
+    }
+
+    #[test]
+    fn who_refuses_is_asked_again_less_and_less_often() {
+        let (mut patience, mut now, what) = (Patience::default(), Instant::now(), (SHOP, DUMB));
+        assert!(patience.is_over(what, now));
+        assert_eq!(patience.left(now), GIVE_EVERY);
+        let mut waits = Vec::new();
+        for _ in 0..10 {
+            patience.refused(what, now);
+            assert!(!patience.is_over(what, now) && patience.left(now) <= GIVE_EVERY);
+            assert!(patience.is_over((DeploymentId([2; 32]), DUMB), now), "another deployment is another thing");
+            let asked = now;
+            while !patience.is_over(what, now) {
+                now += AGAIN;
+            }
+            waits.push(now - asked);
+        }
+        assert_eq!((waits[0], waits[1], waits[9]), (AGAIN, AGAIN * 2, AGAIN_AT_MOST));
+        assert_eq!(patience.left(now), GIVE_EVERY, "who may be asked already is not waited for");
+        patience.agreed(what);
+        patience.refused(what, now);
+        assert!(patience.is_over(what, now + AGAIN), "it begins anew");
+    }
+
+    #[test]
+    fn two_that_only_run_it_make_no_key() {
+        let share = |key: u8, holder: u8| Share::of(&SealKey::new([key; 32]), PeerId([holder; 32]));
+        let (steward, other, runner) = (share(3, 1), share(3, 2), share(3, 4));
+        let made_up = [share(9, 5), share(9, 6)];
+        let key = Some(SealKey::new([3; 32]));
+        assert_eq!(joined(&[steward.clone(), other], 2), key);
+        assert_eq!(joined(&[steward.clone(), made_up[0].clone(), made_up[1].clone()], 1), None);
+        let all = [steward.clone(), made_up[0].clone(), made_up[1].clone(), runner];
+        assert_eq!(joined(&all, 1), key, "one of a steward and one of who runs it do");
+        assert_eq!((joined(&[steward], 1), joined(&[], 0)), (None, None));
     }
 }

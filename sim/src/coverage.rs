@@ -63,6 +63,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "gossip",
             "retain",
             "keep",
+            "keep-key",
             "fetch",
             "start",
             "visit",

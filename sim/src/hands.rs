@@ -53,6 +53,8 @@ impl World<'_> {
             }
             Action::Snapshot { height, state } => disk.snapshot(height, state),
             Action::Keep { bytes } => drop(disk.blobs.insert(BlobId::of(&bytes), bytes)),
+            // Nothing is sealed in these worlds.
+            Action::KeepKey { .. } => {}
             Action::Send { to, channel, bytes } => self.say(host, to, channel, bytes),
             Action::Gossip(bytes) => {
                 self.meet(&bytes);
@@ -381,6 +383,7 @@ const fn writes(action: &Action) -> bool {
             | Action::Commit { .. }
             | Action::Install { .. }
             | Action::Keep { .. }
+            | Action::KeepKey { .. }
             | Action::Evidence(_)
     )
 }
@@ -413,6 +416,7 @@ const fn name_of(action: &Action) -> &'static str {
         Action::Serve { .. } => "serve",
         Action::Gossip(_) => "gossip",
         Action::Keep { .. } => "keep",
+        Action::KeepKey { .. } => "keep-key",
         Action::Fetch { .. } => "fetch",
         Action::Retain(_) => "retain",
         Action::Start { .. } => "start",

@@ -502,6 +502,7 @@ fn kind_of(event: &Event) -> &'static str {
         Event::Gossip { .. } => "gossip",
         Event::Fetched { .. } => "fetched",
         Event::Work { .. } => "work",
+        Event::Key { .. } => "key",
         Event::Keepers { .. } => "keepers",
         Event::Visited { .. } => "visited",
         Event::Counted { .. } => "counted",

@@ -100,7 +100,6 @@ async fn start(component: &Path, data: &Path, size: Size) -> Result<Arc<dyn Repl
         previous: None,
         keepers: Vec::new(),
         before: Vec::new(),
-        stewards: Vec::new(),
         seal: None,
         workload: Workload::Wasm { component: BlobId::of(&content), size: ByteCount(content.len() as u64) },
         resources: Resources {

@@ -78,7 +78,6 @@ fn spec(workload: Workload) -> Work {
         previous: None,
         keepers: Vec::new(),
         before: Vec::new(),
-        stewards: Vec::new(),
         seal: None,
         workload,
         resources: Resources::default(),

@@ -96,6 +96,16 @@ fn transfer(cloud: &Cloud, by: &Node, account: &str, key: &SecretKey) -> (u16, S
     (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
 }
 
+/// Whether a node holds a share of some deployment's key.
+fn shares(cloud: &Cloud, node: usize) -> bool {
+    let folder = cloud.root.path().join(format!("data/grange/dev/node-{node}/shares"));
+    std::fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some())
+}
+
+fn text_of(output: &Output) -> String {
+    format!("{}{}", text(&output.stdout), text(&output.stderr))
+}
+
 fn key_of(folder: &Path) -> SecretKey {
     let text = std::fs::read_to_string(folder.join("key")).unwrap();
     SecretKey::from_bytes(&text.trim().parse::<PeerId>().unwrap().0)
@@ -118,11 +128,16 @@ fn a_lost_machine_is_replaced_by_24_words() {
 
     let book = cloud.guestbook("book", "");
     cloud.json(&["deploy", book.to_str().unwrap()]);
-    let before = cloud.json(&["wallet", "balance"]);
+    assert_eq!(cloud.post(0, "book", "/entries", r#"{"name":"ada","message":"kept"}"#).0, 201);
     let folder = cloud.root.path().join("data/grange/dev/node-0");
+    let shared = || (1..4).filter(|node| shares(&cloud, *node)).count() == 2;
+    until("both stewards have their shares", Duration::from_secs(20), shared);
+    let before = cloud.json(&["wallet", "balance"]);
     let (old, lost) = (key_of(&folder), cloud.nodes[0].clone());
+    // A thief has it, with all that is on it; its owner has nothing of it any more.
     cloud.kill(0);
-    std::fs::remove_dir_all(&folder).unwrap();
+    let stolen = cloud.root.path().join("stolen");
+    std::fs::rename(&folder, &stolen).unwrap();
 
     let invited = cloud.json_of(1, &["invite"]);
     let machine = Machine::join(&cloud.root.path().join("new"), invited["invite"].as_str().unwrap());
@@ -151,11 +166,63 @@ fn a_lost_machine_is_replaced_by_24_words() {
     let (status, said) = transfer(&cloud, &cloud.nodes[1], &account, &old);
     assert_eq!(status, 403, "{said}");
 
+    the_new_machine_is_a_whole_owner(&cloud, &machine, &lost, &book);
+    std::fs::rename(&stolen, &folder).unwrap();
+    cloud.restart(0);
+    nobody_answers_the_lost_one(&cloud, &lost);
+
     let down = machine.json(&["down", "book", "--yes"], "");
     assert!(units(&down["returned"]) > 0);
+    machine.json(&["down", "second", "--yes"], "");
     until("the rest of the budget is back", Duration::from_secs(90), || {
         machine.json(&["wallet", "balance"], "")["pending"] == "0"
     });
+}
+
+/// What was deployed before goes on with its data, and what is new starts.
+fn the_new_machine_is_a_whole_owner(cloud: &Cloud, machine: &Machine, lost: &Node, book: &Path) {
+    let compose = book.join("compose.yaml");
+    // Whoever keeps its data knows whether the lost machine is waited for.
+    let left_out = |node: &usize| {
+        let keepers = cloud.json_of(*node, &["ps", "book"])[0]["keepers"].clone();
+        keepers.as_array().is_some_and(|keepers| !keepers.is_empty() && !keepers.contains(&lost.peer.as_str().into()))
+    };
+    until("it is waited for no more", Duration::from_secs(20), || (1..4).filter(left_out).count() >= 2);
+    let text = std::fs::read_to_string(&compose).unwrap();
+    std::fs::write(&compose, format!("{text}    environment: {{ COLOUR: blue }}\n")).unwrap();
+    let changed = machine.json(&["deploy", book.to_str().unwrap()], "");
+    assert_eq!(changed["leases"][0]["generation"], 2, "{changed}");
+    let kept = || cloud.get(1, "book", "/entries").1.contains("kept");
+    until("the new version has its data", Duration::from_secs(20), kept);
+    let offers = || machine.json(&["offers"], "").as_array().unwrap().len() >= 3;
+    until("it hears what there is to buy", Duration::from_secs(60), offers);
+    let second = cloud.guestbook("second", "");
+    machine.json(&["deploy", second.to_str().unwrap()], "");
+    let written = || cloud.post(1, "second", "/entries", r#"{"name":"ada","message":"new"}"#).0 == 201;
+    until("a new app serves and keeps", Duration::from_secs(20), written);
+    for app in ["book", "second"] {
+        let exported = machine.run(&["data", "export", app], "");
+        assert!(exported.status.success() && text_of(&exported).contains("\"value\""), "{app}: {}", text_of(&exported));
+    }
+}
+
+/// The lost machine goes on in a thief's hands: it is shown nothing of what it owned.
+fn nobody_answers_the_lost_one(cloud: &Cloud, lost: &Node) {
+    let ready = || cloud.json(&["--node", &lost.api, "status"])["ready"] == true;
+    until("the lost machine follows the ledger", Duration::from_secs(60), ready);
+    for app in ["book", "second"] {
+        for command in [&["logs", app][..], &["data", "export", app]] {
+            let asked = [&["--node", lost.api.as_str()], command].concat();
+            let denied = || cloud.problem(&asked)["code"] == "denied";
+            until(&format!("{command:?} is denied"), Duration::from_secs(20), denied);
+        }
+    }
+    let theft = cloud.guestbook("theft", "");
+    let offers = || cloud.json(&["--node", &lost.api, "offers"]).as_array().unwrap().len() >= 3;
+    until("it hears what there is to buy", Duration::from_secs(60), offers);
+    // Providers reserve nothing for it, and what it signs is refused.
+    cloud.problem(&["--node", &lost.api, "deploy", theft.to_str().unwrap()]);
+    assert_eq!(cloud.get(1, "theft", "/entries").0, 404);
 }
 
 #[test]

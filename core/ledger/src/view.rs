@@ -281,18 +281,28 @@ impl<'a> LedgerView<'a> {
         self.node(peer).map(|node| node.operator)
     }
 
-    /// The account that a node acts for: the one it is registered under, else its own key's.
+    /// The account that a node acts for: the one it is registered under, else its own key's, unless the key was taken out of
+    /// that one's set; then none.
     #[must_use]
-    pub fn account_of(&self, peer: PeerId) -> AccountId {
-        self.operator_of(peer).unwrap_or(peer.account())
+    pub fn account_of(&self, peer: PeerId) -> Option<AccountId> {
+        let own = peer.account();
+        self.operator_of(peer).or_else(|| self.held(own, peer.into()).covers(Authority::Act).then_some(own))
     }
 
-    /// The nodes that act for an account: its first key's, unless that one serves another, and those registered under it.
+    /// The nodes that act for an account: its first key's, unless that one serves another or was taken out, and those registered
+    /// under it.
     #[must_use]
     pub fn nodes_of(&self, account: AccountId) -> Vec<PeerId> {
-        let first = Some(account.peer()).filter(|peer| self.account_of(*peer) == account);
+        let first = Some(account.peer()).filter(|peer| self.account_of(*peer) == Some(account));
         let registered = self.nodes().filter(|node| node.operator == account && Some(node.peer) != first);
         first.into_iter().chain(registered.map(|node| node.peer)).collect()
+    }
+
+    /// The nodes of a deployment's stewards, of each account only the first: two of one would hold two shares of its key.
+    #[must_use]
+    pub fn stewards_of(&self, deployment: &Deployment) -> Vec<PeerId> {
+        let acts = |account: &AccountId| self.account_of(account.peer()) == Some(*account);
+        deployment.stewards().map(|steward| steward.account).filter(acts).map(AccountId::peer).collect()
     }
 
     /// The accounts in whose key set a key is an owner, the account that it is the first key of included.

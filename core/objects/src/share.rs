@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::log::LogId;
 
-/// The key of a deployment, by its owner's node key: the owner keeps nothing, and a restart finds the same.
+/// The key of a deployment, as the node that opens it draws it, of its own key; every other node of the owner takes it over.
 #[must_use]
 pub fn deployment_key(owner: &SecretKey, deployment: DeploymentId) -> SealKey {
     let mut hasher = blake3::Hasher::new_derive_key("grange 2026 deployment key 1");
@@ -49,11 +49,17 @@ impl Share {
         Self { place: place.to_le_bytes(), value, check: check(key) }
     }
 
+    /// Whether another share says that it is of the same key.
+    #[must_use]
+    pub fn agrees(&self, other: &Self) -> bool {
+        self.check == other.check
+    }
+
     /// The key of two shares of different holders; none if they are not of the same key, or one is false.
     #[must_use]
     pub fn join(&self, other: &Self) -> Option<SealKey> {
         let (a, b) = (u128::from_le_bytes(self.place), u128::from_le_bytes(other.place));
-        if a == b || self.check != other.check {
+        if a == b || !self.agrees(other) {
             return None;
         }
         let width = inverse(a ^ b);
@@ -91,6 +97,11 @@ pub enum ShareRequest {
         /// Which generation.
         generation: u64,
     },
+    /// Give what you hold; said by a node of the owner that has not the key: it came later, or in place of one that was lost.
+    Restore {
+        /// The deployment.
+        deployment: DeploymentId,
+    },
 }
 
 impl Wire for ShareRequest {
@@ -103,7 +114,7 @@ impl Wire for ShareRequest {
 pub enum ShareReply {
     /// It is on the disk.
     Held,
-    /// One share, or two from the owner's node.
+    /// One share, or two from a node of the owner.
     Given(Vec<Share>),
     /// The asker may not, or there is none.
     Refused,

@@ -69,6 +69,8 @@ fn shares() {
     check_golden(&hold, include_str!("../golden/share-request.hex"));
     let give = ShareRequest::Give { log: log(), generation: 3 };
     check_golden(&give, include_str!("../golden/share-request-give.hex"));
+    let restore = ShareRequest::Restore { deployment: DeploymentId([1; 32]) };
+    check_golden(&restore, include_str!("../golden/share-request-restore.hex"));
     check_golden(&ShareReply::Given(vec![share]), include_str!("../golden/share-reply.hex"));
     let key = deployment_key(&SecretKey::from_bytes(&[5; 32]), DeploymentId([1; 32]));
     check_golden(key.as_bytes(), include_str!("../golden/deployment-key.hex"));

@@ -2,7 +2,7 @@
 
 use grange_api::{Line, Problem, Reply};
 use grange_ledger::{BlockError, CommitError};
-use grange_types::{BlobId, DecodeError, DeploymentId, Height, LeaseId, PeerId, Work};
+use grange_types::{BlobId, DecodeError, DeploymentId, Height, LeaseId, PeerId, SealKey, Work};
 
 use crate::event::CallId;
 use crate::message::{Channel, SyncRequest};
@@ -100,6 +100,13 @@ pub enum Action {
     Keep {
         /// Its content.
         bytes: Vec<u8>,
+    },
+    /// Store durably, before the next action and readable by nobody else, the key of a deployment that we open.
+    KeepKey {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// Its key.
+        key: SealKey,
     },
     /// Fetch blobs, and the files of a site index among them, from whoever has them; answered by
     /// [`crate::Event::Fetched`].

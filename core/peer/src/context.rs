@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use grange_api::{Line, Problem, Reply};
 use grange_ledger::{Action as Deed, Ledger, Rejection, StateKey, Transaction};
 use grange_types::{
-    AccountId, DeploymentId, Height, LeaseId, Millis, NetworkId, PeerId, SecretKey, Signed, Time, TxId, Wire,
+    AccountId, DeploymentId, Height, LeaseId, Millis, NetworkId, PeerId, SealKey, SecretKey, Signed, Time, TxId, Wire,
 };
 
 use crate::action::{Action, RequestId};
@@ -109,6 +109,8 @@ pub(crate) struct Context {
     pub(crate) account: AccountId,
     pub(crate) network: NetworkId,
     pub(crate) key: SecretKey,
+    /// The keys of our own deployments, as far as they were drawn or told since the start.
+    pub(crate) keys: BTreeMap<DeploymentId, SealKey>,
     pub(crate) gateway_port: u16,
     pub(crate) linked: BTreeSet<PeerId>,
     /// Linked peers that take on others' deployments.
@@ -132,6 +134,7 @@ impl Context {
             account: me.account(),
             network,
             key,
+            keys: BTreeMap::new(),
             gateway_port,
             linked: BTreeSet::new(),
             stewards: BTreeSet::new(),

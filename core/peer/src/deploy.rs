@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use grange_api::{DeployDone, DeployPhase, LeaseEntry, Line, Problem, ProblemCode};
 use grange_ledger::{Action as Deed, Delegate, Deployment, Ledger, Rejection, Transaction};
+use grange_objects::share::deployment_key;
 use grange_types::{
     Amount, BlobId, DeploymentId, LeaseId, Manifest, Millis, PeerId, Quote, Secrets, Signed, SlotSpec, Time, Wire as _,
 };
@@ -330,7 +331,7 @@ fn prepare(
     secrets::check(&manifest, sealed)?;
     let mut services = manifest;
     if let Some(found) = &existing {
-        secrets::seal(&ctx.key, found.id, &mut services, sealed);
+        secrets::seal_again(ctx, found, &mut services, sealed)?;
     }
     // A deployment whose last update did not come to its end is taken up where it stands.
     let id = BlobId::of(&services.encode());
@@ -403,7 +404,7 @@ fn open(
     }
     let opening = ctx.transaction(ledger, open(secrets::no_manifest(), specs(slots), delegates.clone()));
     let deployment = DeploymentId(opening.id().0);
-    secrets::seal(&ctx.key, deployment, services, sealed);
+    secrets::seal(&deployment_key(&ctx.key, deployment), deployment, services, sealed);
     for plan in &mut *slots {
         if let Some(service) = services.services.get(&plan.spec.service) {
             plan.spec.revision = grange_app::revision(&plan.spec.service, service);
@@ -505,6 +506,9 @@ impl Deploying {
             let amount = core::mem::take(&mut self.added);
             ctx.submit(ledger, Deed::FundDeployment { deployment: self.id, amount }, Purpose::Fund(call));
             self.unsettled += 1;
+        }
+        if self.fresh && !self.opening.is_empty() {
+            secrets::draw(ctx, self.id);
         }
         for transaction in self.opening.drain(..) {
             ctx.submissions.push_back(Submission { transaction, purpose: Purpose::Deploy(call) });

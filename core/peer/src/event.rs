@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use grange_api::Call;
 use grange_objects::log::LogId;
-use grange_types::{AccountId, BlobId, Counters, DeploymentId, LeaseId, PeerId};
+use grange_types::{AccountId, BlobId, Counters, DeploymentId, LeaseId, PeerId, SealKey};
 
 use crate::action::RequestId;
 use crate::message::Channel;
@@ -90,6 +90,13 @@ pub enum Event {
         lease: LeaseId,
         /// The news.
         event: WorkEvent,
+    },
+    /// The key of a deployment of our account that was kept, or taken over from those who hold shares of it.
+    Key {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// Its key.
+        key: SealKey,
     },
     /// Which keepers count for key-values that we write or keep.
     Keepers {

@@ -88,6 +88,6 @@ pub use message::{
 };
 pub use peer::Peer;
 pub use retention::Kept;
-pub use routes::{Named, Replica, Route, RouteTable, Routed};
+pub use routes::{Giver, Named, Parties, Replica, Route, RouteTable, Routed};
 pub use start::StartError;
 pub use witness::{Evidence, Orders};

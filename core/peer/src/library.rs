@@ -99,11 +99,11 @@ fn components(manifest: &Manifest) -> Vec<BlobId> {
 
 /// Who holds a deployment's blobs: the owner's nodes, its stewards, its providers; not ourselves.
 pub(crate) fn holders(ctx: &Context, ledger: &Ledger, deployment: &Deployment) -> Vec<PeerId> {
-    let stewards = deployment.stewards().map(|steward| steward.account.peer());
-    let leases = deployment.slots.iter().filter_map(|slot| ledger.view().lease(slot.lease?));
+    let view = ledger.view();
+    let leases = deployment.slots.iter().filter_map(|slot| view.lease(slot.lease?));
     let providers = leases.map(|lease| lease.terms.provider);
     let mut holders = Vec::new();
-    for peer in ledger.view().nodes_of(deployment.owner).into_iter().chain(stewards).chain(providers) {
+    for peer in view.nodes_of(deployment.owner).into_iter().chain(view.stewards_of(deployment)).chain(providers) {
         if peer != ctx.me && !holders.contains(&peer) {
             holders.push(peer);
         }

@@ -25,7 +25,7 @@ use crate::routes::RouteTable;
 use crate::seller::{self, Seller};
 use crate::shelf::Shelf;
 use crate::spine::{Keeping, Spine};
-use crate::start::{StartError, recover};
+use crate::start::{StartError, own_account, recover};
 use crate::sync::Sync;
 use crate::witness::Witness;
 
@@ -82,7 +82,7 @@ impl Peer {
             inline: config.inline,
         });
         let mut ctx = Context::new(config.key.clone(), network, config.gateway_port, config.seed);
-        ctx.account = ledger.view().account_of(ctx.me);
+        ctx.account = own_account(&ledger, ctx.me);
         let mut desk = config.roles.provider.then(|| Desk::new(seller::desk_setup(&mut ctx, &config)));
         if let Some(desk) = &mut desk {
             desk.pause(config.paused);
@@ -186,6 +186,7 @@ impl Peer {
             Event::Work { lease, event } => {
                 self.seller.work(self.ctx.now, lease, event);
             }
+            Event::Key { deployment, key } => drop(self.ctx.keys.insert(deployment, key)),
             Event::Keepers { log, generation, keepers, without, own } => {
                 let changed = self.copies.learn(log, Copies { generation, keepers, without });
                 // What another's writer says of its keepers is no evidence of ours.
@@ -234,11 +235,7 @@ impl Peer {
     /// Where gateways send requests now; read it again when [`Peer::routes_version`] has changed.
     #[must_use]
     pub fn routes(&self) -> RouteTable {
-        if self.resume_at.is_some() {
-            RouteTable::default()
-        } else {
-            RouteTable::read(&self.spine.ledger, self.ctx.account)
-        }
+        if self.resume_at.is_some() { RouteTable::default() } else { RouteTable::read(&self.spine.ledger) }
     }
 
     /// Grows whenever the routes may have changed.
@@ -423,8 +420,7 @@ impl Peer {
         let view = spine.ledger.view();
         let deployment = view.lease(counted.lease).and_then(|lease| view.deployment(lease.deployment));
         let Some(deployment) = deployment else { return };
-        let stewards = deployment.stewards().map(|steward| steward.account);
-        for peer in core::iter::once(deployment.owner).chain(stewards).map(AccountId::peer) {
+        for peer in view.nodes_of(deployment.owner).into_iter().chain(view.stewards_of(deployment)) {
             if peer == ctx.me {
                 payer.counted(ctx, &spine.ledger, roles.steward, peer, counted);
             } else {
@@ -493,7 +489,9 @@ impl Peer {
 
     /// A node that sells must stand on the ledger under its operator.
     fn register(&mut self) {
-        let registered = self.spine.ledger.view().node(self.ctx.me).is_some();
+        let view = self.spine.ledger.view();
+        // One whose key was taken out is refused however often it asks.
+        let registered = view.node(self.ctx.me).is_some() || view.account_of(self.ctx.me).is_none();
         if registered || self.ctx.now < self.next_register || !self.roles.provider || self.reason().is_some() {
             return;
         }
@@ -546,6 +544,9 @@ impl Peer {
                     let steward = self.roles.steward;
                     let ours = |found: &&grange_ledger::Deployment| is_taken_on(ctx, &spine.ledger, found, steward);
                     let found = spine.ledger.view().deployment(id).filter(ours);
+                    if found.is_none() {
+                        ctx.keys.remove(&id);
+                    }
                     if let Some(found) = found.filter(|found| library.get(found.manifest).is_none()) {
                         library.want(ctx, &spine.ledger, found);
                     }
@@ -559,8 +560,8 @@ impl Peer {
                     shelf.changed_prices();
                     self.routes += 1;
                 }
-                // Who may read what of an account's deployments follows from its nodes.
-                Change::Node(_) => self.routes += 1,
+                // Who may read what of an account's deployments follows from its nodes and keys.
+                Change::Node(_) | Change::Keys(_) => self.routes += 1,
                 _ => {}
             }
         }

@@ -1,10 +1,11 @@
-//! Where a gateway sends a request, and where a deployment's logs and data are: read from the ledger alone.
+//! Where a gateway sends a request, where a deployment's logs and data are, and who may have what of it: read from the ledger
+//! alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use grange_ledger::{Deployment, Ledger};
 use grange_objects::log::LogId;
-use grange_types::{AccountId, AmbiguousId, BlobId, ByteCount, DeploymentId, IdStart, Kind, LeaseId, PeerId};
+use grange_types::{AmbiguousId, BlobId, ByteCount, DeploymentId, IdStart, Kind, LeaseId, PeerId};
 
 /// What each name leads to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -15,12 +16,26 @@ pub struct RouteTable {
     pub readers: BTreeMap<BlobId, BTreeSet<PeerId>>,
     /// Who writes the key-values of each replica.
     pub writers: BTreeMap<LogId, Writer>,
-    /// The stewards of our own deployments.
-    pub owned: BTreeMap<DeploymentId, Vec<PeerId>>,
-    /// The owner's node of each deployment that we are a steward of.
-    pub stewarded: BTreeMap<DeploymentId, PeerId>,
-    /// The stewards of every deployment.
-    pub stewards: BTreeMap<DeploymentId, Vec<PeerId>>,
+    /// Who looks after each deployment.
+    pub parties: BTreeMap<DeploymentId, Parties>,
+}
+
+/// Who looks after a deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Parties {
+    /// The owner's nodes, which hold the deployment's key.
+    pub owners: Vec<PeerId>,
+    /// The stewards', each of which holds a share of it.
+    pub stewards: Vec<PeerId>,
+}
+
+/// Whose hand a share of a deployment's key comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Giver {
+    /// A node of the owner.
+    Owner,
+    /// Whoever runs a part of the deployment, since a steward may come while the owner is away.
+    Provider,
 }
 
 /// Who writes the key-values of a replica: the holder of its slot's open lease.
@@ -39,8 +54,6 @@ pub struct Writer {
 pub struct Named {
     /// The deployment.
     pub deployment: DeploymentId,
-    /// The owner's nodes and the stewards: who may read logs and data.
-    pub payers: BTreeSet<PeerId>,
     /// Every replica with an open lease.
     pub replicas: Vec<Replica>,
     /// The prefixes that lead to a service.
@@ -81,22 +94,18 @@ pub struct Replica {
 }
 
 impl RouteTable {
-    /// Reads the table off the ledger, for this node.
+    /// Reads the table off the ledger.
     #[must_use]
-    pub fn read(ledger: &Ledger, me: AccountId) -> Self {
+    pub fn read(ledger: &Ledger) -> Self {
         let mut table = Self::default();
-        for deployment in ledger.view().deployments().filter(|deployment| deployment.is_open()) {
+        let view = ledger.view();
+        for deployment in view.deployments().filter(|deployment| deployment.is_open()) {
             let named = Named::read(ledger, deployment);
             let providers = named.replicas.iter().map(|replica| replica.at.provider);
+            let (owners, stewards) = (view.nodes_of(deployment.owner), view.stewards_of(deployment));
             let readers = table.readers.entry(deployment.manifest).or_default();
-            readers.extend(named.payers.iter().copied().chain(providers));
-            let stewards: Vec<PeerId> = deployment.stewards().map(|steward| steward.account.peer()).collect();
-            table.stewards.insert(deployment.id, stewards.clone());
-            if deployment.owner == me {
-                table.owned.insert(deployment.id, stewards);
-            } else if deployment.is_steward(me) {
-                table.stewarded.insert(deployment.id, deployment.owner.peer());
-            }
+            readers.extend(owners.iter().chain(&stewards).copied().chain(providers));
+            table.parties.insert(deployment.id, Parties { owners, stewards });
             table.writers.extend(writers(ledger, deployment));
             for name in &deployment.names {
                 table.names.insert(name.clone(), named.clone());
@@ -129,18 +138,38 @@ impl RouteTable {
         (writer.provider == peer && writer.generation == generation).then_some(writer.room)
     }
 
-    /// Whether a steward takes its share of a deployment's key from a peer: from the owner's node always, and while it has none
-    /// from whoever runs a part of the deployment, since a steward that comes later may come while the owner is away.
+    /// Whether a peer is a node of a deployment's owner: only those are shown its key-values in clear.
     #[must_use]
-    pub fn may_hand(&self, from: PeerId, deployment: DeploymentId, has: bool) -> bool {
-        let Some(owner) = self.stewarded.get(&deployment) else { return false };
-        *owner == from || !has && self.runs(from, deployment)
+    pub fn is_owner(&self, peer: PeerId, deployment: DeploymentId) -> bool {
+        self.parties.get(&deployment).is_some_and(|parties| parties.owners.contains(&peer))
+    }
+
+    /// Whether a peer is a steward's.
+    #[must_use]
+    pub fn is_steward(&self, peer: PeerId, deployment: DeploymentId) -> bool {
+        self.parties.get(&deployment).is_some_and(|parties| parties.stewards.contains(&peer))
+    }
+
+    /// As what a peer may hand this steward a share of a deployment's key.
+    #[must_use]
+    pub fn giver(&self, steward: PeerId, from: PeerId, deployment: DeploymentId) -> Option<Giver> {
+        if !self.is_steward(steward, deployment) {
+            return None;
+        }
+        let runs = || self.runs(from, deployment).then_some(Giver::Provider);
+        self.is_owner(from, deployment).then_some(Giver::Owner).or_else(runs)
+    }
+
+    /// Who runs a component of a deployment.
+    pub fn runners(&self, deployment: DeploymentId) -> impl Iterator<Item = PeerId> {
+        let of = move |(log, _): &(&LogId, &Writer)| log.deployment == deployment;
+        self.writers.iter().filter(of).map(|(_, writer)| writer.provider)
     }
 
     /// Whether a peer runs a component of a deployment.
     #[must_use]
     pub fn runs(&self, peer: PeerId, deployment: DeploymentId) -> bool {
-        self.writers.iter().any(|(log, writer)| log.deployment == deployment && writer.provider == peer)
+        self.runners(deployment).any(|provider| provider == peer)
     }
 }
 
@@ -178,11 +207,9 @@ impl Named {
                 prefixes.entry(route).or_default().extend(at);
             }
         }
-        let stewards = deployment.stewards().map(|steward| steward.account.peer());
         let routes = prefixes.into_iter().map(|(prefix, replicas)| Route { prefix: prefix.into(), replicas });
         Self {
             deployment: deployment.id,
-            payers: view.nodes_of(deployment.owner).into_iter().chain(stewards).collect(),
             replicas,
             routes: routes.collect(),
             holders: view.leases_of(deployment.id).map(|lease| lease.terms.provider).collect(),

@@ -83,7 +83,7 @@ impl Seller {
             Ask::Cancel { deployment, slot, nonce } => {
                 // Only whose reservation it is.
                 let buyer = ledger.view().account_of(from);
-                if let Some(desk) = &mut self.desk {
+                if let (Some(desk), Some(buyer)) = (&mut self.desk, buyer) {
                     desk.cancel(deployment, slot, nonce, buyer);
                 }
                 AskReply::Here
@@ -100,12 +100,12 @@ impl Seller {
     ) -> Result<Signed<Quote>, String> {
         let desk = self.desk.as_mut().ok_or("this node sells nothing")?;
         let view = ledger.view();
+        let asker = view.account_of(from).ok_or("the asker's key was taken out of its account")?;
         let owner = match view.deployment(request.deployment) {
             Some(found) => {
                 // Else anybody could have its turn taken by a generation that never comes. A slot that is not there yet is
                 // of an update under way.
                 let next = found.slot(request.slot).map_or(1, |slot| slot.generation + 1);
-                let asker = view.account_of(from);
                 let may = found.owner == asker || found.delegates_to(asker, Verb::Place);
                 if !may || request.generation != next {
                     return Err("only who may place the slot's next generation is quoted for it".into());
@@ -113,7 +113,7 @@ impl Seller {
                 found.owner
             }
             // A deployment that is not on the ledger yet can only be its asker's own.
-            None if request.generation == 1 => view.account_of(from),
+            None if request.generation == 1 => asker,
             None => return Err("a deployment begins with generation 1".into()),
         };
         // The block that opens the lease is still to come; the last one may be hours old.
@@ -208,7 +208,7 @@ impl Seller {
         };
         // What the slot runs by now is another revision, under a lease of its own.
         let current = deployment.slot(lease.slot).is_some_and(|slot| slot.spec.revision == lease.revision);
-        run.stage = match work(ledger, deployment, lease, manifest).filter(|_| current) {
+        run.stage = match work(ctx, ledger, deployment, lease, manifest).filter(|_| current) {
             Some(work) => {
                 run.base = run.counters;
                 let from = holders(ctx, ledger, deployment);
@@ -393,21 +393,18 @@ fn others(lease: &Lease, before: &[&Lease]) -> Vec<PeerId> {
     providers.take(EARLIER).collect()
 }
 
-/// Who keeps a copy of a replica's key-values: the owner's node and the stewards, one of each operator, and none of the
-/// provider's.
-fn keepers(ledger: &Ledger, deployment: &Deployment, lease: &Lease) -> Vec<PeerId> {
+/// Who keeps a copy of a replica's key-values: a node of the owner, one that is there if there is any, and the stewards, one of
+/// each operator, and none of the provider's.
+fn keepers(ctx: &Context, ledger: &Ledger, deployment: &Deployment, lease: &Lease) -> Vec<PeerId> {
     if lease.terms.kind != Kind::Wasm {
         return Vec::new();
     }
+    let view = ledger.view();
+    let mut owners = view.nodes_of(deployment.owner);
+    owners.sort_by_key(|peer| !ctx.reaches(*peer));
     let mut operators = BTreeSet::from([lease.terms.operator]);
-    let distinct = payers(deployment).into_iter().filter(|peer| operators.insert(operator_of(ledger, *peer)));
-    distinct.take(limits::KEEPERS).collect()
-}
-
-/// The owner's node and the stewards.
-fn payers(deployment: &Deployment) -> Vec<PeerId> {
-    let stewards = deployment.stewards().map(|steward| steward.account);
-    core::iter::once(deployment.owner).chain(stewards).map(AccountId::peer).collect()
+    let payers = owners.into_iter().chain(view.stewards_of(deployment));
+    payers.filter(|peer| operators.insert(operator_of(ledger, *peer))).take(limits::KEEPERS).collect()
 }
 
 fn operator_of(ledger: &Ledger, peer: PeerId) -> AccountId {
@@ -415,7 +412,7 @@ fn operator_of(ledger: &Ledger, peer: PeerId) -> AccountId {
 }
 
 /// What to run for a lease: the lease's own workload with the settings of its service.
-fn work(ledger: &Ledger, deployment: &Deployment, lease: &Lease, manifest: &Manifest) -> Option<Work> {
+fn work(ctx: &Context, ledger: &Ledger, deployment: &Deployment, lease: &Lease, manifest: &Manifest) -> Option<Work> {
     let slot = deployment.slot(lease.slot)?;
     let service = manifest.services.get(&slot.spec.service)?;
     let before = earlier(ledger, lease);
@@ -429,9 +426,8 @@ fn work(ledger: &Ledger, deployment: &Deployment, lease: &Lease, manifest: &Mani
         replica: slot.spec.replica,
         generation: lease.generation,
         previous,
-        keepers: keepers(ledger, deployment, lease),
+        keepers: keepers(ctx, ledger, deployment, lease),
         before: others(lease, &before),
-        stewards: payers(deployment),
         seal: None,
         workload: service.workload.clone(),
         resources: lease.terms.resources,

@@ -27,6 +27,7 @@ use crate::light::Shown;
 use crate::light::trust::voters;
 use crate::message::{Batch, Channel};
 use crate::problem::sentence;
+use crate::start::own_account;
 use crate::witness::deserted;
 
 /// Between empty blocks while leases are being paid.
@@ -441,7 +442,7 @@ impl Spine {
         self.moved = ctx.now;
         self.show_proofs(ctx);
         self.history.take(&self.ledger, ctx.account, &committed, &memos);
-        let account = self.ledger.view().account_of(ctx.me);
+        let account = own_account(&self.ledger, ctx.me);
         if account != ctx.account {
             // Another account's history is not ours to show; how the new one's money came about was seen by others.
             ctx.account = account;

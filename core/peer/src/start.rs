@@ -1,7 +1,7 @@
 //! What a peer starts from: its disk.
 
 use grange_ledger::{Block, Ledger, SnapshotError};
-use grange_types::{Record, Wire};
+use grange_types::{AccountId, PeerId, Record, Wire};
 
 use crate::config::{Config, Recovery};
 use crate::history::{History, memos};
@@ -44,6 +44,12 @@ pub enum StartError {
     },
 }
 
+/// The account that this node acts for. Where its key was taken out, its own user still sees what the account was; nobody else
+/// does anything for it.
+pub(crate) fn own_account(ledger: &Ledger, me: PeerId) -> AccountId {
+    ledger.view().account_of(me).unwrap_or_else(|| me.account())
+}
+
 /// The state that snapshot and blocks lead to, and how our money came there. Blocks on our own disk were checked when they
 /// were stored.
 pub(crate) fn recover(config: &Config, recovery: &Recovery) -> Result<(Ledger, History), StartError> {
@@ -64,11 +70,11 @@ pub(crate) fn recover(config: &Config, recovery: &Recovery) -> Result<(Ledger, H
         let prepared = ledger
             .prepare(block, &|_, _| true)
             .map_err(|source| StartError::Invalid { height, source: Box::new(source) })?;
-        let account = ledger.view().account_of(me);
+        let account = own_account(&ledger, me);
         let memos = memos(&prepared.block, account);
         let committed = ledger.commit(prepared).map_err(|source| StartError::Commit { height, source })?;
         history.take(&ledger, account, &committed, &memos);
-        if ledger.view().account_of(me) != account {
+        if own_account(&ledger, me) != account {
             history = History::default();
         }
     }

@@ -145,7 +145,7 @@ impl Witness {
 
     /// A node says what it saw.
     pub(crate) fn hear(&mut self, ctx: &Context, ledger: &Ledger, told: &Signed<Sightings>) {
-        let observer = ledger.view().account_of(told.signer.peer());
+        let Some(observer) = ledger.view().account_of(told.signer.peer()) else { return };
         // The cheap question first: a signature is only verified of who is heard at all.
         if told.body.seen.len() > Sightings::MOST || !answers(ledger, &observer) {
             return;

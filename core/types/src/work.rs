@@ -30,8 +30,6 @@ pub struct Work {
     pub keepers: Vec<PeerId>,
     /// Other nodes that served earlier generations, the last one first.
     pub before: Vec<PeerId>,
-    /// Who holds shares of the deployment's key: the owner's node and the stewards.
-    pub stewards: Vec<PeerId>,
     /// What its key-values are sealed under at its keepers; with none, keepers could read them.
     pub seal: Option<SealKey>,
     /// What runs.

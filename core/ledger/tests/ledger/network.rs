@@ -60,18 +60,49 @@ fn a_node_whose_key_owns_its_account_comes_over_with_its_consent_alone() {
     let (peer, own) = (key("fresh").public().peer(), account("fresh"));
     register(&mut world, "fresh", "fresh", "fresh").unwrap();
     world.wait(Millis::seconds(1));
-    assert_eq!((world.ledger.view().account_of(peer), world.ledger.view().nodes_of(own)), (own, vec![peer]));
+    assert_eq!((world.ledger.view().account_of(peer), world.ledger.view().nodes_of(own)), (Some(own), vec![peer]));
     let nodes = |world: &World| world.ledger.view().operator(account("alice")).map_or(0, |operator| operator.nodes);
     let before = nodes(&world);
     register(&mut world, "alice", "fresh", "fresh").unwrap();
     world.wait(Millis::seconds(1));
     assert_eq!(nodes(&world), before + 1);
     let view = world.ledger.view();
-    assert_eq!((view.account_of(peer), view.operator(own)), (account("alice"), None));
+    assert_eq!((view.account_of(peer), view.operator(own)), (Some(account("alice")), None));
     assert!(view.nodes_of(own).is_empty() && view.nodes_of(account("alice")).contains(&peer));
     // Its own key owns no account that it serves any more: the next one has to wait until it is removed.
     let taken = Err(Rejection::NodeTaken { node: peer, operator: account("alice") });
     assert_eq!(register(&mut world, "bob", "fresh", "fresh"), taken);
+}
+
+#[test]
+fn a_first_key_that_was_taken_out_is_no_node_of_its_account_any_more() {
+    let mut world = World::new();
+    let (lost, own) = (key("bob").public().peer(), account("bob"));
+    let phrase = KeyGrant { key: key("phrase").public(), roles: vec![Role::Owner] };
+    let spend = Role::Spend { per_day: credits("1") };
+    // Nobody registered it: who may act for the account with the machine's key follows from the key set alone.
+    for (roles, acts) in [(vec![Role::Owner], true), (vec![Role::Node, spend], true), (vec![Role::Validator], false)] {
+        let keys = vec![phrase.clone(), KeyGrant { key: key("bob").public(), roles }];
+        let change = world.envelope("phrase", "bob", Action::SetKeys { keys: keys.clone() });
+        let first = world.ledger.view().accounts_owned_by(phrase.key).is_empty();
+        if first { world.act("bob", Action::SetKeys { keys }) } else { world.offer(change) }.unwrap();
+        world.wait(Millis::seconds(1));
+        let view = world.ledger.view();
+        assert_eq!((view.account_of(lost), view.nodes_of(own).contains(&lost)), (acts.then_some(own), acts));
+    }
+    // What is registered acts for its account, whatever the key set says.
+    let entry = NodeEntry {
+        peer: lost,
+        operator: own,
+        display: String::new(),
+        region: "eu".to_owned().try_into().unwrap(),
+        relays: Vec::new(),
+    };
+    let consent = world.statement("bob", "bob", Purpose::Node);
+    let registered = world.envelope("phrase", "bob", Action::RegisterNode { node: entry, consent });
+    world.offer(registered).unwrap();
+    world.wait(Millis::seconds(1));
+    assert_eq!(world.ledger.view().account_of(lost), Some(own));
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub(super) fn payers(ctx: &Context, ledger: &Ledger, deployment: &Deployment) ->
     let signatory = |peer: PeerId, operator| Signatory { peer, operator, alive: ctx.reaches(peer) };
     let may = |peer: &PeerId| view.payer_of(deployment, (*peer).into()) == Some(deployment.owner);
     let owners = view.nodes_of(deployment.owner).into_iter().filter(may);
-    let stewards = deployment.stewards().map(|steward| signatory(steward.account.peer(), steward.account));
+    let stewards = view.stewards_of(deployment).into_iter().map(|peer| signatory(peer, peer.account()));
     owners.map(|peer| signatory(peer, deployment.owner)).chain(stewards).collect()
 }
 

@@ -3,7 +3,7 @@
 use grange_api::{Call, Reply};
 use grange_ledger::{Deployment, Parameters};
 use grange_objects::log::LogId;
-use grange_peer::RouteTable;
+use grange_peer::{Giver, RouteTable};
 use grange_types::{Amount, DeploymentId, LeaseId, Millis, Prices};
 
 use crate::support::{World, credits, manifest};
@@ -228,10 +228,7 @@ fn a_share_is_for_the_holder_of_the_present_lease_alone() {
     world.run_for(Millis::seconds(30));
     let steward = stewards(&world, 6, done.id)[0];
     let log = |id| LogId { deployment: id, service: "web".into(), replica: 0 };
-    let table = |world: &World| {
-        let me = world.peer_id(steward).account();
-        RouteTable::read(world.peer(steward).ledger(), me)
-    };
+    let table = |world: &World| RouteTable::read(world.peer(steward).ledger());
     let nobody: Vec<usize> = Vec::new();
     let gets = |world: &World, log: &LogId, generation| -> Vec<usize> {
         let table = table(world);
@@ -246,11 +243,13 @@ fn a_share_is_for_the_holder_of_the_present_lease_alone() {
     assert_eq!(gets(&world, &LogId { service: "api".into(), ..log(done.id) }, 1), nobody, "another service");
     assert_eq!(gets(&world, &log(other.id), 1), [world.index_of(other.leases[0].provider)], "another deployment");
     // The owner's node may hand it a share, and whoever runs the deployment while it has none; nobody else.
-    let hands = |world: &World, has| -> Vec<usize> {
-        let table = table(world);
-        (0..7).filter(|index| table.may_hand(world.peer_id(*index), done.id, has)).collect()
+    let hands = |world: &World, as_who| -> Vec<usize> {
+        let (table, to) = (table(world), world.peer_id(steward));
+        (0..7).filter(|index| table.giver(to, world.peer_id(*index), done.id) == Some(as_who)).collect()
     };
-    assert_eq!((hands(&world, true), hands(&world, false)), (vec![0], vec![0, first]));
+    assert_eq!((hands(&world, Giver::Owner), hands(&world, Giver::Provider)), (vec![0], vec![first]));
+    let stranger = table(&world).giver(world.peer_id(first), world.peer_id(0), done.id);
+    assert_eq!(stranger, None, "who is no steward takes none");
 
     world.kill(first);
     let moved = |world: &World| open(world, steward, done.id).is_some_and(|(_, generation, _)| generation == 2);
@@ -264,7 +263,7 @@ fn a_share_is_for_the_holder_of_the_present_lease_alone() {
     world.ask(0, Call::Down { name: "shop".into() }).unwrap();
     world.run_for(Millis::seconds(5));
     assert_eq!(
-        (gets(&world, &log(done.id), 2), hands(&world, false)),
+        (gets(&world, &log(done.id), 2), hands(&world, Giver::Owner)),
         (nobody.clone(), nobody),
         "a deployment that has ended"
     );

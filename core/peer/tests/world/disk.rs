@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use grange_peer::{Action, Archive, Recovery};
-use grange_types::{BlobId, Height};
+use grange_types::{BlobId, DeploymentId, Height, SealKey};
 
 #[derive(Default)]
 pub(crate) struct Disk {
@@ -15,6 +15,7 @@ pub(crate) struct Disk {
     pub(crate) wal: Vec<Vec<u8>>,
     pub(crate) flushed: usize,
     pub(crate) blobs: BTreeMap<BlobId, Vec<u8>>,
+    pub(crate) keys: BTreeMap<DeploymentId, SealKey>,
     evidence: Vec<u8>,
     /// How often a snapshot of another's took the place of what was here.
     pub(crate) installed: usize,

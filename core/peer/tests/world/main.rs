@@ -12,6 +12,7 @@ mod light;
 mod means;
 mod money;
 mod reader;
+mod restored;
 mod room;
 mod secrets;
 mod support;

@@ -404,6 +404,7 @@ impl World {
             | Action::Evidence(_)
             | Action::Prune { .. }) => host.disk.write(action),
             Action::Keep { bytes } => drop(host.disk.blobs.insert(BlobId::of(&bytes), bytes)),
+            Action::KeepKey { deployment, key } => drop(host.disk.keys.insert(deployment, key)),
             Action::Send { to, channel, bytes } => {
                 let to = self.index_of(to);
                 if self.reaches(index, to) {
@@ -598,7 +599,8 @@ impl World {
         let host = &mut self.hosts[index];
         host.calls += 1;
         let id = CallId(host.calls);
-        let asker = Asker { account: host.config.key.public().account(), prefix: prefix.to_owned() };
+        let account = host.peer.as_ref().unwrap().account();
+        let asker = Asker { account, prefix: prefix.to_owned() };
         self.handle(index, Event::Call { id, asker, call: Box::new(call) });
         id
     }
@@ -623,6 +625,9 @@ impl World {
 
     fn order_with(&mut self, index: usize, manifest: Manifest, secrets: Secrets) -> CallId {
         self.hosts[index].disk.blobs.insert(BlobId::of(b"component"), b"component".to_vec());
+        for (deployment, key) in self.hosts[index].disk.keys.clone() {
+            self.handle(index, Event::Key { deployment, key });
+        }
         self.call(index, Call::Deploy { manifest: Box::new(manifest), secrets, most: None })
     }
 

@@ -440,7 +440,6 @@ mod tests {
             previous: None,
             keepers: Vec::new(),
             before: Vec::new(),
-            stewards: Vec::new(),
             seal,
             workload: Workload::Furnished { component: BlobId([3; 32]), size: ByteCount(1), files },
             resources: Resources::default(),

@@ -86,7 +86,6 @@ pub(crate) fn spec(workload: Workload) -> Work {
         previous: None,
         keepers: Vec::new(),
         before: Vec::new(),
-        stewards: Vec::new(),
         seal: None,
         workload,
         resources: Resources::default(),
