@@ -11,7 +11,8 @@
 //!   honest provider stops before more is open. The ledger holds it until the parties agree or the claim window ends.
 //! - Upon a larger receipt of another payer of the same deployment: counting goes on from it. What was counted until then
 //!   and what the receipt covers are the same service, so the larger counts, never the sum; and the interval under way is
-//!   given up, since the receipt may cover it.
+//!   given up, since the receipt may cover it. Of what the receipt counts only as much is taken as its amount pays: who signs
+//!   for nothing pays nothing, and whoever went on from it would pay for him.
 //! - Nothing ever goes backwards, and served time never exceeds the time since the lease began.
 //! - A lease whose prices are all zero has no receipts.
 //!
@@ -29,7 +30,7 @@ pub const CREDIT_WINDOW: Millis = grange_types::limits::CREDIT_WINDOW;
 pub const DISPUTE_AFTER: Millis = Millis::seconds(10);
 
 /// How many visits a second payers make of one replica at most: the one that signs makes one, the others one in five seconds.
-const VISITS: u64 = 2;
+pub(crate) const VISITS: u64 = 2;
 
 /// How far a provider's report may exceed the payer's own count, as a fraction: one in so many.
 pub const TOLERANCE: u64 = 100;
@@ -180,13 +181,14 @@ impl Meter {
     /// Goes on from a larger receipt that the provider holds or the ledger was paid by: whatever its number, the next one has
     /// to be above it. The caller has checked whose it is.
     pub fn follow(&mut self, now: Time, receipt: &Receipt) -> Result<(), AdoptError> {
-        let Receipt { lease, generation, sequence, counters, disputed, .. } = *receipt;
+        let Receipt { lease, generation, sequence, disputed, .. } = *receipt;
         if lease != self.lease || generation != self.generation {
             return Err(AdoptError::Foreign { lease, generation });
         }
         if sequence <= self.last.sequence {
             return Err(AdoptError::Stale { lease, sequence, known: self.last.sequence });
         }
+        let counters = self.terms.paid(&self.last.counters, &receipt.counters, receipt.amount);
         if counters.served > self.own().served {
             (self.base.served, self.counted.served) = (counters.served, Millis(0));
             self.counted_until = self.counted_until.max(now);
@@ -197,7 +199,6 @@ impl Meter {
         if counters.egress > self.own().egress {
             (self.base.egress, self.counted.egress) = (counters.egress, ByteCount(0));
         }
-        let counters = Counters::max(&counters, &self.last.counters);
         let amount = receipt.amount.max(self.last.amount);
         self.last = Receipt { lease, generation, sequence, counters, amount, disputed };
         Ok(())

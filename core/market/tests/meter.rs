@@ -202,6 +202,25 @@ fn taking_over_goes_on_from_the_others_receipt() {
 }
 
 #[test]
+fn of_anothers_receipt_only_what_it_pays_for_is_taken() {
+    let mut owner = meter();
+    probe(&mut owner, 0..=100);
+    owner.gateway(1_000, ByteCount(0));
+    assert_eq!(owner.receipt(at(100), Millis::seconds(100)).unwrap().amount.to_string(), "0.101");
+    // A steward counts all that there is for the amount that was paid already, and a little for a little more.
+    let endless = Counters { served: Millis(u64::MAX), requests: u64::MAX, egress: ByteCount(u64::MAX) };
+    for (sequence, amount, taken) in [(2, "0.101", 100), (3, "0.111", 110)] {
+        let free = Receipt { counters: endless, amount: amount.parse().unwrap(), ..receipt(sequence, endless) };
+        owner.follow(at(100), &free).unwrap();
+        assert_eq!(owner.usage(), counters(taken, 1_000, 0), "for {amount}");
+    }
+    probe(&mut owner, 101..=120);
+    let next = owner.receipt(at(120), Millis::HOUR).unwrap();
+    assert_eq!((next.sequence, next.amount.to_string()), (4, "0.121".into()));
+    assert_eq!(next.counters, counters(120, 1_000, 0));
+}
+
+#[test]
 fn the_interval_under_way_is_not_counted_twice() {
     let mut late = meter();
     late.probe(at(98), true);

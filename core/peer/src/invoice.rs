@@ -96,7 +96,8 @@ impl Receipts {
             if amount > charge {
                 return Err(InvoiceError::Dear { lease: id, amount, charge });
             }
-            usage.lines.extend(bill_rows(ledger, deployment, lease, &counters));
+            // What the highest rate did not let it pay for is on no bill.
+            usage.lines.extend(bill_rows(ledger, deployment, lease, &lease.counters));
             usage.total = usage.total.saturating_add(amount);
             usage.settled = usage.settled.saturating_add(amount);
             usage.disputed = usage.disputed.saturating_add(lease.held);

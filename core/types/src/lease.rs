@@ -156,4 +156,88 @@ impl LeaseTerms {
     pub fn amount(&self, counters: &Counters, elapsed: Millis) -> Amount {
         self.prices.charge(&self.resources, counters).min(self.cap(elapsed))
     }
+
+    /// How far an amount pays on the way from some counters to larger ones: the whole way where it covers what those cost,
+    /// else time first, then requests, then bytes. What a receipt counts beyond that binds nobody: whoever signs it pays
+    /// nothing for it, and others would.
+    #[must_use]
+    pub fn paid(&self, from: &Counters, to: &Counters, amount: Amount) -> Counters {
+        let covers = |counters: &Counters| self.prices.charge(&self.resources, counters) <= amount;
+        let to = from.max(to);
+        if covers(&to) {
+            return to;
+        }
+        let mut paid = *from;
+        let served = |served| Counters { served: Millis(served), ..paid };
+        paid.served = Millis(furthest(paid.served.0, to.served.0, |number| covers(&served(number))));
+        let requests = |requests| Counters { requests, ..paid };
+        paid.requests = furthest(paid.requests, to.requests, |number| covers(&requests(number)));
+        let egress = |egress| Counters { egress: ByteCount(egress), ..paid };
+        paid.egress = ByteCount(furthest(paid.egress.0, to.egress.0, |number| covers(&egress(number))));
+        paid
+    }
+}
+
+/// The largest number of a range that is covered, by halving; the first where none is.
+fn furthest(mut low: u64, mut high: u64, covers: impl Fn(u64) -> bool) -> u64 {
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        if covers(middle) {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    low
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an amount pays from (seconds, requests, GiB) to others, at a credit for each of them.
+    #[track_caller]
+    fn check(from: (u64, u64, u64), to: (u64, u64, u64), amount: u32, expected: (u64, u64, u64)) {
+        let terms = LeaseTerms {
+            provider: PeerId([1; 32]),
+            operator: AccountId([2; 32]),
+            kind: Kind::Wasm,
+            workload: BlobId([3; 32]),
+            resources: Resources { cpu_millis: 1_000, memory: ByteCount(0), disk: ByteCount(0) },
+            isolation: Isolation::Wasm,
+            prices: Prices {
+                cpu_hour: Amount::credits(3_600),
+                request_million: Amount::credits(1_000_000),
+                egress_gib: Amount::CREDIT,
+                ..Prices::default()
+            },
+            max_rate: Amount::CREDIT,
+        };
+        let counters = |(seconds, requests, gib)| Counters {
+            served: Millis::seconds(seconds),
+            requests,
+            egress: ByteCount(ByteCount::gib(1).0 * gib),
+        };
+        let paid = terms.paid(&counters(from), &counters(to), Amount::credits(amount));
+        assert_eq!(paid, counters(expected), "{from:?} to {to:?} for {amount}");
+    }
+
+    #[test]
+    fn an_amount_pays_time_then_requests_then_bytes_and_never_less_than_was_paid() {
+        check((1, 1, 1), (2, 3, 4), 9, (2, 3, 4));
+        check((1, 1, 1), (2, 3, 4), 7, (2, 3, 2));
+        check((1, 1, 1), (2, 3, 4), 5, (2, 2, 1));
+        check((1, 1, 1), (2, 3, 4), 3, (1, 1, 1));
+        // What was counted before and not paid is no way to more.
+        check((5, 5, 5), (6, 6, 6), 3, (5, 5, 5));
+        check((5, 5, 5), (1, 9, 5), 19, (5, 9, 5));
+        check((1, 0, 0), (4_000_000_000, 0, 0), 7, (7, 0, 0));
+    }
+
+    #[test]
+    fn numbers_at_their_largest_are_no_trouble() {
+        assert_eq!(furthest(0, u64::MAX, |number| number <= 12_345), 12_345);
+        assert_eq!(furthest(0, u64::MAX, |_| true), u64::MAX);
+        assert_eq!(furthest(7, u64::MAX, |_| false), 7);
+    }
 }

@@ -4,6 +4,7 @@
 //! - A receipt is cumulative. A larger number replaces a smaller one; nothing it counts may shrink.
 //! - It pays at most what its counters cost and at most `max_rate` for the time served in ledger time. The payer
 //!   caps by the time it knows of, which is earlier, so the ledger asks for "not above" rather than "equal".
+//! - What it counts beyond what it pays is not remembered: whoever signs for nothing would have others pay for it.
 //! - It is the owner's or a delegate's word, never that of a key of the lease's own operator.
 //! - It counts while the lease is open and for the claim window after its end.
 //! - What it disputes is held, as far as it could have been earned and up to a credit window at the highest rate: out of the escrow, and out of the reach of renewals.
@@ -48,7 +49,7 @@ impl Execution<'_> {
         if let Some(lease) = self.leases.get_mut(&receipt.lease) {
             lease.settled = receipt.amount;
             lease.sequence = receipt.sequence;
-            lease.counters = receipt.counters;
+            lease.counters = lease.terms.paid(&lease.counters, &receipt.counters, receipt.amount);
         }
         Ok(())
     }
