@@ -30,9 +30,8 @@ pub const QUOTED_CHARACTERS: usize = 64;
 pub const REASON_CHARACTERS: usize = 240;
 /// The path of a component, a site or a health check, in bytes.
 pub const PATH_BYTES: usize = 1_024;
-/// A route, in bytes. The transaction that opens a deployment holds one for each of 256 slots, beside a service's
-/// name of 63 bytes, a revision of 32 and about 20 more: 54 KiB of its 64.
-pub const ROUTE_BYTES: usize = 96;
+/// A route, in bytes: what the ledger takes.
+pub const ROUTE_BYTES: usize = grange_types::limits::ROUTE_BYTES;
 /// The environment of one service, names and values, in bytes: 64 services of 8 KiB fit a manifest.
 pub const ENVIRONMENT_BYTES: usize = 8 << 10;
 /// Ports of one service.

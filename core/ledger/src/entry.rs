@@ -309,6 +309,10 @@ pub struct Deployment {
     pub names: Vec<String>,
     /// Money for leases that is not in the escrow of one.
     pub balance: Amount,
+    /// Of the money in it and in its leases, what counted against the ceiling of one of the owner's keys when that put it in.
+    pub counted: Amount,
+    /// The rest of that money: what keys without a ceiling, and others than the owner, put in.
+    pub uncounted: Amount,
     /// What it runs.
     pub manifest: BlobId,
     /// Its slots, by rising number.
@@ -383,7 +387,7 @@ pub struct Lease {
     pub settled: Amount,
     /// The number of the last receipt; zero before the first.
     pub sequence: u64,
-    /// What the last receipt counted.
+    /// What receipts counted, as far as they paid for it.
     pub counters: Counters,
     /// From where the ceiling of what may be paid rises, at `terms.max_rate`.
     pub floor: Mark,

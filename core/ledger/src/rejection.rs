@@ -294,7 +294,11 @@ pub enum Rejection {
         verb: Verb,
     },
     /// The slots break the rules.
-    #[error("a deployment has 1 to {} slots, each with its own service of 1 to 63 bytes and replica", limits::SLOTS)]
+    #[error(
+        "a deployment has 1 to {} slots, each with its own service of 1 to 63 bytes and replica, and a route of at most {} bytes",
+        limits::SLOTS,
+        limits::ROUTE_BYTES
+    )]
     SlotsInvalid,
     /// The delegates break the rules.
     #[error("a deployment has at most {} delegates, each once and none the owner", limits::DELEGATES)]

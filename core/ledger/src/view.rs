@@ -11,7 +11,7 @@ use crate::genesis::{NodeEntry, Parameters};
 use crate::ledger::Ledger;
 use crate::rejection::Authority;
 use crate::state::second_of;
-use crate::transaction::Verb;
+use crate::transaction::{Delegate, Verb};
 
 /// The ledger, to be read. Cheap to copy.
 #[derive(Debug, Clone, Copy)]
@@ -146,6 +146,27 @@ impl<'a> LedgerView<'a> {
         let set = self.ledger.state.accounts.get(&id).and_then(|entry| entry.keys.as_ref());
         let spent = set.and_then(|set| set.spent.get(&key)).copied().unwrap_or_default();
         spent.on(self.today())
+    }
+
+    /// What a key may spend a day for an account; none where nothing limits that, or where it spends nothing.
+    #[must_use]
+    pub fn ceiling_of(&self, id: AccountId, key: PublicKey) -> Option<Amount> {
+        self.held(id, key).ceiling()
+    }
+
+    /// What receipts with this signer may still pay for a deployment today; none where nothing limits that.
+    #[must_use]
+    pub fn allowance(&self, deployment: &Deployment, signer: PublicKey) -> Option<Amount> {
+        let (owner, payer) = (deployment.owner, self.payer_of(deployment, signer));
+        if payer == Some(owner) {
+            let left = self.ceiling_of(owner, signer)?.saturating_sub(self.spent_today(owner, signer));
+            return Some(left.saturating_add(deployment.counted));
+        }
+        let delegate = payer.and_then(|account| deployment.delegate(account));
+        let left = |found: &Delegate| {
+            found.ceiling_per_day.saturating_sub(self.delegate_spent_today(deployment, found.account))
+        };
+        Some(delegate.map(left).unwrap_or_default())
     }
 
     /// What each key of an account may put into deployments a day; none before its first deployment.

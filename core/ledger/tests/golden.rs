@@ -174,6 +174,8 @@ fn deployment(state: DeploymentState) -> Deployment {
         owner: account(1),
         names: vec!["app".into()],
         balance: Amount(5),
+        counted: Amount(3),
+        uncounted: Amount(4),
         manifest: BlobId([2; 32]),
         slots: vec![Slot { number: 1, spec: spec(), generation: 2, lease: Some(LeaseId([10; 32])) }],
         next_slot: 2,

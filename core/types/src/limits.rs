@@ -16,6 +16,9 @@ pub const SERVICES: usize = 64;
 pub const REPLICAS: u32 = 32;
 /// Slots of one deployment: services × replicas would be 2,048; a deployment of more than 256 is several.
 pub const SLOTS: usize = 256;
+/// The path prefix of one slot, in bytes. The transaction that opens a deployment holds one for each of 256 slots, beside a
+/// service's name of 63 bytes, a revision of 32 and about 20 more: 54 KiB of its 64.
+pub const ROUTE_BYTES: usize = 96;
 /// Delegates of one deployment.
 pub const DELEGATES: usize = 8;
 /// Hosts that one service may call.

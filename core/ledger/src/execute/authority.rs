@@ -33,6 +33,11 @@ impl Held {
         held
     }
 
+    /// What the key may spend a day; none where nothing limits that, or where it spends nothing.
+    pub(crate) fn ceiling(&self) -> Option<Amount> {
+        self.spend.filter(|_| !self.owner)
+    }
+
     /// Whether this suffices.
     pub(crate) const fn covers(&self, needed: Authority) -> bool {
         let spend = self.owner || self.spend.is_some();
@@ -105,8 +110,7 @@ impl Execution<'_> {
         signer: PublicKey,
         amount: Amount,
     ) -> Result<(), Rejection> {
-        let held = self.held(account, signer);
-        let Some(ceiling) = held.spend.filter(|_| !held.owner) else { return Ok(()) };
+        let Some(ceiling) = self.held(account, signer).ceiling() else { return Ok(()) };
         let day = self.day();
         let Some(set) = self.accounts.get_mut(&account).and_then(|entry| entry.keys.as_mut()) else { return Ok(()) };
         let spent = set.spent.entry(signer).or_default();
@@ -160,8 +164,9 @@ impl Execution<'_> {
         payer: Payer,
         amount: Amount,
     ) -> Result<(), Rejection> {
+        let uncounted = self.deployments.get_mut(&lease.deployment).map_or(amount, |found| found.draw(amount));
         match payer {
-            Payer::Owner => self.charge_key(owner, signer, amount),
+            Payer::Owner => self.charge_key(owner, signer, uncounted),
             Payer::Delegate(_) if amount.is_zero() => Ok(()),
             Payer::Delegate(account) => self.charge_delegate(lease, account, amount),
         }

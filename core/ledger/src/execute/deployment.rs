@@ -20,7 +20,7 @@ impl Execution<'_> {
         slots: &[SlotSpec],
         delegates: &[Delegate],
     ) -> Result<(), Rejection> {
-        let (owner, signer) = (trial.transaction.body.account, trial.transaction.signer);
+        let owner = trial.transaction.body.account;
         self.require(trial, Authority::Spend)?;
         check_slots(slots)?;
         check_delegates(owner, delegates)?;
@@ -33,6 +33,8 @@ impl Execution<'_> {
                 owner,
                 names: Vec::new(),
                 balance: Amount::ZERO,
+                counted: Amount::ZERO,
+                uncounted: Amount::ZERO,
                 manifest,
                 slots: numbered,
                 next_slot: slots.len() as u32,
@@ -49,9 +51,7 @@ impl Execution<'_> {
             self.give_name(name, id)?;
         }
         self.set_first_cap(owner, budget)?;
-        self.charge_key(owner, signer, budget)?;
-        self.charge_cap(owner, signer, budget)?;
-        self.post(Book::Balance(owner), Book::Deployment(id), budget)
+        self.put_in(trial, id, budget)
     }
 
     pub(super) fn update_deployment(
@@ -66,6 +66,10 @@ impl Execution<'_> {
         self.require_owner(trial, deployment)?;
         check_slots(slots)?;
         check_delegates(deployment.owner, delegates)?;
+        if deployment.is_loosened(slots, delegates) {
+            self.answer_for(trial, id)?;
+        }
+        let deployment = self.deployment(id)?;
         let mut next = deployment.next_slot;
         let mut present: BTreeMap<_, _> = deployment
             .slots
@@ -105,7 +109,7 @@ impl Execution<'_> {
         id: DeploymentId,
         amount: Amount,
     ) -> Result<(), Rejection> {
-        let (account, signer) = (trial.transaction.body.account, trial.transaction.signer);
+        let account = trial.transaction.body.account;
         self.require(trial, Authority::Spend)?;
         let owner = self.open_deployment_of(id)?.owner;
         if amount.is_zero() {
@@ -114,9 +118,7 @@ impl Execution<'_> {
         if owner == account {
             self.set_first_cap(account, amount)?;
         }
-        self.charge_key(account, signer, amount)?;
-        self.charge_cap(account, signer, amount)?;
-        self.post(Book::Balance(account), Book::Deployment(id), amount)
+        self.put_in(trial, id, amount)
     }
 
     pub(super) fn close_deployment(&mut self, trial: &Trial<'_>, id: DeploymentId) -> Result<(), Rejection> {
@@ -217,7 +219,10 @@ fn new_slot(number: u32, spec: &SlotSpec) -> Slot {
 
 fn check_slots(slots: &[SlotSpec]) -> Result<(), Rejection> {
     let mut seen = BTreeSet::new();
-    let legal = |spec: &SlotSpec| (1..=limits::NAME_BYTES).contains(&spec.service.len());
+    let short = |route: &String| route.len() <= limits::ROUTE_BYTES;
+    let legal = |spec: &SlotSpec| {
+        (1..=limits::NAME_BYTES).contains(&spec.service.len()) && spec.route.as_ref().is_none_or(short)
+    };
     let distinct = slots.iter().all(|spec| legal(spec) && seen.insert((spec.service.as_str(), spec.replica)));
     if slots.is_empty() || slots.len() > limits::SLOTS || !distinct {
         return Err(Rejection::SlotsInvalid);

@@ -49,7 +49,7 @@ impl Deployment {
     /// What it counts for its deposit, in bytes; a name counts with its own entry.
     #[must_use]
     pub fn size(&self) -> u64 {
-        let parts = [(self.slots.len(), 256), (self.names.len(), 160), (self.delegates.len(), 96)];
+        let parts = [(self.slots.len(), 272), (self.names.len(), 160), (self.delegates.len(), 96)];
         parts.iter().fold(256, |sum, (count, bytes)| sum + *count as u64 * bytes)
     }
 }

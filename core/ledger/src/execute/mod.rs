@@ -9,6 +9,7 @@
 
 mod account;
 mod authority;
+mod counted;
 mod delegate;
 mod deployment;
 mod deposit;

@@ -26,24 +26,24 @@ fn a_deployment_its_names_and_its_leases_are_deposited_for_until_they_are_forgot
     let rate = credits("3.6");
     let app = world.open("bob", "app", Amount::credits(10), 2, rate, &[("steward", Amount::credits(1))]).unwrap();
     // The entry, two slots, a delegate, a name, and the cap that the first budget sets.
-    assert_eq!(bytes(&mut world, "bob"), 256 + 2 * 256 + 96 + 160 + 64);
+    assert_eq!(bytes(&mut world, "bob"), 256 + 2 * 272 + 96 + 160 + 64);
     let held = world.ledger.view().balance(account("bob"));
-    assert_eq!(held, Amount::credits(990).saturating_sub(credits("0.0001").scaled(1_088, 1)));
+    assert_eq!(held, Amount::credits(990).saturating_sub(credits("0.0001").scaled(1_120, 1)));
     // A steward opens a lease: the budget pays for its entry, and the owner gets it back.
     let quote = world.seal("north.node", world.quote(app, 0, 1, terms("north", rate)));
     world.lease("steward", quote, None).unwrap();
-    assert_eq!(bytes(&mut world, "bob"), 1_088 + u128::from(Lease::SIZE));
+    assert_eq!(bytes(&mut world, "bob"), 1_120 + u128::from(Lease::SIZE));
     let balance = world.ledger.view().deployment(app).unwrap().balance;
     assert_eq!(balance, credits("6.4").saturating_sub(credits("0.0512")));
     world.act("bob", Action::ClaimName { name: "shop".into(), deployment: app }).unwrap();
-    assert_eq!(bytes(&mut world, "bob"), 1_088 + 512 + 160);
+    assert_eq!(bytes(&mut world, "bob"), 1_120 + 512 + 160);
     world.act("bob", Action::ReleaseName { name: "shop".into() }).unwrap();
     let slots = vec![slot(0, rate), slot(1, rate), slot(2, rate)];
     let manifest = BlobId::of(b"another");
     world.act("bob", Action::UpdateDeployment { deployment: app, manifest, slots, delegates: Vec::new() }).unwrap();
-    assert_eq!(bytes(&mut world, "bob"), 256 + 3 * 256 + 160 + 64 + 512);
+    assert_eq!(bytes(&mut world, "bob"), 256 + 3 * 272 + 160 + 64 + 512);
     world.act("bob", Action::CloseDeployment { deployment: app }).unwrap();
-    assert_eq!(bytes(&mut world, "bob"), 256 + 3 * 256 + 64 + 512);
+    assert_eq!(bytes(&mut world, "bob"), 256 + 3 * 272 + 64 + 512);
     world.wait(Millis::minutes(125));
     assert_eq!(bytes(&mut world, "bob"), 64);
     assert_eq!(world.ledger.view().balance(account("bob")), Amount::credits(1_000).saturating_sub(credits("0.0064")));

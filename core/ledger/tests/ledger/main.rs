@@ -6,6 +6,7 @@ mod authority;
 mod bill;
 mod blocks;
 mod caps;
+mod ceilings;
 mod deposits;
 mod envelopes;
 mod mempool;
