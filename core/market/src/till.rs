@@ -2,11 +2,16 @@
 //!
 //! # Rules
 //! - A receipt is taken when its lease and generation are known, its number is larger and not absurdly so ([`Receipt::latest`]), its
-//!   counters extend the last ones and its amount is what the terms say. It replaces the last one.
+//!   counters extend what was paid before and its amount is what the terms say. It replaces the last one.
 //! - Upon [`SETTLE_THRESHOLD`] of unsettled money, upon [`SETTLE_EVERY`] with anything unsettled, or upon the end of the
 //!   lease: the receipt is handed out to be settled. Unanswered, it is handed out again after [`SETTLE_EVERY`].
 //! - Upon a credit window of service without a newer receipt, or receipts that lag behind by more than a window and a
-//!   twentieth of all service: the payer is a non-payer, and the provider stops. So at most that much is ever at risk.
+//!   twentieth of all service: the payer is a non-payer, and the provider stops.
+//! - Upon more that was delivered and not acknowledged than a credit window costs at the highest rate, and a twentieth of all
+//!   that was earned: the same, whether it is time, requests or bytes. Payers' own visits are not on the bill, and neither is
+//!   what gateways of our own operator passed on. So at most that much is ever at risk.
+//! - Upon a credit window of service after the ledger refused a receipt for who signed it, or would have, without anything
+//!   paid since: the same. What the ledger does not pay is no pay, however often it is signed for.
 //! - A lease whose prices are all zero owes nothing and never stops.
 //! - Served time is the provider's own count; a ledger that halts does not stop anything, since receipts need none.
 //!
@@ -15,8 +20,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::meter::CREDIT_WINDOW;
-use grange_types::{Amount, Counters, LeaseId, LeaseTerms, Millis, Prices, Receipt, Signed, Time};
+use crate::meter::{CREDIT_WINDOW, VISITS};
+use grange_types::{Amount, ByteCount, Counters, LeaseId, LeaseTerms, Millis, Prices, Receipt, Signed, Time};
 
 /// Money that is settled at once.
 pub const SETTLE_THRESHOLD: Amount = Amount::credits(1);
@@ -35,6 +40,10 @@ pub const RECEIPT_LIFE_LEFT: Millis = Millis::seconds(60);
 
 /// What part of all service receipts may lag behind beyond the credit window: one in so many.
 const LAG: u64 = 20;
+
+/// So much of an answer may be on its way before a visit, which reads no more than its head, has broken it off: a stream's
+/// window.
+const VISIT_BYTES: u64 = 1 << 20;
 
 /// Why a receipt was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -131,6 +140,12 @@ pub struct Tab {
     acknowledged_at: Millis,
     /// What was acknowledged already when the tab was opened.
     known_at_open: Millis,
+    /// What the receipts so far counted, as far as they pay for it.
+    granted: Counters,
+    /// What gateways of our own operator passed on: no payer believes them.
+    own: Counters,
+    /// The provider's own count when the ledger first refused a receipt for who signed it; nothing was paid since.
+    refused_at: Option<Millis>,
     closing: bool,
     stopped: bool,
 }
@@ -172,10 +187,35 @@ impl Tab {
         self.best.as_ref().map_or(Amount::ZERO, |best| best.body.disputed)
     }
 
-    /// What was delivered and not acknowledged yet, at the lease's prices.
+    /// What was delivered and not acknowledged yet, at the lease's prices and as far as its highest rate goes.
     #[must_use]
     pub fn exposure(&self) -> Amount {
-        self.terms.prices.charge(&self.terms.resources, &self.delivered).saturating_sub(self.acknowledged())
+        self.earned().saturating_sub(self.acknowledged())
+    }
+
+    /// What the receipts so far counted, as far as they pay for it.
+    #[must_use]
+    pub const fn granted(&self) -> Counters {
+        self.granted
+    }
+
+    /// Whether the ledger refused who signs, and has paid nothing since.
+    #[must_use]
+    pub const fn is_refused(&self) -> bool {
+        self.refused_at.is_some()
+    }
+
+    fn earned(&self) -> Amount {
+        self.terms.amount(&self.billable(), self.delivered.served)
+    }
+
+    /// What is on the bill of what was delivered.
+    fn billable(&self) -> Counters {
+        let Counters { served, requests, egress } = self.delivered.minus(&self.own);
+        let visits = (served.0 / 1_000).saturating_mul(VISITS).min(requests);
+        let page = (egress.0 / requests.max(1)).min(VISIT_BYTES);
+        let egress = ByteCount(egress.0.saturating_sub(visits.saturating_mul(page)));
+        Counters { served, requests: requests - visits, egress }
     }
 
     /// Whether its payer does not pay.
@@ -194,8 +234,14 @@ impl Tab {
         let here = delivered.saturating_sub(self.opened_at.0);
         let acknowledged = self.acknowledged_service().0.saturating_sub(self.known_at_open.0);
         let behind = here.saturating_sub(acknowledged);
+        let since_refusal = self.refused_at.filter(|_| self.is_open()).map_or(0, |at| delivered.saturating_sub(at.0));
+        let tolerated = self.terms.cap(CREDIT_WINDOW).saturating_add(self.earned().scaled(1, LAG.into()));
         let free = self.terms.prices == Prices::default();
-        !free && (since_receipt > CREDIT_WINDOW.0 || behind > CREDIT_WINDOW.0 + here / LAG)
+        !free
+            && (since_receipt > CREDIT_WINDOW.0
+                || behind > CREDIT_WINDOW.0 + here / LAG
+                || since_refusal > CREDIT_WINDOW.0
+                || self.exposure() > tolerated)
     }
 
     fn is_due(&self, now: Time) -> bool {
@@ -231,8 +277,7 @@ impl Tab {
         if sequence > latest {
             return Err(ReceiptError::Leaps { lease, sequence, latest });
         }
-        let extends = self.best.as_ref().is_none_or(|best| counters.extends(&best.body.counters));
-        if !extends || amount < self.acknowledged() {
+        if !counters.extends(&self.granted) || amount < self.acknowledged() {
             return Err(ReceiptError::Backwards { lease, sequence });
         }
         // Where the cap binds, payer and provider may see block times that differ a little.
@@ -281,6 +326,9 @@ impl Till {
             opened_at: delivered.served,
             acknowledged_at: delivered.served,
             known_at_open: Millis(0),
+            granted: Counters::default(),
+            own: Counters::default(),
+            refused_at: None,
             closing: false,
             stopped: false,
         });
@@ -290,6 +338,20 @@ impl Till {
     pub fn delivered(&mut self, lease: &LeaseId, counters: Counters) {
         if let Some(tab) = self.tabs.get_mut(lease) {
             tab.delivered = Counters::max(&tab.delivered, &counters);
+        }
+    }
+
+    /// A gateway of our own operator passed on so many more requests and bytes, which no payer will count.
+    pub fn unbilled(&mut self, lease: &LeaseId, requests: u64, egress: ByteCount) {
+        if let Some(tab) = self.tabs.get_mut(lease) {
+            tab.own = tab.own.plus(&Counters { served: Millis(0), requests, egress });
+        }
+    }
+
+    /// The ledger refuses a lease's receipt for who signed it: his word is no pay.
+    pub fn refused(&mut self, lease: &LeaseId) {
+        if let Some(tab) = self.tabs.get_mut(lease) {
+            tab.refused_at.get_or_insert(tab.delivered.served);
         }
     }
 
@@ -304,6 +366,7 @@ impl Till {
         if receipt.body.counters.served > tab.acknowledged_service() {
             tab.acknowledged_at = tab.delivered.served;
         }
+        tab.granted = tab.terms.paid(&tab.granted, &receipt.body.counters, receipt.body.amount);
         tab.best = Some(receipt);
         tab.stopped = tab.stopped && tab.is_unpaid();
         Ok(())
@@ -339,6 +402,7 @@ impl Till {
         let newer = |tab: &&mut Tab| settled.sequence > tab.settled.sequence;
         if let Some(tab) = self.tabs.get_mut(lease).filter(newer) {
             tab.settled = settled;
+            tab.refused_at = None;
         }
     }
 

@@ -21,7 +21,12 @@ fn terms() -> LeaseTerms {
         workload: BlobId([4; 32]),
         resources: Resources { cpu_millis: 1_000, memory: ByteCount(0), disk: ByteCount(0) },
         isolation: Isolation::Wasm,
-        prices: Prices { cpu_hour: Amount::credits(36), request_million: Amount::credits(1), ..Prices::default() },
+        prices: Prices {
+            cpu_hour: Amount::credits(36),
+            request_million: Amount::credits(1),
+            egress_gib: Amount::credits(1),
+            ..Prices::default()
+        },
         max_rate: Amount::credits(360),
     }
 }
@@ -215,6 +220,80 @@ fn receipts_that_only_crawl_do_not_keep_a_lease_alive() {
     }
     // Nine tenths of the service are not paid: over the window and a twentieth at 60 / (0.9 − 0.05) ≈ 70 seconds.
     assert!((60..=80).contains(&stopped.unwrap()), "{stopped:?}");
+}
+
+/// When a lease stops of which each second so many requests and bytes are delivered, of which the payer signs the time and
+/// `paid` hundredths of the rest.
+fn stops(requests: u64, egress: u64, paid: u64, own: bool) -> Option<u64> {
+    let mut till = till();
+    for second in 1..=2_000 {
+        let counters = Counters { requests: requests * second, egress: ByteCount(egress * second), ..served(second) };
+        till.delivered(&LEASE, counters);
+        if own {
+            till.unbilled(&LEASE, requests, ByteCount(egress));
+        }
+        let (requests, egress) = (counters.requests * paid / 100, ByteCount(counters.egress.0 * paid / 100));
+        let receipt = sign(body(second, Counters { requests, egress, ..counters }));
+        till.accept(at(second), Millis::seconds(second), receipt).unwrap();
+        if till.poll_stop().is_some() {
+            let cost = terms().cap(CREDIT_WINDOW).scaled(108, 100);
+            assert!(
+                till.exposure(&LEASE) <= cost.saturating_add(till.tab(&LEASE).unwrap().acknowledged().scaled(1, 20))
+            );
+            return Some(second);
+        }
+    }
+    None
+}
+
+#[test]
+fn requests_and_bytes_that_are_not_paid_stop_a_lease_as_time_does() {
+    // The highest rate is ten times that of time alone: six credits are a window of it.
+    let window = |stopped: Option<u64>| stopped.is_some_and(|second| (60..=75).contains(&second));
+    assert!(window(stops(1_000_000, 0, 0, false)), "far above the rate: only what it allows is ever earned");
+    let slow = stops(50_000, 0, 0, false).unwrap();
+    assert!((120..=140).contains(&slow), "0.05 credits a second are six after two minutes: {slow}");
+    assert!(stops(50_000, 0, 50, false).unwrap() > slow);
+    assert!(window(stops(100, 1 << 30, 0, false)), "bytes are the same");
+    assert_eq!(stops(50_000, 0, 96, false), None, "a twentieth may lag behind");
+    assert_eq!(stops(50_000, 0, 100, false), None);
+    // Payers look at it each second, and no payer believes our own gateways.
+    assert_eq!(stops(2, 2 << 20, 0, false), None);
+    assert_eq!(stops(50_000, 1 << 30, 0, true), None);
+}
+
+#[test]
+fn receipts_that_the_ledger_does_not_pay_do_not_keep_a_lease_alive() {
+    let mut till = till();
+    let window = CREDIT_WINDOW.0 / 1_000;
+    let serve = |till: &mut Till, seconds| {
+        till.delivered(&LEASE, served(seconds));
+        accept(till, seconds, seconds);
+        till.poll_stop()
+    };
+    assert_eq!(serve(&mut till, 10), None);
+    till.refused(&LEASE);
+    assert_eq!(serve(&mut till, 20), None);
+    till.refused(&LEASE);
+    assert_eq!(serve(&mut till, 10 + window), None);
+    assert_eq!(serve(&mut till, 11 + window), Some(LEASE));
+    // The next payer's word is paid: it is served again.
+    till.settled(&LEASE, Settled { sequence: 11 + window, amount: "0.71".parse().unwrap() });
+    serve(&mut till, 12 + window);
+    assert!(!till.tab(&LEASE).unwrap().is_stopped());
+}
+
+#[test]
+fn what_a_receipt_counts_and_does_not_pay_stands_in_nobodys_way() {
+    let mut till = till();
+    accept(&mut till, 1, 10);
+    // Where the ledger's clock may be a minute behind, an amount that is too small passes for capped.
+    let endless = Counters { served: Millis(u64::MAX), requests: u64::MAX, egress: ByteCount(0) };
+    let free = Receipt { amount: body(1, served(10)).amount, ..body(2, endless) };
+    till.accept(at(11), Millis::seconds(11), sign(free)).unwrap();
+    assert_eq!(till.tab(&LEASE).unwrap().granted(), served(10));
+    accept(&mut till, 3, 12);
+    assert_eq!(till.tab(&LEASE).unwrap().granted(), served(12));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The peer itself: one door in, one door out, and the order in which the parts hear of things.
 
+use std::collections::BTreeSet;
+
 use grange_api::{Call, Problem, ProblemCode, Reply};
 use grange_consensus::{Config as ConsensusConfig, Consensus, Event as Said, Timeouts};
 use grange_ledger::{Action as Deed, Change, KeyStatement, Ledger, NodeEntry, Purpose as Service};
@@ -330,7 +332,10 @@ impl Peer {
             MarketMessage::Seen(told) => witness.hear(ctx, &spine.ledger, &told),
             MarketMessage::Sheet(sheet) => shelf.take_sheet(ctx, &spine.ledger, sheet),
             MarketMessage::Delta(delta) => shelf.take_delta(ctx, &delta),
-            MarketMessage::Counted(counted) => payer.counted(ctx, &spine.ledger, roles.steward, from, counted),
+            MarketMessage::Counted(counted) => {
+                payer.counted(ctx, &spine.ledger, roles.steward, from, counted);
+                seller.counted(&spine.ledger, from, counted);
+            }
             MarketMessage::Steward(true) if ctx.linked.contains(&from) => drop(ctx.stewards.insert(from)),
             MarketMessage::Steward(_) => drop(ctx.stewards.remove(&from)),
             MarketMessage::Receipt(receipt) => {
@@ -414,15 +419,18 @@ impl Peer {
         }
     }
 
-    /// Our gateway counted: tell whoever pays.
+    /// Our gateway counted: tell whoever pays, and the provider where that is of our operator, who is not paid for it.
     fn count(&mut self, counted: Counted) {
-        let Self { ctx, spine, payer, roles, .. } = self;
+        let Self { ctx, spine, payer, seller, roles, .. } = self;
         let view = spine.ledger.view();
-        let deployment = view.lease(counted.lease).and_then(|lease| view.deployment(lease.deployment));
-        let Some(deployment) = deployment else { return };
-        for peer in view.nodes_of(deployment.owner).into_iter().chain(view.stewards_of(deployment)) {
+        let Some(lease) = view.lease(counted.lease) else { return };
+        let Some(deployment) = view.deployment(lease.deployment) else { return };
+        let payers = view.nodes_of(deployment.owner).into_iter().chain(view.stewards_of(deployment));
+        let ours = Some(lease.terms.provider).filter(|_| lease.terms.operator == ctx.account);
+        for peer in payers.chain(ours).collect::<BTreeSet<_>>() {
             if peer == ctx.me {
                 payer.counted(ctx, &spine.ledger, roles.steward, peer, counted);
+                seller.counted(&spine.ledger, peer, counted);
             } else {
                 ctx.send(peer, Channel::Market, &MarketMessage::Counted(counted));
             }

@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use grange_ledger::{Action as Deed, Deployment, Lease, LeaseState, Ledger, Rejection, Verb};
-use grange_market::till::Settled;
+use grange_market::till::{Settled, Tab};
 use grange_market::{Buyer, Desk, DeskSetup, OpenError, QuoteRequest, Till};
 use grange_types::{
-    AccountId, Amount, Counters, Kind, LeaseId, Manifest, Millis, PeerId, Quote, Receipt, Signed, Time, Work, limits,
+    AccountId, Amount, ByteCount, Counters, Kind, LeaseId, Manifest, Millis, PeerId, Quote, Receipt, Signed, Time,
+    Work, limits,
 };
 
 use crate::action::Action;
@@ -18,12 +19,15 @@ use crate::context::{Context, Outcome, Purpose};
 use crate::event::WorkEvent;
 use crate::funds::affordable_rate;
 use crate::library::{Library, holders};
-use crate::message::{Ask, AskReply, Probe, ProbeReply};
+use crate::message::{Ask, AskReply, Counted, Probe, ProbeReply};
 
 /// A quote's envelope outlives the quote itself, which is judged by block time.
 const QUOTE_ENVELOPE: Millis = Millis::minutes(10);
 /// A workload that failed to start is tried again after so long.
 const START_AGAIN: Millis = Millis::seconds(5);
+
+/// An account whose receipts the ledger refused, until the provider stopped, is quoted nothing for so long.
+const REFUSED_FOR: Millis = Millis::minutes(10);
 
 /// So many providers of before are asked for data that nobody else knows of.
 const EARLIER: usize = 8;
@@ -61,11 +65,13 @@ pub(crate) struct Seller {
     runs: BTreeMap<LeaseId, Run>,
     /// Leases whose receipts were refused together with others: each is handed in by itself next time.
     apart: BTreeSet<LeaseId>,
+    /// Accounts that are quoted nothing, and until when.
+    refused: BTreeMap<AccountId, Time>,
 }
 
 impl Seller {
     pub(crate) fn new(desk: Option<Desk>) -> Self {
-        Self { desk, till: Till::new(), runs: BTreeMap::new(), apart: BTreeSet::new() }
+        Self { desk, till: Till::new(), runs: BTreeMap::new(), apart: BTreeSet::new(), refused: BTreeMap::new() }
     }
 
     /// Answers a question of a buyer.
@@ -116,6 +122,9 @@ impl Seller {
             None if request.generation == 1 => asker,
             None => return Err("a deployment begins with generation 1".into()),
         };
+        if self.refused.get(&owner).is_some_and(|until| *until > ctx.now) {
+            return Err("the ledger refused what this account's payers signed last; ask again in some minutes".into());
+        }
         // The block that opens the lease is still to come; the last one may be hours old.
         let now = ledger.time().max(ctx.now);
         // All that is his: what he has reserved for his other deployments counts too.
@@ -263,15 +272,20 @@ impl Seller {
         if !may || receipt.open(ctx.network, ctx.now).is_err() {
             return;
         }
+        let left = view.allowance(deployment, receipt.signer);
+        if left.is_some_and(|left| receipt.body.amount.saturating_sub(lease.settled) > left) {
+            // The ledger would refuse it, so it is no pay; and a better one of another payer must not give way to it.
+            return self.till.refused(&lease.id);
+        }
         let until = lease.ended.map_or(view.now(), |ended| ended.min(view.now()));
         let elapsed = until.since(lease.start);
-        let counters = receipt.body.counters;
         // A receipt that is not better than the one we hold changes nothing.
         if self.till.accept(ctx.now, elapsed, receipt).is_ok()
             && let Some(run) = self.runs.get_mut(&lease.id)
+            && let Some(tab) = self.till.tab(&lease.id)
         {
             // A restart forgot what was delivered since the last settlement; the payer's word reminds us.
-            let forgotten = counters.minus(&run.counters);
+            let forgotten = tab.granted().minus(&run.counters);
             run.base = run.base.plus(&forgotten);
             run.counters = run.counters.plus(&forgotten);
         }
@@ -283,7 +297,12 @@ impl Seller {
             desk.final_block(ledger.time());
         }
         self.cash(ctx, ledger);
+        self.refused.retain(|_, until| *until > ctx.now);
         while let Some(lease) = self.till.poll_stop() {
+            let found = ledger.view().lease(lease).filter(|_| self.till.tab(&lease).is_some_and(Tab::is_refused));
+            if let Some(deployment) = found.and_then(|lease| ledger.view().deployment(lease.deployment)) {
+                self.refused.insert(deployment.owner, ctx.now.after(REFUSED_FOR));
+            }
             // Not paid for a whole credit window: serving on would be a gift.
             if self.runs.contains_key(&lease) {
                 ctx.submit(ledger, Deed::CloseLease { lease }, Purpose::Close(lease));
@@ -312,8 +331,24 @@ impl Seller {
 
     /// What became of receipts that were handed in.
     pub(crate) fn cashed(&mut self, leases: &[LeaseId], outcome: &Outcome) {
-        if outcome.is_err() && leases.len() > 1 {
-            self.apart.extend(leases);
+        match outcome {
+            Err(_) if leases.len() > 1 => self.apart.extend(leases),
+            Err(
+                Rejection::KeyCeiling { .. }
+                | Rejection::DelegateCeiling { .. }
+                | Rejection::ReceiptSigner { .. }
+                | Rejection::ReceiptByOperator { .. },
+            ) => leases.iter().for_each(|lease| self.till.refused(lease)),
+            _ => {}
+        }
+    }
+
+    /// A gateway told what it passed on. Payers believe none of the provider's own operator, so what ours tell is not owed.
+    pub(crate) fn counted(&mut self, ledger: &Ledger, from: PeerId, counted: Counted) {
+        let view = ledger.view();
+        let operator = self.till.tab(&counted.lease).map(|tab| tab.terms().operator);
+        if operator == Some(view.account_of(from)) {
+            self.till.unbilled(&counted.lease, counted.requests, ByteCount(counted.egress));
         }
     }
 

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use grange_ledger::{Action as Deed, Block, Ledger, LedgerView};
-use grange_types::{AccountId, Amount, Counters, DeploymentId, LeaseId, LeaseTerms, Millis, PeerId, Receipt, Signed};
+use grange_types::{
+    AccountId, Amount, ByteCount, Counters, DeploymentId, LeaseId, LeaseTerms, Millis, PeerId, Receipt, Signed,
+};
 
 use crate::seed::{Cast, FORTUNE};
 
@@ -16,6 +18,8 @@ const WINDOW: Millis = Millis::seconds(60);
 const LOOK: Millis = Millis::seconds(10);
 /// Until a stop is decided and heard of.
 const STOPS: Millis = Millis::seconds(25);
+/// Requests a second that a provider takes for payers' own visits, which are not on the bill.
+const VISITS: u64 = 2;
 
 /// What is known of a lease, also once the ledger has forgotten it.
 struct Seen {
@@ -188,7 +192,7 @@ impl Money {
             served: Millis(truth.served.0 + LOOK.0 + truth.served.0 / 50),
             // Counts travel as what is new; a message that arrives twice is counted twice.
             requests: truth.requests + truth.requests / 4 + 20,
-            egress: grange_types::ByteCount(truth.egress.0 + truth.egress.0 / 4 + (1 << 20)),
+            egress: ByteCount(truth.egress.0 + truth.egress.0 / 4 + (1 << 20)),
         };
         if seen.counters.served > most.served {
             let (said, is) = (seen.counters.served.0, truth.served.0);
@@ -229,7 +233,8 @@ impl Money {
         Ok(())
     }
 
-    /// No honest provider served for more than a credit window without being paid, the time of halts aside.
+    /// No honest provider served for more than a credit window without being paid, the time of halts aside: neither in time
+    /// nor in money.
     pub(super) fn losses(&self, halted: Millis) -> Result<(), String> {
         for (id, seen) in &self.leases {
             if self.villains.contains(&seen.terms.operator) || seen.terms.prices.cpu_hour.is_zero() {
@@ -242,9 +247,23 @@ impl Money {
                 let what = format!("lease {} served {unpaid} ms that were not paid, at most {most} may be", id.short());
                 return Err(what);
             }
+            let earned = seen.terms.amount(&billable(&truth), truth.served);
+            let most = seen.terms.cap(Millis(WINDOW.0 + STOPS.0 + halted.0)).saturating_add(earned.scaled(1, 20));
+            let unpaid = earned.saturating_sub(seen.settled);
+            if unpaid > most {
+                let id = id.short();
+                return Err(format!("lease {id} earned {unpaid} that were not paid, at most {most} may be"));
+            }
         }
         Ok(())
     }
+}
+
+/// What a replica has done, less as many requests as payers' visits may have come to and what such requests carry.
+fn billable(truth: &Counters) -> Counters {
+    let requests = truth.requests.saturating_sub(truth.served.0 / 1_000 * VISITS);
+    let part = u128::from(truth.egress.0) * u128::from(requests) / u128::from(truth.requests.max(1));
+    Counters { requests, egress: ByteCount(u64::try_from(part).unwrap_or(u64::MAX)), ..*truth }
 }
 
 /// No more is held of a lease than a credit window costs at most; nothing to say where nothing is held.
