@@ -12,14 +12,14 @@ use grange_api::{DeployDone, DeployPhase, LeaseEntry, Line, Problem, ProblemCode
 use grange_ledger::{Action as Deed, Delegate, Deployment, Ledger, Rejection, Transaction};
 use grange_objects::share::deployment_key;
 use grange_types::{
-    Amount, BlobId, DeploymentId, LeaseId, Manifest, Millis, PeerId, Quote, Secrets, Signed, SlotSpec, Time, Wire as _,
+    Amount, BlobId, DeploymentId, LeaseId, Manifest, Millis, PeerId, Quote, Secrets, Signed, Time, Wire as _,
 };
 
 use crate::bids::{Bids, Reservation, Verdict};
 use crate::context::{Asked, Context, Outcome, PROBE_WITHIN, Purpose, Submission};
 use crate::describe;
 use crate::event::CallId;
-use crate::funds::{Funds, funds, missing};
+use crate::funds::{Funds, funds, missing, within_ceiling};
 use crate::library::Library;
 use crate::message::{Ask, Channel, Probe, ProbeReply};
 use crate::notes::notes;
@@ -27,7 +27,7 @@ use crate::payer::Payer;
 use crate::problem::{name_taken, no_offer, rejected};
 use crate::secrets;
 use crate::shelf::Shelf;
-use crate::slots::{SlotPlan, is_current, plan, quote_request, stay};
+use crate::slots::{SlotPlan, is_current, plan, quote_request, specs, stay};
 use crate::stewards;
 use refused::{CARRIED_ON, Standing, explained};
 
@@ -354,6 +354,8 @@ fn prepare(
     within(&name, added, most)?;
     let (id, opening) = match &existing {
         Some(found) => {
+            let delegates = within_ceiling(ledger, who, found, added, &mut slots, delegates)
+                .map_err(|rejection| Box::new(rejected("deploy", &name, &rejection)))?;
             let manifest = library.keep(ctx, services.clone());
             let deed = Deed::UpdateDeployment { deployment: found.id, manifest, slots: specs(&slots), delegates };
             (found.id, vec![ctx.transaction(ledger, deed)])
@@ -413,10 +415,6 @@ fn open(
     let manifest = library.keep(ctx, services.clone());
     let update = Deed::UpdateDeployment { deployment, manifest, slots: specs(slots), delegates };
     (deployment, vec![opening, ctx.transaction(ledger, update)])
-}
-
-fn specs(slots: &[SlotPlan]) -> Vec<SlotSpec> {
-    slots.iter().map(|plan| plan.spec.clone()).collect()
 }
 
 impl Deploying {

@@ -6,18 +6,20 @@
 //! - What was put in beyond a budget that was lowered stays there: the ledger gives it back with the end of the deployment.
 //! - It has to pay the shortest lease of every slot, and where a byte of the ledger has a price what stands for the entries of
 //!   the leases that are to be opened.
-//! - What is to be added has to be at hand, and within the cap of the key that signs: a new version of a file whose money is
-//!   refused would go on without it.
+//! - What is to be added has to be at hand, and within the cap and the ceiling of the key that signs: a new version of a file
+//!   whose money is refused would go on without it.
+//! - Upon new terms that the key would have to answer for with more than it may spend today: stewards and rates stay as they
+//!   are, since neither is what the file asks for. What asks for another slot is refused.
 //! - Capacity of one's own costs nothing, so it needs no budget: what stands for its leases' entries is added where it is not
 //!   there.
 
 use grange_api::{Problem, ProblemCode};
-use grange_ledger::{Book, Deployment, Lease, Ledger, Parameters, Rejection};
+use grange_ledger::{Book, Delegate, Deployment, Lease, Ledger, Parameters, Rejection};
 use grange_types::{AccountId, Amount, Millis, PublicKey};
 
 use crate::describe::{deposited, returnable, settled};
 use crate::problem::rejected;
-use crate::slots::SlotPlan;
+use crate::slots::{SlotPlan, specs};
 
 /// What a plan takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +65,12 @@ fn at_hand(ledger: &Ledger, (account, signer): (AccountId, PublicKey), amount: A
             return Err(Rejection::KeyCap { signer, cap, spent, amount });
         }
     }
+    if let Some(ceiling) = view.ceiling_of(account, signer) {
+        let spent = view.spent_today(account, signer);
+        if spent.saturating_add(amount) > ceiling {
+            return Err(Rejection::KeyCeiling { signer, ceiling, spent, amount });
+        }
+    }
     let available = view.balance(account);
     if available < amount {
         return Err(Rejection::InsufficientBalance { book: Book::Balance(account), needed: amount, available });
@@ -81,6 +89,34 @@ pub(crate) fn funds(
     let funds = priced(ledger, (operation, name, budget), existing, slots)?;
     at_hand(ledger, payer, funds.added).map_err(|rejection| Box::new(rejected(operation, name, &rejection)))?;
     Ok(funds)
+}
+
+/// Who is to act for a deployment from now on: `delegates`, if the key that signs may answer today for all the money that was
+/// not counted, beside what it adds. Else stewards and rates stay as they are, also where they could be less: what is given
+/// up once such a key could not take back.
+pub(crate) fn within_ceiling(
+    ledger: &Ledger,
+    (account, signer): (AccountId, PublicKey),
+    found: &Deployment,
+    added: Amount,
+    slots: &mut [SlotPlan],
+    delegates: Vec<Delegate>,
+) -> Result<Vec<Delegate>, Rejection> {
+    let view = ledger.view();
+    let Some(ceiling) = view.ceiling_of(account, signer) else { return Ok(delegates) };
+    let (spent, amount) = (view.spent_today(account, signer).saturating_add(added), found.uncounted);
+    if spent.saturating_add(amount) <= ceiling {
+        return Ok(delegates);
+    }
+    for plan in &mut *slots {
+        if let Some(slot) = found.slot(plan.number) {
+            plan.spec.max_rate = slot.spec.max_rate;
+        }
+    }
+    if found.is_loosened(&specs(slots), &found.delegates) {
+        return Err(Rejection::KeyCeiling { signer, ceiling, spent, amount });
+    }
+    Ok(found.delegates.clone())
 }
 
 /// What a plan with a budget takes, or why the budget is too low for it.

@@ -4,8 +4,9 @@
 //! itself, on the way that requests take. Only an answer to the second is served time: a provider's word is not paid on.
 //!
 //! Every payer of a deployment does the same; who acts is decided by rank. The owner's node signs while it is linked, then
-//! the first steward that is not of the provider's operator; the same order decides who replaces a dead replica. Two that
-//! act at once cannot harm: the ledger opens one lease for a generation.
+//! the first steward that is not of the provider's operator; the same order decides who replaces a dead replica. Whose
+//! ceiling for the day is used up signs no more: the ledger would refuse it, and the next one can. Two that act at once
+//! cannot harm: the ledger opens one lease for a generation.
 
 mod filling;
 mod turn;
@@ -17,7 +18,9 @@ use grange_market::{
     AdoptError, Meter, Watch, signer,
     watch::{Event as Seen, Health},
 };
-use grange_types::{ByteCount, Counters, DeploymentId, HealthCheck, LeaseId, Millis, PeerId, Receipt, Signed, Time};
+use grange_types::{
+    Amount, ByteCount, Counters, DeploymentId, HealthCheck, LeaseId, Millis, PeerId, Receipt, Signed, Time,
+};
 
 use crate::action::Action;
 use crate::context::{Asked, Context, PROBE_WITHIN};
@@ -28,7 +31,7 @@ use crate::shelf::Shelf;
 use crate::stewards::Missing;
 use crate::witness::Glimpse;
 use filling::Filling;
-use turn::{payers, rank};
+use turn::{payers, rank, solvent};
 
 /// Between probes of one replica.
 const PROBE_EVERY: Millis = Millis(1_000);
@@ -238,10 +241,12 @@ impl Payer {
 
     fn sign(&mut self, ctx: &mut Context, ledger: &Ledger, deployment: &Deployment, lease: &Lease) {
         let payers = payers(ctx, ledger, deployment);
-        if signer(&payers, lease.terms.operator) != Some(ctx.me) {
+        let Some(metered) = self.metered.get_mut(&lease.id) else { return };
+        let known = metered.meter.last().map_or(Amount::ZERO, |last| last.amount);
+        let owed = (&lease.terms, known.saturating_sub(lease.settled));
+        if signer(&solvent(ledger, deployment, owed, &payers), lease.terms.operator) != Some(ctx.me) {
             return;
         }
-        let Some(metered) = self.metered.get_mut(&lease.id) else { return };
         let until = lease.ended.map_or(ledger.view().now(), |ended| ended.min(ledger.view().now()));
         let elapsed = until.since(lease.start);
         if let Some(receipt) = metered.meter.receipt(ctx.now, elapsed) {
@@ -428,18 +433,18 @@ impl Payer {
     }
 
     /// The counters and the amount of the newest receipt we know of.
-    pub(crate) fn receipted(&self, lease: LeaseId) -> Option<(Counters, grange_types::Amount)> {
+    pub(crate) fn receipted(&self, lease: LeaseId) -> Option<(Counters, Amount)> {
         let last = self.metered.get(&lease)?.meter.last()?;
         Some((last.counters, last.amount))
     }
 
     /// The amount of the newest receipt that we know of.
-    pub(crate) fn amount(&self, lease: LeaseId) -> Option<grange_types::Amount> {
+    pub(crate) fn amount(&self, lease: LeaseId) -> Option<Amount> {
         Some(self.metered.get(&lease)?.meter.last()?.amount)
     }
 
     /// What the newest receipt that we know of disputes.
-    pub(crate) fn disputed(&self, lease: LeaseId) -> Option<grange_types::Amount> {
+    pub(crate) fn disputed(&self, lease: LeaseId) -> Option<Amount> {
         Some(self.metered.get(&lease)?.meter.last()?.disputed)
     }
 }

@@ -26,6 +26,11 @@ pub(crate) fn rejected(operation: &str, thing: &str, rejection: &Rejection) -> P
         return problem
             .with_remedy("wait for the next day in UTC, or raise the cap with `grange wallet caps --per-day`");
     }
+    if matches!(rejection, Rejection::KeyCeiling { .. }) {
+        return problem.with_remedy(
+            "wait for the next day in UTC, or let the owner's key raise what this one may spend: `grange identity device add`",
+        );
+    }
     match problem.code {
         // The form was right; the value is not.
         ProblemCode::Malformed => {

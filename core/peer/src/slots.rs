@@ -267,6 +267,11 @@ pub(crate) fn stay(plans: &[SlotPlan]) -> impl Iterator<Item = LeaseId> {
     plans.iter().filter(|plan| plan.kept.is_some()).filter_map(|plan| plan.lease)
 }
 
+/// What the slots of a plan say on the ledger.
+pub(crate) fn specs(slots: &[SlotPlan]) -> Vec<SlotSpec> {
+    slots.iter().map(|plan| plan.spec.clone()).collect()
+}
+
 /// What the open lease of a slot runs; none where there is no open lease.
 pub(crate) fn revision_held(ledger: &Ledger, slot: &Slot) -> Option<BlobId> {
     let view = ledger.view();

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use grange_ledger::{Action as Deed, Book, Deployment, Ledger, Rejection};
 use grange_market::watch::{Action as Call, Event as Seen, Health};
-use grange_market::{Held, SlotNeed, place};
-use grange_types::{DeploymentId, LeaseId, Manifest, Millis, PeerId, Quote, Signed, Time};
+use grange_market::{Held, SlotNeed, place, signer};
+use grange_types::{Amount, DeploymentId, LeaseId, LeaseTerms, Manifest, Millis, PeerId, Quote, Signed, Time};
 
 use super::Payer;
-use super::turn::rank;
+use super::turn::{payers, rank, solvent};
 use crate::bids::{Bids, Verdict};
 use crate::context::{Asked, Context, Outcome, Purpose};
 use crate::library::Library;
@@ -183,6 +183,10 @@ impl Payer {
         }
         let Some(filling) = self.filling.get_mut(&(deployment, slot)) else { return };
         match filling.bids.answered(ctx, &Asked::PlaceQuote { deployment, slot }, from, answer) {
+            // Service that nobody can pay for today would be taken and not paid.
+            Verdict::Won(quote) if !is_payable(ctx, ledger, deployment, &quote.body.terms) => {
+                self.try_again(ctx.now, (deployment, slot));
+            }
             Verdict::Won(quote) => {
                 let deed = Deed::OpenLease { quote, replaces: filling.replaces };
                 ctx.submit(ledger, deed, Purpose::Place(deployment, slot));
@@ -230,4 +234,12 @@ fn is_unfunded(ctx: &Context, ledger: &Ledger, id: DeploymentId) -> bool {
             && view.leases_of(id).all(|lease| !lease.is_priced())
     };
     view.deployment(id).is_some_and(unfunded)
+}
+
+/// Whether the ceilings of those who are there leave anybody to sign for a lease.
+fn is_payable(ctx: &Context, ledger: &Ledger, id: DeploymentId, terms: &LeaseTerms) -> bool {
+    let Some(deployment) = ledger.view().deployment(id) else { return false };
+    let payers = payers(ctx, ledger, deployment);
+    let solvent = solvent(ledger, deployment, (terms, Amount::ZERO), &payers);
+    signer(&payers, terms.operator).is_none() || signer(&solvent, terms.operator).is_some()
 }

@@ -4,6 +4,7 @@
 
 mod away;
 mod budget;
+mod ceilings;
 mod disk;
 mod forged;
 mod invoice;
