@@ -186,7 +186,7 @@ impl Papers {
 
     /// Why there are no more lines for whoever follows a log.
     fn over(&self, name: &str, deployment: Option<DeploymentId>, missed: &BTreeSet<PeerId>) -> Problem {
-        let lives = deployment.is_some_and(|deployment| self.ingress.table().stewards.contains_key(&deployment));
+        let lives = deployment.is_some_and(|deployment| self.ingress.table().parties.contains_key(&deployment));
         let why = if lives { "no longer leads to what was followed" } else { "was removed" };
         let mut text = format!("{name} {why}: its log ends here");
         if !missed.is_empty() {

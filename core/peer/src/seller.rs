@@ -347,7 +347,7 @@ impl Seller {
     pub(crate) fn counted(&mut self, ledger: &Ledger, from: PeerId, counted: Counted) {
         let view = ledger.view();
         let operator = self.till.tab(&counted.lease).map(|tab| tab.terms().operator);
-        if operator == Some(view.account_of(from)) {
+        if operator.is_some() && operator == view.account_of(from) {
             self.till.unbilled(&counted.lease, counted.requests, ByteCount(counted.egress));
         }
     }

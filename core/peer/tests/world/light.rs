@@ -157,7 +157,7 @@ fn what_a_reader_has_proven_it_says_though_the_time_of_it_comes_too_late() {
     reader.handle(world.now, Event::Connected(from));
     let bytes = Head { height, first: Height(1) }.encode();
     reader.handle(world.now, Event::Message { from, channel: Channel::Sync, bytes });
-    reader.handle(world.now, Event::Call { id: CallId(1), account, call: Box::new(Call::LedgerHeight) });
+    reader.handle(world.now, Event::Call { id: CallId(1), asker: account.into(), call: Box::new(Call::LedgerHeight) });
     assert_eq!(shown_to(&mut reader, &world, world.now), [], "it waits for the block before the header");
     let late = world.now.after(Millis::minutes(1));
     reader.handle(late, Event::Tick);

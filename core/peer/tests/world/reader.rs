@@ -26,7 +26,7 @@ fn a_peer_that_tells_one_old_change_for_ever_is_not_asked_for_ever() {
     reader.handle(world.now, Event::Connected(from));
     let bytes = Head { height, first: Height(1) }.encode();
     reader.handle(world.now, Event::Message { from, channel: Channel::Sync, bytes });
-    reader.handle(world.now, Event::Call { id: CallId(1), account, call: Box::new(Call::LedgerHeight) });
+    reader.handle(world.now, Event::Call { id: CallId(1), asker: account.into(), call: Box::new(Call::LedgerHeight) });
     // The first header that it is shown is of validators that it does not know yet; of nothing else it is shown more.
     let (mut shown, mut asked) = (Some(Proofs { sealed, shown: Vec::new() }), 0);
     while let Some(action) = reader.poll_action() {
