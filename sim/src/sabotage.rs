@@ -24,11 +24,13 @@ pub enum Sabotage {
     ClockRuleDropped,
     /// Keepers say that they have a write and do not keep it.
     KeeperForgets,
+    /// Providers go on serving what nobody pays for.
+    CreditUnlimited,
 }
 
 impl Sabotage {
     /// All of them, with their names.
-    pub const ALL: [(Self, &'static str); 8] = [
+    pub const ALL: [(Self, &'static str); 9] = [
         (Self::FlushSkipped, "flush-skipped"),
         (Self::VoteSentTwice, "vote-sent-twice"),
         (Self::ReceiptPaidTwice, "receipt-paid-twice"),
@@ -37,6 +39,7 @@ impl Sabotage {
         (Self::OfferNeverExpires, "offer-never-expires"),
         (Self::ClockRuleDropped, "clock-rule-dropped"),
         (Self::KeeperForgets, "keeper-forgets"),
+        (Self::CreditUnlimited, "credit-unlimited"),
     ];
 
     /// The check that has to find it: what another one finds on the way does not show that this one works.
@@ -51,6 +54,7 @@ impl Sabotage {
             Self::OfferNeverExpires => "offers",
             Self::ClockRuleDropped => "clock",
             Self::KeeperForgets => "writes",
+            Self::CreditUnlimited => "loss",
         }
     }
 
@@ -60,6 +64,7 @@ impl Sabotage {
             Self::ReceiptPaidTwice => Some(Plant::ReceiptPaidTwice),
             Self::OfferNeverExpires => Some(Plant::OfferNeverExpires),
             Self::ClockRuleDropped => Some(Plant::ClockRuleDropped),
+            Self::CreditUnlimited => Some(Plant::CreditUnlimited),
             Self::FlushSkipped
             | Self::VoteSentTwice
             | Self::ReceiptIgnored

@@ -21,7 +21,9 @@
 use std::collections::BTreeMap;
 
 use crate::meter::{CREDIT_WINDOW, VISITS};
-use grange_types::{Amount, ByteCount, Counters, LeaseId, LeaseTerms, Millis, Prices, Receipt, Signed, Time};
+use grange_types::{
+    Amount, ByteCount, Counters, LeaseId, LeaseTerms, Millis, Plant, Prices, Receipt, Signed, Time, is_sown,
+};
 
 /// Money that is settled at once.
 pub const SETTLE_THRESHOLD: Amount = Amount::credits(1);
@@ -238,6 +240,7 @@ impl Tab {
         let tolerated = self.terms.cap(CREDIT_WINDOW).saturating_add(self.earned().scaled(1, LAG.into()));
         let free = self.terms.prices == Prices::default();
         !free
+            && !is_sown(Plant::CreditUnlimited)
             && (since_receipt > CREDIT_WINDOW.0
                 || behind > CREDIT_WINDOW.0 + here / LAG
                 || since_refusal > CREDIT_WINDOW.0

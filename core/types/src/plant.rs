@@ -12,6 +12,8 @@ pub enum Plant {
     ClockRuleDropped,
     /// Offers stay in the index for ever.
     OfferNeverExpires,
+    /// Providers go on serving what nobody pays for.
+    CreditUnlimited,
 }
 
 /// Whether this rule is broken on this thread.
