@@ -189,10 +189,13 @@ impl World<'_> {
         self.send(host, to, &Event::Message { from, channel: Channel::Consensus, bytes });
     }
 
-    /// The plant `receipt-ignored`: as if providers took none into their books.
+    /// The plants `receipt-ignored` and `credit-unlimited`: as if providers took none into their books.
+    fn loses_receipts(&self) -> bool {
+        matches!(self.sabotage, Some(Sabotage::ReceiptIgnored | Sabotage::CreditUnlimited))
+    }
+
     fn loses_receipt(&self, bytes: &[u8]) -> bool {
-        self.sabotage == Some(Sabotage::ReceiptIgnored)
-            && matches!(MarketMessage::decode(bytes), Ok(MarketMessage::Receipt(_)))
+        self.loses_receipts() && matches!(MarketMessage::decode(bytes), Ok(MarketMessage::Receipt(_)))
     }
 
     fn ask(&mut self, host: usize, id: RequestId, to: PeerId, channel: Channel, bytes: Vec<u8>, within: Millis) {
@@ -233,7 +236,7 @@ impl World<'_> {
 
     fn strip(&self, bytes: Vec<u8>) -> Vec<u8> {
         match AskReply::decode(&bytes) {
-            Ok(AskReply::Probe(mut reply)) if self.sabotage == Some(Sabotage::ReceiptIgnored) => {
+            Ok(AskReply::Probe(mut reply)) if self.loses_receipts() => {
                 reply.receipt = None;
                 AskReply::Probe(reply).encode()
             }

@@ -13,6 +13,7 @@ use grange_types::Millis;
 
 const USAGE: &str = "usage: cargo xtask sim SEED | FROM..TO | --for SECONDS [FROM]
                      [--plant NAME]  break a rule on purpose; ends well when it is found
+                     [--within SECONDS]  and not longer, or it does not end well
        cargo xtask sim --replacement NODES [SEED | --seeds COUNT]
                      how long until what a lost provider served is served again";
 
@@ -24,6 +25,8 @@ struct Task {
     from: u64,
     to: u64,
     last: Option<Duration>,
+    /// How long all worlds together may take.
+    within: Option<Duration>,
     plant: Option<Sabotage>,
     single: bool,
     /// The nodes of a crowd, if that is asked for.
@@ -43,7 +46,7 @@ fn main() -> ExitCode {
 }
 
 fn parse(args: impl Iterator<Item = String>) -> Result<Task, String> {
-    let mut task = Task { from: 0, to: 0, last: None, plant: None, single: false, crowd: None };
+    let mut task = Task { from: 0, to: 0, last: None, within: None, plant: None, single: false, crowd: None };
     let mut args = args.peekable();
     let mut seeds = None;
     while let Some(arg) = args.next() {
@@ -52,9 +55,10 @@ fn parse(args: impl Iterator<Item = String>) -> Result<Task, String> {
                 let name = args.next().ok_or("--plant needs a name")?;
                 task.plant = Some(name.parse().map_err(|error| format!("{error}"))?);
             }
-            "--for" => {
-                let seconds = args.next().and_then(|text| text.parse().ok()).ok_or("--for needs seconds")?;
-                task.last = Some(Duration::from_secs(seconds));
+            word @ ("--for" | "--within") => {
+                let seconds = args.next().and_then(|text| text.parse().ok());
+                let span = Some(Duration::from_secs(seconds.ok_or_else(|| format!("{word} needs seconds"))?));
+                *(if word == "--for" { &mut task.last } else { &mut task.within }) = span;
             }
             "--replacement" => {
                 let nodes = args.next().and_then(|text| text.parse().ok()).filter(|nodes| *nodes >= 30);
@@ -248,5 +252,9 @@ fn report(sum: &Sum, task: &Task, took: Duration) -> ExitCode {
             missing.iter().map(|(group, kind)| format!("{group} {kind}")).collect::<Vec<_>>().join(", ")
         );
     }
-    code(sum.found.is_empty() && !thin)
+    let late = task.within.is_some_and(|within| took > within);
+    if late {
+        println!("that took longer than {} s", task.within.unwrap_or_default().as_secs());
+    }
+    code(sum.found.is_empty() && !thin && !late)
 }

@@ -24,7 +24,7 @@ pub enum Sabotage {
     ClockRuleDropped,
     /// Keepers say that they have a write and do not keep it.
     KeeperForgets,
-    /// Providers go on serving what nobody pays for.
+    /// Providers take no receipts into their books, and go on serving all the same.
     CreditUnlimited,
 }
 

@@ -112,9 +112,9 @@ pub(crate) fn holders(ctx: &Context, ledger: &Ledger, deployment: &Deployment) -
 }
 
 /// Whether we look after an open deployment: our own, or as a steward one that still has money. Anybody may name us as
-/// the steward of one that has none, and fill our disk.
+/// the steward of one that has none, and fill our disk. A machine that was revoked has nothing of its own any more.
 pub(crate) fn is_taken_on(ctx: &Context, ledger: &Ledger, found: &Deployment, steward: bool) -> bool {
-    let ours = found.owner == ctx.account;
+    let ours = found.owner == ctx.account && ledger.view().account_of(ctx.me) == Some(ctx.account);
     let asked = || steward && found.is_steward(ctx.account) && !ledger.view().held_by(found).is_zero();
     found.is_open() && (ours || asked())
 }
