@@ -65,7 +65,7 @@ fn at_hand(ledger: &Ledger, (account, signer): (AccountId, PublicKey), amount: A
             return Err(Rejection::KeyCap { signer, cap, spent, amount });
         }
     }
-    if let Some(ceiling) = view.ceiling_of(account, signer) {
+    if let Some(ceiling) = view.ceiling_of(account, signer).filter(|_| !amount.is_zero()) {
         let spent = view.spent_today(account, signer);
         if spent.saturating_add(amount) > ceiling {
             return Err(Rejection::KeyCeiling { signer, ceiling, spent, amount });

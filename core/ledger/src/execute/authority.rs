@@ -103,14 +103,16 @@ impl Execution<'_> {
         Err(Rejection::NotDelegate { deployment: deployment.id, account, verb })
     }
 
-    /// Counts money against the ceiling of the key that moves it; an owner's key has none.
+    /// Counts money against the ceiling of the key that moves it; an owner's key has none. What moves nothing is no matter of the
+    /// ceiling, which may have been lowered below what was spent today.
     pub(super) fn charge_key(
         &mut self,
         account: AccountId,
         signer: PublicKey,
         amount: Amount,
     ) -> Result<(), Rejection> {
-        let Some(ceiling) = self.held(account, signer).ceiling() else { return Ok(()) };
+        let ceiling = self.held(account, signer).ceiling().filter(|_| !amount.is_zero());
+        let Some(ceiling) = ceiling else { return Ok(()) };
         let day = self.day();
         let Some(set) = self.accounts.get_mut(&account).and_then(|entry| entry.keys.as_mut()) else { return Ok(()) };
         let spent = set.spent.entry(signer).or_default();

@@ -138,6 +138,28 @@ fn money_that_was_counted_when_it_was_put_in_is_not_counted_again_when_it_is_pai
 }
 
 #[test]
+fn a_ceiling_below_what_was_spent_today_stops_no_pay_for_what_was_counted() {
+    let mut world = world(credits("3"));
+    let open = Action::OpenDeployment {
+        name: None,
+        manifest: BlobId::of(b"manifest"),
+        budget: credits("2"),
+        slots: vec![slot(0, credits("36"))],
+        delegates: Vec::new(),
+    };
+    let transaction = world.envelope("card", "alice", open);
+    let app = DeploymentId(world.offer(transaction).unwrap().0);
+    world.commit();
+    let lease = lease(&mut world, app);
+    let grant = |name: &str, role| KeyGrant { key: key(name).public(), roles: vec![role] };
+    let keys = vec![grant("alice", Role::Owner), grant("card", Role::Spend { per_day: credits("1") })];
+    world.act("alice", Action::SetKeys { keys }).unwrap();
+    world.wait(Millis::seconds(20));
+    assert_eq!(settle(&mut world, lease, "card", 10), Ok(()));
+    assert_eq!(spent(&world), credits("2"), "nothing was counted for it");
+}
+
+#[test]
 fn what_is_left_of_an_allowance_is_what_receipts_may_still_pay() {
     let mut world = world(credits("1"));
     let app = app(&mut world, "500");
