@@ -237,6 +237,11 @@ impl Roll {
         }
         fs::rename(next, path(0))?;
         if let Some(flusher) = flusher {
+            // A line counts as on the disk only if its file is found there under its name. A folder that cannot be flushed is
+            // told and does not bring the old file back: it would be moved again at the next call.
+            if let Err(error) = File::open(&self.folder).and_then(|folder| folder.sync_all()) {
+                tracing::error!(%error, "audit.not_flushed");
+            }
             flusher.turn_to(Arc::clone(&fresh));
         }
         (self.file, self.bytes) = (fresh, 0);

@@ -24,6 +24,8 @@ pub(crate) struct Vault {
     shares: PathBuf,
     seals: PathBuf,
     keys: Mutex<BTreeMap<DeploymentId, SealKey>>,
+    /// Requests are answered side by side: to look and to write is one step.
+    writing: Mutex<()>,
 }
 
 impl Vault {
@@ -40,7 +42,7 @@ impl Vault {
                 None => tracing::warn!(%deployment, "seal.unreadable"),
             }
         }
-        Ok(Self { shares, seals, keys: Mutex::new(keys) })
+        Ok(Self { shares, seals, keys: Mutex::new(keys), writing: Mutex::default() })
     }
 
     /// The key of a deployment of the node's own account.
@@ -50,6 +52,7 @@ impl Vault {
 
     /// Keeps the key of a deployment of the node's own account, unless one is known. Writes a file.
     pub(crate) fn keep_key(&self, deployment: DeploymentId, key: &SealKey) {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         if self.keys().contains_key(&deployment) {
             return;
         }
@@ -69,6 +72,7 @@ impl Vault {
     /// Keeps a share, unless one is there that does not give way; whether the one that is there now is of the same key. Reads and
     /// writes a file.
     pub(crate) fn keep_share(&self, deployment: DeploymentId, share: &Share, giver: Giver) -> bool {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((held, of)) = self.held(deployment)
             && (of == Giver::Owner || giver == Giver::Provider)
         {
