@@ -24,6 +24,7 @@ const HEARS_LATER: Duration = Duration::from_secs(1);
 pub(crate) struct Ingress {
     me: PeerId,
     net: Arc<Net>,
+    /// The replicas of this node, for what comes through its own gateway.
     lookup: Arc<dyn ReplicaLookup>,
     table: RwLock<Arc<RouteTable>>,
     resolved: RwLock<BTreeMap<String, Resolved>>,

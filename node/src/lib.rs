@@ -22,6 +22,7 @@ mod run;
 mod settings;
 mod shares;
 mod storage;
+mod tally;
 mod vault;
 mod workloads;
 

@@ -144,8 +144,12 @@ impl Pump {
         }
     }
 
-    /// Tells the peer what our gateway counted; itself, since it is the only one who empties its own inbox.
+    /// Tells the peer what our gateway counted, and what was taken from our replicas by whom; itself, since it is the only one
+    /// who empties its own inbox.
     fn count(&mut self) {
+        for (from, lease, requests, egress) in self.workloads.tally().drain() {
+            self.peer.handle(self.clock.now(), Event::Taken { from, lease, requests, egress });
+        }
         for (lease, (requests, egress)) in self.ingress.drain() {
             self.peer.handle(self.clock.now(), Event::Counted { lease, requests, egress });
         }
@@ -190,8 +194,7 @@ impl Pump {
     fn stream(&self, from: PeerId, protocol: Protocol, stream: grange_net::PeerStream) {
         match protocol {
             Protocol::Http => {
-                let lookup: Arc<dyn grange_gateway::ReplicaLookup> = self.workloads.clone();
-                tokio::spawn(grange_gateway::serve_peer_stream(stream, lookup));
+                tokio::spawn(grange_gateway::serve_peer_stream(stream, self.workloads.for_peer(from)));
             }
             Protocol::Blob => {
                 let (blobs, ingress) = (Arc::clone(&self.storage.blobs), Arc::clone(&self.ingress));

@@ -209,7 +209,7 @@ impl Hands {
         let sandboxes = Arc::new(Sandboxes::open(config, Arc::new(LocalBlobs(Arc::clone(blobs))))?);
         let (blobs, events, held) = (Arc::clone(blobs), events.clone(), Arc::clone(&shares));
         let workloads = Arc::new(Workloads::new(sandboxes, blobs, Arc::clone(net), events, held));
-        let ingress = Arc::new(Ingress::new(Arc::clone(net), workloads.clone()));
+        let ingress = Arc::new(Ingress::new(Arc::clone(net), workloads.for_peer(net.peer_id())));
         workloads.attach(&ingress);
         keeping.attach(workloads.sandboxes(), &ingress);
         Ok(Self { workloads, ingress, keeping, shares })

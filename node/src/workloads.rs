@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use grange_disk::Blobs;
 use grange_gateway::{Body, ReplicaLookup, Serve, ServeFailure};
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::exchange;
 use crate::ingress::Ingress;
 use crate::shares::Shares;
+use crate::tally::{Taken, Tally};
 
 /// How often a replica's own counters are told to the peer.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
@@ -31,6 +33,7 @@ pub(crate) struct Workloads {
     shares: Arc<Shares>,
     ingress: OnceLock<Weak<Ingress>>,
     running: RwLock<BTreeMap<LeaseId, Running>>,
+    tally: Tally,
 }
 
 struct Running {
@@ -47,7 +50,16 @@ impl Workloads {
         events: mpsc::Sender<Event>,
         shares: Arc<Shares>,
     ) -> Self {
-        Self { sandboxes, blobs, net, events, shares, ingress: OnceLock::new(), running: RwLock::default() }
+        Self {
+            sandboxes,
+            blobs,
+            net,
+            events,
+            shares,
+            ingress: OnceLock::new(),
+            running: RwLock::default(),
+            tally: Tally::default(),
+        }
     }
 
     /// Gives it the table that says who may have shares, which cannot be made without it.
@@ -156,6 +168,16 @@ impl Workloads {
         &self.sandboxes
     }
 
+    /// The replicas for the requests of a peer, whose share of all that is taken is counted.
+    pub(crate) fn for_peer(self: &Arc<Self>, peer: PeerId) -> Arc<dyn ReplicaLookup> {
+        Arc::new(Visitor { workloads: Arc::clone(self), peer })
+    }
+
+    /// What peers have taken.
+    pub(crate) const fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
     fn write<T>(&self, change: impl FnOnce(&mut BTreeMap<LeaseId, Running>) -> T) -> T {
         change(&mut self.running.write().unwrap_or_else(PoisonError::into_inner))
     }
@@ -176,23 +198,42 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-impl ReplicaLookup for Workloads {
+/// A peer whose requests find their replicas here.
+struct Visitor {
+    workloads: Arc<Workloads>,
+    peer: PeerId,
+}
+
+impl ReplicaLookup for Visitor {
     fn find(&self, lease: LeaseId, generation: u64) -> Option<Arc<dyn Serve>> {
-        let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
+        let running = self.workloads.running.read().unwrap_or_else(PoisonError::into_inner);
         let found = running.get(&lease).filter(|running| running.generation == generation)?;
-        found.replica.clone().map(|replica| Arc::new(Served(replica)) as Arc<dyn Serve>)
+        let replica = found.replica.clone()?;
+        Some(Arc::new(Served { replica, taken: self.workloads.tally.of(self.peer, lease) }))
     }
 }
 
-/// A replica as the gateway sees it.
-struct Served(Arc<dyn Replica>);
+/// A replica as a peer's gateway sees it.
+struct Served {
+    replica: Arc<dyn Replica>,
+    taken: Arc<Taken>,
+}
 
 impl Serve for Served {
     fn serve(&self, request: http::Request<Body>) -> BoxFuture<'_, Result<http::Response<Body>, ServeFailure>> {
         Box::pin(async move {
             let request = request.map(|body| body.map_err(|source| BodyError::Client { source }).boxed());
-            match self.0.serve(request).await {
-                Ok(response) => Ok(response.map(|body| body.map_err(Into::into).boxed())),
+            match self.replica.serve(request).await {
+                Ok(response) => {
+                    self.taken.request();
+                    let taken = Arc::clone(&self.taken);
+                    let counted = response.map(|body| {
+                        let body =
+                            body.inspect_frame(move |frame| taken.egress(frame.data_ref().map_or(0, Bytes::len)));
+                        body.map_err(Into::into).boxed()
+                    });
+                    Ok(counted)
+                }
                 Err(error) => {
                     tracing::debug!(error = &error as &dyn std::error::Error, "request.failed");
                     Err(failure(&error))

@@ -176,7 +176,9 @@ impl World<'_> {
         if self.dice.load.chance(300) {
             self.write(place, at.lease);
         }
-        self.tell(gateway, Millis(5), Event::Counted { lease: at.lease, requests: 1, egress: bytes });
+        let (lease, from) = (at.lease, self.hosts[gateway].id());
+        self.tell(gateway, Millis(5), Event::Counted { lease, requests: 1, egress: bytes });
+        self.tell(place, Millis(5), Event::Taken { from, lease, requests: 1, egress: bytes });
     }
 
     /// A deployment has come to its end, or to its problem.

@@ -506,6 +506,7 @@ fn kind_of(event: &Event) -> &'static str {
         Event::Keepers { .. } => "keepers",
         Event::Visited { .. } => "visited",
         Event::Counted { .. } => "counted",
+        Event::Taken { .. } => "taken",
         Event::Call { .. } => "call",
         Event::Tick => "tick",
     }

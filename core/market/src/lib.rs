@@ -34,7 +34,7 @@ pub mod watch;
 
 pub use desk::{Buyer, Desk, DeskSetup, OpenError};
 pub use index::{MATCHES, OfferIndex};
-pub use meter::{AdoptError, Meter};
+pub use meter::{AdoptError, Meter, Word};
 pub use offer::{Constraint, Match, Need, NoOffer, Offer, OfferError, Trust};
 pub use placement::{Due, Held, Pick, SlotNeed, due, place};
 pub use quote::{QuoteReply, QuoteRequest, Refusal};

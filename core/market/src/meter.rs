@@ -9,15 +9,17 @@
 //!   that reports a fifth too much is therefore paid what an honest one that reports nothing is paid.
 //! - What it asked [`DISPUTE_AFTER`] ago and is not granted by now is written on the receipt as disputed, up to a credit window at the lease's rate: an
 //!   honest provider stops before more is open. The ledger holds it until the parties agree or the claim window ends.
-//! - Upon a larger receipt of another payer of the same deployment: counting goes on from it. What was counted until then
-//!   and what the receipt covers are the same service, so the larger counts, never the sum; and the interval under way is
-//!   given up, since the receipt may cover it. Of what the receipt counts only as much is taken as its amount pays: who signs
-//!   for nothing pays nothing, and whoever went on from it would pay for him.
+//! - Upon a larger receipt that the ledger has paid, or that a key without a ceiling signed for the owner: counting goes on
+//!   from it. What was counted until then and what the receipt covers are the same service, so the larger counts, never the
+//!   sum; and the interval under way is given up, since the receipt may cover it.
+//! - Upon a larger receipt of anybody else: only its number is taken. What a steward signs, the ledger pays within his ceiling;
+//!   whoever went on from it before that would sign it with his own name, and his own ceiling or none.
 //! - Nothing ever goes backwards, and served time never exceeds the time since the lease began.
 //! - A lease whose prices are all zero has no receipts.
 //!
 //! One meter runs on the owner's node and on each steward; [`crate::signer()`] says whose receipts count now.
 
+use crate::till::ELAPSED_TOLERANCE;
 use grange_types::{Amount, ByteCount, Counters, LeaseId, LeaseTerms, Millis, Prices, Receipt, Time, UsageLine};
 
 /// Two successful probes farther apart than this do not show that the replica served in between.
@@ -66,6 +68,32 @@ pub enum AdoptError {
         /// The largest that is taken.
         latest: u64,
     },
+    /// It grants more than its counters cost, or than the highest rate allows.
+    #[error("receipt {sequence} of lease {} says {amount}, at most {most} can be due", .lease.short())]
+    Overstated {
+        /// The lease.
+        lease: LeaseId,
+        /// The number of the receipt.
+        sequence: u64,
+        /// What it says.
+        amount: Amount,
+        /// The most that it may say.
+        most: Amount,
+    },
+}
+
+/// Why a receipt of another payer counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// The ledger has paid it.
+    Paid,
+    /// A key without a ceiling signed it for the owner, after so much block time of the lease.
+    Owner {
+        /// How much, as far as this node knows.
+        elapsed: Millis,
+    },
+    /// A key with a ceiling signed it, and the ledger has not paid it.
+    Limited,
 }
 
 /// The payer's meter of one lease.
@@ -167,28 +195,51 @@ impl Meter {
         self.claim = None;
     }
 
-    /// Goes on from a larger receipt that another payer of the deployment signed and told us of; the caller has checked whose
-    /// it is. Half of what a provider takes is believed, so that what we sign after it is taken by a clock behind ours.
-    pub fn adopt(&mut self, now: Time, receipt: &Receipt) -> Result<(), AdoptError> {
-        let Receipt { lease, sequence, .. } = *receipt;
+    /// Whether a number that another payer told is one to go on from. Half of what a provider takes is believed, so that what
+    /// we sign after it is taken by a clock behind ours.
+    pub fn check_number(&self, now: Time, sequence: u64) -> Result<(), AdoptError> {
         let latest = Receipt::latest(now.since(self.start)) / 2;
-        if lease == self.lease && sequence > latest {
-            return Err(AdoptError::Leaps { lease, sequence, latest });
+        if sequence > latest {
+            return Err(AdoptError::Leaps { lease: self.lease, sequence, latest });
         }
-        self.follow(now, receipt)
+        Ok(())
     }
 
-    /// Goes on from a larger receipt that the provider holds or the ledger was paid by: whatever its number, the next one has
-    /// to be above it. The caller has checked whose it is.
-    pub fn follow(&mut self, now: Time, receipt: &Receipt) -> Result<(), AdoptError> {
-        let Receipt { lease, generation, sequence, disputed, .. } = *receipt;
+    /// Goes on from a larger receipt that another payer signed, or this one before a restart, as far as its word counts. The
+    /// caller has opened its envelope and knows whose it is.
+    pub fn adopt(&mut self, now: Time, receipt: &Receipt, word: Word) -> Result<(), AdoptError> {
+        let Receipt { lease, generation, sequence, counters, amount, disputed } = *receipt;
         if lease != self.lease || generation != self.generation {
             return Err(AdoptError::Foreign { lease, generation });
         }
-        if sequence <= self.last.sequence {
-            return Err(AdoptError::Stale { lease, sequence, known: self.last.sequence });
+        let known = self.last.sequence;
+        // The ledger remembers of one's own last receipt only what it paid.
+        let same = sequence == known && matches!(word, Word::Owner { .. });
+        if sequence <= known && !same {
+            return Err(AdoptError::Stale { lease, sequence, known });
         }
-        let counters = self.terms.paid(&self.last.counters, &receipt.counters, receipt.amount);
+        match word {
+            Word::Limited => {
+                self.last.sequence = sequence;
+                return Ok(());
+            }
+            Word::Owner { elapsed } => {
+                let most = self.terms.amount(&counters, Millis(elapsed.0.saturating_add(ELAPSED_TOLERANCE.0)));
+                if amount > most {
+                    return Err(AdoptError::Overstated { lease, sequence, amount, most });
+                }
+            }
+            Word::Paid => {}
+        }
+        self.go_on_from(now, &counters);
+        let counters = Counters::max(&counters, &self.last.counters);
+        let amount = amount.max(self.last.amount);
+        self.last = Receipt { lease, generation, sequence, counters, amount, disputed };
+        Ok(())
+    }
+
+    /// Takes what another payer counted where that is more.
+    fn go_on_from(&mut self, now: Time, counters: &Counters) {
         if counters.served > self.own().served {
             (self.base.served, self.counted.served) = (counters.served, Millis(0));
             self.counted_until = self.counted_until.max(now);
@@ -199,9 +250,6 @@ impl Meter {
         if counters.egress > self.own().egress {
             (self.base.egress, self.counted.egress) = (counters.egress, ByteCount(0));
         }
-        let amount = receipt.amount.max(self.last.amount);
-        self.last = Receipt { lease, generation, sequence, counters, amount, disputed };
-        Ok(())
     }
 
     /// What would be signed now, after so much block time of the lease: a receipt if it says more than the last one.

@@ -13,14 +13,14 @@ pub struct Payer {
     pub alive: bool,
 }
 
-/// The node that signs receipts of a lease now, of the owner's node followed by the stewards in their rank.
+/// The node that signs receipts of a lease now, of the owner's nodes that may pay, if there are any, followed by the stewards
+/// in their rank.
 ///
 /// The first one that lives and is not of the lease's own operator; nobody when the lease is the owner's own capacity,
 /// which has no receipts.
 #[must_use]
-pub fn signer(payers: &[Payer], lease_operator: AccountId) -> Option<PeerId> {
-    let owner = payers.first()?;
-    if owner.operator == lease_operator {
+pub fn signer(payers: &[Payer], owner: AccountId, lease_operator: AccountId) -> Option<PeerId> {
+    if owner == lease_operator {
         return None;
     }
     payers.iter().find(|payer| payer.alive && payer.operator != lease_operator).map(|payer| payer.peer)
@@ -30,7 +30,7 @@ pub fn signer(payers: &[Payer], lease_operator: AccountId) -> Option<PeerId> {
 mod tests {
     use super::*;
 
-    /// Payers as (operator, alive); a payer's peer has the number of its place.
+    /// Payers as (operator, alive) of a deployment of the first operator; a payer's peer has the number of its place.
     #[track_caller]
     fn check(payers: &[(u8, bool)], lease_operator: u8, expected: Option<u8>) {
         let payers: Vec<Payer> = (0..)
@@ -41,7 +41,7 @@ mod tests {
                 alive: *alive,
             })
             .collect();
-        let signs = signer(&payers, AccountId([lease_operator; 32]));
+        let signs = signer(&payers, AccountId([1; 32]), AccountId([lease_operator; 32]));
         assert_eq!(signs, expected.map(|place| PeerId([place; 32])));
     }
 
@@ -55,5 +55,8 @@ mod tests {
         check(&[(1, false), (2, true), (3, true)], 1, None);
         check(&[(1, false), (1, true), (3, true)], 4, Some(1));
         check(&[], 1, None);
+        // No node of the owner may pay any more.
+        check(&[(2, true), (3, true)], 2, Some(1));
+        check(&[(2, true), (3, true)], 1, None);
     }
 }

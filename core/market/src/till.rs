@@ -10,10 +10,13 @@
 //! - Upon more that was delivered and not acknowledged than a credit window costs at the highest rate, and a twentieth of all
 //!   that was earned: the same, whether it is time, requests or bytes. Payers' own visits are not on the bill, and neither is
 //!   what gateways of our own operator passed on. So at most that much is ever at risk.
-//! - Upon a credit window of service after the ledger refused a receipt for who signed it, or would have, without anything
-//!   paid since: the same. What the ledger does not pay is no pay, however often it is signed for.
+//! - Upon a credit window of service after the ledger refused a receipt for who signed it, without anything paid since: the
+//!   same. What the ledger does not pay is no pay, however often it is signed for. The next payer need not go on from it.
+//! - Upon a receipt that counts fewer requests or bytes than the last one, though not fewer than that one paid for: what lies
+//!   between them was above the highest rate, and is forgiven. A payer that starts again does not know of it.
 //! - A lease whose prices are all zero owes nothing and never stops.
-//! - Served time is the provider's own count; a ledger that halts does not stop anything, since receipts need none.
+//! - Served time is the provider's own count; a ledger that halts does not stop anything, since receipts need none. What the
+//!   highest rate allows follows the ledger's time, here as where receipts are signed.
 //!
 //! # Left out
 //! Signatures and who may sign: the caller has opened the envelope and asked the ledger for owner and delegates.
@@ -125,6 +128,8 @@ pub struct Settled {
     pub sequence: u64,
     /// Its amount.
     pub amount: Amount,
+    /// What it counted, as far as it was paid for.
+    pub counters: Counters,
 }
 
 /// What is owed, acknowledged and settled of one lease.
@@ -144,10 +149,14 @@ pub struct Tab {
     known_at_open: Millis,
     /// What the receipts so far counted, as far as they pay for it.
     granted: Counters,
-    /// What gateways of our own operator passed on: no payer believes them.
-    own: Counters,
+    /// What is on nobody's bill: what gateways passed on that no payer believes, and what was forgiven.
+    unbilled: Counters,
     /// The provider's own count when the ledger first refused a receipt for who signed it; nothing was paid since.
     refused_at: Option<Millis>,
+    /// Somebody signed what the ledger would refuse, and nobody anything else since.
+    worthless: bool,
+    /// The block time since the lease began, once it was told.
+    elapsed: Option<Millis>,
     closing: bool,
     stopped: bool,
 }
@@ -201,19 +210,30 @@ impl Tab {
         self.granted
     }
 
-    /// Whether the ledger refused who signs, and has paid nothing since.
+    /// Whether the ledger refuses who signs, or would, and nothing was paid since.
     #[must_use]
     pub const fn is_refused(&self) -> bool {
-        self.refused_at.is_some()
+        self.refused_at.is_some() || self.worthless
     }
 
+    /// What was delivered, at the lease's prices, up to what payers may sign for by now.
     fn earned(&self) -> Amount {
-        self.terms.amount(&self.billable(), self.delivered.served)
+        let served = self.delivered.served;
+        self.terms.amount(&self.billable(), self.elapsed.map_or(served, |elapsed| elapsed.min(served)))
+    }
+
+    /// What a new receipt has to go on from: what the last ones counted and granted, or, once the ledger refused them, what it
+    /// has paid.
+    fn standing(&self) -> (Counters, Amount) {
+        match self.refused_at {
+            Some(_) => (self.settled.counters, self.settled.amount),
+            None => (self.granted, self.acknowledged()),
+        }
     }
 
     /// What is on the bill of what was delivered.
     fn billable(&self) -> Counters {
-        let Counters { served, requests, egress } = self.delivered.minus(&self.own);
+        let Counters { served, requests, egress } = self.delivered.minus(&self.unbilled);
         let visits = (served.0 / 1_000).saturating_mul(VISITS).min(requests);
         let page = (egress.0 / requests.max(1)).min(VISIT_BYTES);
         let egress = ByteCount(egress.0.saturating_sub(visits.saturating_mul(page)));
@@ -224,6 +244,14 @@ impl Tab {
     #[must_use]
     pub const fn is_stopped(&self) -> bool {
         self.stopped
+    }
+
+    /// What the last receipt counted above the highest rate, and the next one no more, is never owed; as far as it was
+    /// delivered at all, or who counts too much once would be forgiven for ever.
+    fn forgive(&mut self, next: &Counters) {
+        let Some(best) = &self.best else { return };
+        let Counters { requests, egress, .. } = Counters::min(&best.body.counters, &self.delivered).minus(next);
+        self.unbilled = self.unbilled.plus(&Counters { served: Millis(0), requests, egress });
     }
 
     fn acknowledged_service(&self) -> Millis {
@@ -280,7 +308,8 @@ impl Tab {
         if sequence > latest {
             return Err(ReceiptError::Leaps { lease, sequence, latest });
         }
-        if !counters.extends(&self.granted) || amount < self.acknowledged() {
+        let (granted, acknowledged) = self.standing();
+        if !counters.extends(&granted) || amount < acknowledged {
             return Err(ReceiptError::Backwards { lease, sequence });
         }
         // Where the cap binds, payer and provider may see block times that differ a little.
@@ -329,9 +358,11 @@ impl Till {
             opened_at: delivered.served,
             acknowledged_at: delivered.served,
             known_at_open: Millis(0),
-            granted: Counters::default(),
-            own: Counters::default(),
+            granted: settled.counters,
+            unbilled: Counters::default(),
             refused_at: None,
+            worthless: false,
+            elapsed: None,
             closing: false,
             stopped: false,
         });
@@ -344,10 +375,11 @@ impl Till {
         }
     }
 
-    /// A gateway of our own operator passed on so many more requests and bytes, which no payer will count.
+    /// A gateway that no payer believes, of our own operator or of nobody on the ledger, passed on so many more requests and
+    /// bytes.
     pub fn unbilled(&mut self, lease: &LeaseId, requests: u64, egress: ByteCount) {
         if let Some(tab) = self.tabs.get_mut(lease) {
-            tab.own = tab.own.plus(&Counters { served: Millis(0), requests, egress });
+            tab.unbilled = tab.unbilled.plus(&Counters { served: Millis(0), requests, egress });
         }
     }
 
@@ -355,6 +387,20 @@ impl Till {
     pub fn refused(&mut self, lease: &LeaseId) {
         if let Some(tab) = self.tabs.get_mut(lease) {
             tab.refused_at.get_or_insert(tab.delivered.served);
+        }
+    }
+
+    /// A receipt was not taken because the ledger would refuse who signed it. That changes nothing while others pay.
+    pub fn worthless(&mut self, lease: &LeaseId) {
+        if let Some(tab) = self.tabs.get_mut(lease) {
+            tab.worthless = true;
+        }
+    }
+
+    /// So much block time has passed since a lease began.
+    pub fn elapsed(&mut self, lease: &LeaseId, elapsed: Millis) {
+        if let Some(tab) = self.tabs.get_mut(lease) {
+            tab.elapsed = Some(elapsed);
         }
     }
 
@@ -366,10 +412,15 @@ impl Till {
         if receipt.expires < now.after(RECEIPT_LIFE_LEFT) {
             return Err(ReceiptError::ExpiresSoon { lease, sequence, expires: receipt.expires });
         }
-        if receipt.body.counters.served > tab.acknowledged_service() {
+        let (granted, _) = tab.standing();
+        if tab.refused_at.is_none() {
+            tab.forgive(&receipt.body.counters);
+        }
+        if receipt.body.counters.served > tab.acknowledged_service() || tab.refused_at.is_some() {
             tab.acknowledged_at = tab.delivered.served;
         }
-        tab.granted = tab.terms.paid(&tab.granted, &receipt.body.counters, receipt.body.amount);
+        tab.granted = tab.terms.paid(&granted, &receipt.body.counters, receipt.body.amount);
+        tab.worthless = false;
         tab.best = Some(receipt);
         tab.stopped = tab.stopped && tab.is_unpaid();
         Ok(())
@@ -387,7 +438,8 @@ impl Till {
         let due = self.tabs.values_mut().filter(|tab| tab.is_due(now));
         due.filter_map(|tab| {
             let best = tab.best.clone()?;
-            tab.asked = (now, Settled { sequence: best.body.sequence, amount: best.body.amount });
+            let Receipt { sequence, amount, counters, .. } = best.body;
+            tab.asked = (now, Settled { sequence, amount, counters });
             Some(best)
         })
         .collect()
@@ -406,6 +458,7 @@ impl Till {
         if let Some(tab) = self.tabs.get_mut(lease).filter(newer) {
             tab.settled = settled;
             tab.refused_at = None;
+            tab.worthless = false;
         }
     }
 

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use grange_market::Meter;
 use grange_market::meter::{AdoptError, CREDIT_WINDOW};
+use grange_market::{Meter, Word};
 use grange_types::{
     AccountId, Amount, BlobId, ByteCount, Counters, Isolation, Kind, LeaseId, LeaseTerms, Millis, PeerId, Prices,
     Receipt, Resources, Time,
@@ -11,6 +11,8 @@ use grange_types::{
 use proptest::prelude::*;
 
 const LEASE: LeaseId = LeaseId([1; 32]);
+/// The word of a key without a ceiling, long after the lease began.
+const OWNER: Word = Word::Owner { elapsed: Millis::HOUR };
 const GENERATION: u64 = 4;
 const START: Time = Time(1_000_000);
 
@@ -194,7 +196,7 @@ fn taking_over_goes_on_from_the_others_receipt() {
     let mut late = meter();
     probe(&mut late, 90..=100);
     late.gateway(5, ByteCount(5));
-    late.adopt(at(100), &receipt(7, counters(100, 3, 50))).unwrap();
+    late.adopt(at(100), &receipt(7, counters(100, 3, 50)), OWNER).unwrap();
     assert_eq!(late.usage(), counters(100, 5, 50));
     probe(&mut late, 101..=110);
     let next = late.receipt(at(110), Millis::HOUR).unwrap();
@@ -202,29 +204,54 @@ fn taking_over_goes_on_from_the_others_receipt() {
 }
 
 #[test]
-fn of_anothers_receipt_only_what_it_pays_for_is_taken() {
+fn of_a_receipt_that_is_not_paid_only_the_number_is_taken() {
     let mut owner = meter();
     probe(&mut owner, 0..=100);
     owner.gateway(1_000, ByteCount(0));
     assert_eq!(owner.receipt(at(100), Millis::seconds(100)).unwrap().amount.to_string(), "0.101");
-    // A steward counts all that there is for the amount that was paid already, and a little for a little more.
+    // A steward counts and grants all that there is.
     let endless = Counters { served: Millis(u64::MAX), requests: u64::MAX, egress: ByteCount(u64::MAX) };
-    for (sequence, amount, taken) in [(2, "0.101", 100), (3, "0.111", 110)] {
-        let free = Receipt { counters: endless, amount: amount.parse().unwrap(), ..receipt(sequence, endless) };
-        owner.follow(at(100), &free).unwrap();
-        assert_eq!(owner.usage(), counters(taken, 1_000, 0), "for {amount}");
-    }
+    let most = Receipt { counters: endless, amount: Amount(u128::MAX), ..receipt(7, endless) };
+    owner.adopt(at(100), &most, Word::Limited).unwrap();
+    assert_eq!(owner.usage(), counters(100, 1_000, 0));
+    assert_eq!(owner.receipt(at(100), Millis::seconds(100)), None, "it says nothing that was not said");
     probe(&mut owner, 101..=120);
     let next = owner.receipt(at(120), Millis::HOUR).unwrap();
-    assert_eq!((next.sequence, next.amount.to_string()), (4, "0.121".into()));
+    assert_eq!((next.sequence, next.amount.to_string()), (8, "0.121".into()));
     assert_eq!(next.counters, counters(120, 1_000, 0));
+    // What the ledger has paid is paid.
+    owner.adopt(at(120), &receipt(9, counters(150, 1_000, 0)), Word::Paid).unwrap();
+    assert_eq!(owner.usage(), counters(150, 1_000, 0));
+}
+
+#[test]
+fn an_owners_receipt_that_grants_more_than_is_due_is_not_adopted() {
+    let mut meter = meter();
+    let told = receipt(7, counters(100, 0, 0));
+    let (lease, sequence, most) = (LEASE, 7, told.amount);
+    for amount in [Amount(most.0 + 1), Amount(u128::MAX)] {
+        let overstated = AdoptError::Overstated { lease, sequence, amount, most };
+        assert_eq!(meter.adopt(at(100), &Receipt { amount, ..told.clone() }, OWNER), Err(overstated));
+    }
+    assert_eq!(meter.last(), None);
+    meter.adopt(at(100), &told, OWNER).unwrap();
+    assert_eq!(meter.last(), Some(&told));
+}
+
+#[test]
+fn after_a_restart_ones_own_receipt_counts_for_what_the_ledger_did_not_pay_of_it() {
+    // The highest rate allowed only a part, and of that the ledger remembers only what was paid for.
+    let mut again = Meter::new(LEASE, terms(), GENERATION, START, Some(receipt(7, counters(100, 0, 0))));
+    let own = receipt(7, counters(100, 9, 50));
+    again.adopt(at(100), &Receipt { amount: again.last().unwrap().amount, ..own }, OWNER).unwrap();
+    assert_eq!(again.usage(), counters(100, 9, 50));
 }
 
 #[test]
 fn the_interval_under_way_is_not_counted_twice() {
     let mut late = meter();
     late.probe(at(98), true);
-    late.adopt(at(100), &receipt(7, counters(100, 0, 0))).unwrap();
+    late.adopt(at(100), &receipt(7, counters(100, 0, 0)), OWNER).unwrap();
     late.probe(at(101), true);
     assert_eq!(late.usage().served, Millis::seconds(101));
 }
@@ -234,11 +261,15 @@ fn a_receipt_that_is_foreign_or_old_is_not_adopted() {
     let mut meter = Meter::new(LEASE, terms(), GENERATION, START, Some(receipt(7, counters(9, 0, 0))));
     assert_eq!(meter.usage(), counters(9, 0, 0));
     let stale = AdoptError::Stale { lease: LEASE, sequence: 7, known: 7 };
-    assert_eq!(meter.adopt(at(100), &receipt(7, counters(50, 0, 0))), Err(stale));
+    for word in [Word::Paid, Word::Limited] {
+        assert_eq!(meter.adopt(at(100), &receipt(7, counters(50, 0, 0)), word), Err(stale));
+    }
+    let stale = AdoptError::Stale { lease: LEASE, sequence: 6, known: 7 };
+    assert_eq!(meter.adopt(at(100), &receipt(6, counters(50, 0, 0)), OWNER), Err(stale));
     let mut foreign = receipt(8, counters(50, 0, 0));
     foreign.generation = 5;
     let refused = AdoptError::Foreign { lease: LEASE, generation: 5 };
-    assert_eq!(meter.adopt(at(100), &foreign), Err(refused));
+    assert_eq!(meter.adopt(at(100), &foreign, Word::Paid), Err(refused));
     assert_eq!(meter.usage(), counters(9, 0, 0));
 }
 
@@ -247,9 +278,9 @@ fn a_payers_word_on_a_number_is_believed_by_half_and_a_providers_wholly() {
     let mut meter = meter();
     let latest = Receipt::latest(Millis::seconds(100)) / 2;
     let leaps = AdoptError::Leaps { lease: LEASE, sequence: latest + 1, latest };
-    assert_eq!(meter.adopt(at(100), &receipt(latest + 1, counters(50, 0, 0))), Err(leaps));
-    meter.adopt(at(100), &receipt(latest, counters(50, 0, 0))).unwrap();
-    meter.follow(at(100), &receipt(u64::MAX - 1, counters(60, 0, 0))).unwrap();
+    assert_eq!(meter.check_number(at(100), latest + 1), Err(leaps));
+    meter.check_number(at(100), latest).unwrap();
+    meter.adopt(at(100), &receipt(u64::MAX - 1, counters(60, 0, 0)), OWNER).unwrap();
     probe(&mut meter, 100..=110);
     assert_eq!(meter.receipt(at(110), Millis::HOUR).unwrap().sequence, u64::MAX);
     probe(&mut meter, 111..=120);
@@ -327,7 +358,8 @@ proptest! {
                         let bound = union(seen.clone());
                         let tolerated = if claims { bound / 100 } else { 0 };
                         prop_assert!(signed.counters.served.0 <= bound + tolerated);
-                        meters[1 - who].adopt(now, &signed).unwrap();
+                        let word = Word::Owner { elapsed: now.since(START) };
+                        meters[1 - who].adopt(now, &signed, word).unwrap();
                         largest = signed;
                     }
                 }

@@ -48,6 +48,13 @@ fn sign(body: Receipt) -> Signed<Receipt> {
     Signed::seal(NetworkId([9; 32]), &SecretKey::from_bytes(&[7; 32]), at(1_000_000), body)
 }
 
+/// What the ledger has paid, for time alone at a hundredth of a credit a second.
+fn paid(sequence: u64, amount: &str) -> Settled {
+    let amount: Amount = amount.parse().unwrap();
+    let served = amount.scaled(100_000, Amount::CREDIT.0).0 as u64;
+    Settled { sequence, amount, counters: Counters { served: Millis(served), ..Counters::default() } }
+}
+
 fn till() -> Till {
     let mut till = Till::new();
     till.open(START, LEASE, 4, terms(), Settled::default(), Counters::default());
@@ -148,7 +155,7 @@ fn money_is_settled_now_and_then_or_when_it_is_much() {
     assert_eq!(settle(&mut till, 10), []);
     // Nothing came of it: once more.
     assert_eq!(settle(&mut till, 20), [1]);
-    till.settled(&LEASE, Settled { sequence: 1, amount: "0.05".parse().unwrap() });
+    till.settled(&LEASE, paid(1, "0.05"));
     assert_eq!(settle(&mut till, 60), []);
     // 1.05 credits by the 105th second: more than a credit is waiting.
     accept(&mut till, 2, 105);
@@ -168,9 +175,9 @@ fn the_end_of_a_lease_settles_at_once_what_is_left_and_what_is_signed_later() {
     till.close(&LEASE);
     assert_eq!(settle(&mut till, 11), [2]);
     assert_eq!(settle(&mut till, 12), []);
-    till.settled(&LEASE, Settled { sequence: 1, amount: "0.05".parse().unwrap() });
+    till.settled(&LEASE, paid(1, "0.05"));
     assert!(till.tab(&LEASE).is_some());
-    till.settled(&LEASE, Settled { sequence: 2, amount: "0.11".parse().unwrap() });
+    till.settled(&LEASE, paid(2, "0.11"));
     assert_eq!(settle(&mut till, 13), []);
     accept(&mut till, 3, 14);
     assert_eq!(settle(&mut till, 14), [3]);
@@ -278,9 +285,98 @@ fn receipts_that_the_ledger_does_not_pay_do_not_keep_a_lease_alive() {
     assert_eq!(serve(&mut till, 10 + window), None);
     assert_eq!(serve(&mut till, 11 + window), Some(LEASE));
     // The next payer's word is paid: it is served again.
-    till.settled(&LEASE, Settled { sequence: 11 + window, amount: "0.71".parse().unwrap() });
+    till.settled(&LEASE, paid(11 + window, "0.71"));
     serve(&mut till, 12 + window);
     assert!(!till.tab(&LEASE).unwrap().is_stopped());
+}
+
+#[test]
+fn the_next_payer_need_not_go_on_from_what_the_ledger_refused() {
+    let mut till = till();
+    till.delivered(&LEASE, served(40));
+    accept(&mut till, 1, 10);
+    till.settled(&LEASE, paid(1, "0.1"));
+    accept(&mut till, 2, 30);
+    let lower = |sequence| sign(body(sequence, served(20)));
+    let backwards = Err(ReceiptError::Backwards { lease: LEASE, sequence: 3 });
+    assert_eq!(till.accept(at(40), Millis::seconds(40), lower(3)), backwards);
+    till.refused(&LEASE);
+    let stale = Err(ReceiptError::Stale { lease: LEASE, sequence: 2, known: 2 });
+    assert_eq!(till.accept(at(40), Millis::seconds(40), lower(2)), stale);
+    let below = Err(ReceiptError::Backwards { lease: LEASE, sequence: 3 });
+    assert_eq!(till.accept(at(40), Millis::seconds(40), sign(body(3, served(9)))), below, "less than was paid");
+    till.accept(at(40), Millis::seconds(40), lower(3)).unwrap();
+    assert_eq!(till.tab(&LEASE).unwrap().acknowledged().to_string(), "0.2");
+    till.settled(&LEASE, paid(3, "0.2"));
+    assert!(!till.tab(&LEASE).unwrap().is_refused());
+    accept(&mut till, 4, 41);
+}
+
+#[test]
+fn a_worthless_receipt_changes_nothing_while_others_pay() {
+    let mut till = till();
+    for second in 1..=300 {
+        till.delivered(&LEASE, served(second));
+        till.worthless(&LEASE);
+        accept(&mut till, second, second);
+        assert_eq!((till.poll_stop(), till.tab(&LEASE).unwrap().is_refused()), (None, false));
+    }
+    till.worthless(&LEASE);
+    till.delivered(&LEASE, served(361));
+    assert_eq!((till.poll_stop(), till.tab(&LEASE).unwrap().is_refused()), (Some(LEASE), true));
+}
+
+#[test]
+fn while_the_ledger_stands_still_no_more_is_waited_for_than_can_be_signed() {
+    let mut till = till();
+    // Far above the rate: three tenths of a credit a second where one is allowed. The ledger stands still after a minute.
+    for second in 1..=1_000 {
+        let elapsed = Millis::seconds(second.min(60));
+        let counters = Counters { requests: 300_000 * second, ..served(second) };
+        till.delivered(&LEASE, counters);
+        till.elapsed(&LEASE, elapsed);
+        let receipt = Receipt { amount: terms().amount(&counters, elapsed), ..body(second, counters) };
+        till.accept(at(second), elapsed, sign(receipt)).unwrap();
+        assert_eq!(till.poll_stop(), None, "after {second} s");
+    }
+}
+
+#[test]
+fn a_payer_that_starts_again_while_the_rate_binds_is_no_thief() {
+    let mut till = till();
+    // Three times the rate for a minute, then nothing but time: the rest would be paid by and by.
+    let burst = Counters { requests: 18_000_000, ..served(60) };
+    till.delivered(&LEASE, burst);
+    till.elapsed(&LEASE, Millis::seconds(60));
+    let capped = terms().amount(&burst, Millis::seconds(60));
+    till.accept(at(60), Millis::seconds(60), sign(Receipt { amount: capped, ..body(60, burst) })).unwrap();
+    // The payer forgot all but what the ledger has paid.
+    let known = till.tab(&LEASE).unwrap().granted();
+    assert!(known.requests < burst.requests / 2);
+    for second in 61..=1_000 {
+        till.delivered(&LEASE, Counters { served: Millis::seconds(second), ..burst });
+        till.elapsed(&LEASE, Millis::seconds(second));
+        let receipt = body(second, Counters { served: Millis::seconds(second), ..known });
+        till.accept(at(second), Millis::seconds(second), sign(receipt)).unwrap();
+        assert_eq!(till.poll_stop(), None, "after {second} s");
+    }
+}
+
+#[test]
+fn who_counts_too_much_once_is_not_forgiven_for_ever() {
+    let mut till = till();
+    let endless = Counters { requests: u64::MAX, ..served(10) };
+    let capped = Receipt { amount: terms().cap(Millis::seconds(10)), ..body(10, endless) };
+    till.delivered(&LEASE, Counters { requests: 1_000, ..served(10) });
+    till.accept(at(10), Millis::seconds(10), sign(capped)).unwrap();
+    let known = till.tab(&LEASE).unwrap().granted();
+    let stopped = (11..=400).find(|second| {
+        till.delivered(&LEASE, Counters { requests: 100_000 * second, ..served(*second) });
+        let receipt = body(*second, Counters { served: Millis::seconds(*second), ..known });
+        till.accept(at(*second), Millis::seconds(*second), sign(receipt)).unwrap();
+        till.poll_stop().is_some()
+    });
+    assert!(stopped.is_some_and(|second| second < 120), "{stopped:?}");
 }
 
 #[test]
@@ -308,7 +404,7 @@ fn a_free_lease_never_stops() {
 #[test]
 fn a_restart_forgives_nothing_and_blames_nobody() {
     let mut till = Till::new();
-    let settled = Settled { sequence: 50, amount: "10".parse().unwrap() };
+    let settled = paid(50, "10");
     till.open(START, LEASE, 4, terms(), settled, served(1_010));
     assert_eq!(till.poll_stop(), None);
     let stale = ReceiptError::Stale { lease: LEASE, sequence: 50, known: 50 };

@@ -127,6 +127,17 @@ pub enum Event {
         /// Bytes sent to clients.
         egress: u64,
     },
+    /// What requests of a peer took from a replica of ours since we last said so; ours too, which come through our own gateway.
+    Taken {
+        /// Who.
+        from: PeerId,
+        /// The lease of the replica.
+        lease: LeaseId,
+        /// Requests answered.
+        requests: u64,
+        /// Bytes sent.
+        egress: u64,
+    },
     /// A user asks.
     Call {
         /// The call's name.

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use grange_ledger::{Deployment, Lease, Ledger};
 use grange_market::{
-    AdoptError, Meter, Watch, signer,
+    Meter, Watch, Word, signer,
     watch::{Event as Seen, Health},
 };
 use grange_types::{
@@ -31,7 +31,7 @@ use crate::shelf::Shelf;
 use crate::stewards::Missing;
 use crate::witness::Glimpse;
 use filling::Filling;
-use turn::{payers, rank, solvent};
+use turn::{needed, payers, rank, solvent};
 
 /// Between probes of one replica.
 const PROBE_EVERY: Millis = Millis(1_000);
@@ -48,9 +48,6 @@ const SILENT: u32 = 12;
 const HELD: u32 = 420;
 /// How long gateways may take to tell what they counted; a receipt is taken for longer after its lease is over.
 const COUNTED_WITHIN: Millis = Millis::seconds(3);
-
-/// How a receipt of another payer is taken into a meter.
-type Take = fn(&mut Meter, Time, &Receipt) -> Result<(), AdoptError>;
 
 struct Metered {
     deployment: DeploymentId,
@@ -226,7 +223,7 @@ impl Payer {
         let Some(metered) = self.metered.get_mut(&lease.id) else { return };
         let known = metered.meter.last().map_or(0, |last| last.sequence);
         if lease.sequence > known {
-            let _ = metered.meter.follow(now, &paid(lease));
+            let _ = metered.meter.adopt(now, &paid(lease), Word::Paid);
         }
     }
 
@@ -241,12 +238,13 @@ impl Payer {
 
     fn sign(&mut self, ctx: &mut Context, ledger: &Ledger, deployment: &Deployment, lease: &Lease) {
         let payers = payers(ctx, ledger, deployment);
-        let Some(metered) = self.metered.get_mut(&lease.id) else { return };
-        let known = metered.meter.last().map_or(Amount::ZERO, |last| last.amount);
-        let owed = (&lease.terms, known.saturating_sub(lease.settled));
-        if signer(&solvent(ledger, deployment, owed, &payers), lease.terms.operator) != Some(ctx.me) {
+        let owed = |lease: &Lease| self.amount(lease.id).unwrap_or_default().saturating_sub(lease.settled);
+        let this = (lease.slot, needed(&lease.terms, owed(lease)));
+        let able = solvent(ledger, deployment, this, owed, &payers);
+        if signer(&able, deployment.owner, lease.terms.operator) != Some(ctx.me) {
             return;
         }
+        let Some(metered) = self.metered.get_mut(&lease.id) else { return };
         let until = lease.ended.map_or(ledger.view().now(), |ended| ended.min(ledger.view().now()));
         let elapsed = until.since(lease.start);
         if let Some(receipt) = metered.meter.receipt(ctx.now, elapsed) {
@@ -280,7 +278,8 @@ impl Payer {
         };
         metered.meter.report(reply.counters);
         if let Some(receipt) = reply.receipt {
-            self.heed(ctx, ledger, &receipt, Meter::follow);
+            // Whatever number it shows, the next one has to be above it.
+            self.heed(ctx, ledger, &receipt);
         }
         let Some(metered) = self.metered.get_mut(&lease) else { return };
         if waits && metered.held < HELD {
@@ -392,19 +391,29 @@ impl Payer {
 
     /// Another payer signed a receipt: go on from it.
     pub(crate) fn adopt(&mut self, ctx: &Context, ledger: &Ledger, receipt: &Signed<Receipt>) {
-        self.heed(ctx, ledger, receipt, Meter::adopt);
+        let Some(metered) = self.metered.get(&receipt.body.lease) else { return };
+        if metered.meter.check_number(ctx.now, receipt.body.sequence).is_ok() {
+            self.heed(ctx, ledger, receipt);
+        }
     }
 
-    /// Goes on from a receipt of another payer, as far as `take` believes whoever showed it.
-    fn heed(&mut self, ctx: &Context, ledger: &Ledger, receipt: &Signed<Receipt>, take: Take) {
+    /// Goes on from a receipt of another payer, as far as the word of who signed it counts.
+    fn heed(&mut self, ctx: &Context, ledger: &Ledger, receipt: &Signed<Receipt>) {
+        let view = ledger.view();
         let Some(metered) = self.metered.get_mut(&receipt.body.lease) else { return };
-        let Some(deployment) = ledger.view().deployment(metered.deployment).cloned() else { return };
-        let payer = ledger.view().payer_of(&deployment, receipt.signer);
+        let Some(deployment) = view.deployment(metered.deployment) else { return };
+        let payer = view.payer_of(deployment, receipt.signer);
         let may = payer.is_some_and(|payer| payer != metered.meter.terms().operator);
-        if may && receipt.open(ctx.network, ctx.now).is_ok() {
-            // One that is not larger than what we know is no news.
-            let _ = take(&mut metered.meter, ctx.now, &receipt.body);
+        if !may || receipt.open(ctx.network, ctx.now).is_err() {
+            return;
         }
+        let elapsed = |lease: &Lease| view.now().since(lease.start);
+        let word = match (view.allowance(deployment, receipt.signer), view.lease(receipt.body.lease)) {
+            (None, Some(lease)) => Word::Owner { elapsed: elapsed(lease) },
+            _ => Word::Limited,
+        };
+        // One that is not larger than what we know is no news.
+        let _ = metered.meter.adopt(ctx.now, &receipt.body, word);
     }
 
     /// A gateway counted. Whoever is of the provider's operator is not believed, nor whoever has no name on the ledger:

@@ -201,6 +201,9 @@ impl Peer {
                 self.payer.visited(self.ctx.now, lease, visit);
             }
             Event::Counted { lease, requests, egress } => self.count(Counted { lease, requests, egress }),
+            Event::Taken { from, lease, requests, egress } => {
+                self.seller.taken(&self.spine.ledger, from, Counted { lease, requests, egress });
+            }
             Event::Call { id, asker, call } => self.call(id, &asker, *call),
             Event::Tick => {}
         }
@@ -280,7 +283,6 @@ impl Peer {
             MarketMessage::Delta(delta) => shelf.take_delta(ctx, &delta),
             MarketMessage::Counted(counted) => {
                 payer.counted(ctx, &spine.ledger, roles.steward, from, counted);
-                seller.counted(&spine.ledger, from, counted);
             }
             MarketMessage::Steward(true) if ctx.linked.contains(&from) => drop(ctx.stewards.insert(from)),
             MarketMessage::Steward(_) => drop(ctx.stewards.remove(&from)),
@@ -365,18 +367,16 @@ impl Peer {
         }
     }
 
-    /// Our gateway counted: tell whoever pays, and the provider where that is of our operator, who is not paid for it.
+    /// Our gateway counted: tell whoever pays.
     fn count(&mut self, counted: Counted) {
-        let Self { ctx, spine, payer, seller, roles, .. } = self;
+        let Self { ctx, spine, payer, roles, .. } = self;
         let view = spine.ledger.view();
         let Some(lease) = view.lease(counted.lease) else { return };
         let Some(deployment) = view.deployment(lease.deployment) else { return };
         let payers = view.nodes_of(deployment.owner).into_iter().chain(view.stewards_of(deployment));
-        let ours = Some(lease.terms.provider).filter(|_| lease.terms.operator == ctx.account);
-        for peer in payers.chain(ours).collect::<BTreeSet<_>>() {
+        for peer in payers.collect::<BTreeSet<_>>() {
             if peer == ctx.me {
                 payer.counted(ctx, &spine.ledger, roles.steward, peer, counted);
-                seller.counted(&spine.ledger, peer, counted);
             } else {
                 ctx.send(peer, Channel::Market, &MarketMessage::Counted(counted));
             }

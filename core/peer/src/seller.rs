@@ -179,7 +179,7 @@ impl Seller {
             self.apart.remove(&id);
             return self.stop(ctx, id);
         }
-        let paid = Settled { sequence: lease.sequence, amount: lease.settled };
+        let paid = Settled { sequence: lease.sequence, amount: lease.settled, counters: lease.counters };
         if !lease.is_open(view.now()) {
             self.stop(ctx, id);
             self.till.settled(&id, paid);
@@ -274,8 +274,8 @@ impl Seller {
         }
         let left = view.allowance(deployment, receipt.signer);
         if left.is_some_and(|left| receipt.body.amount.saturating_sub(lease.settled) > left) {
-            // The ledger would refuse it, so it is no pay; and a better one of another payer must not give way to it.
-            return self.till.refused(&lease.id);
+            // The ledger would refuse it, so it is no pay; and what another payer signed must not give way to it.
+            return self.till.worthless(&lease.id);
         }
         let until = lease.ended.map_or(view.now(), |ended| ended.min(view.now()));
         let elapsed = until.since(lease.start);
@@ -298,6 +298,9 @@ impl Seller {
         }
         self.cash(ctx, ledger);
         self.refused.retain(|_, until| *until > ctx.now);
+        for lease in self.runs.keys().filter_map(|id| ledger.view().lease(*id)) {
+            self.till.elapsed(&lease.id, ledger.view().now().since(lease.start));
+        }
         while let Some(lease) = self.till.poll_stop() {
             let found = ledger.view().lease(lease).filter(|_| self.till.tab(&lease).is_some_and(Tab::is_refused));
             if let Some(deployment) = found.and_then(|lease| ledger.view().deployment(lease.deployment)) {
@@ -343,12 +346,18 @@ impl Seller {
         }
     }
 
-    /// A gateway told what it passed on. Payers believe none of the provider's own operator, so what ours tell is not owed.
-    pub(crate) fn counted(&mut self, ledger: &Ledger, from: PeerId, counted: Counted) {
+    /// A peer's requests took something from a replica of ours. Payers believe no gateway of the provider's own operator, and none
+    /// that is on no ledger unless it is the owner's: what those took is not owed.
+    pub(crate) fn taken(&mut self, ledger: &Ledger, from: PeerId, taken: Counted) {
         let view = ledger.view();
-        let operator = self.till.tab(&counted.lease).map(|tab| tab.terms().operator);
-        if operator.is_some() && operator == view.account_of(from) {
-            self.till.unbilled(&counted.lease, counted.requests, ByteCount(counted.egress));
+        let Some(lease) = view.lease(taken.lease) else { return };
+        let owner = view.deployment(lease.deployment).map(|deployment| deployment.owner);
+        let believed = match view.operator_of(from) {
+            Some(operator) => operator != lease.terms.operator,
+            None => owner.is_some_and(|owner| view.account_of(from) == Some(owner) && owner != lease.terms.operator),
+        };
+        if !believed {
+            self.till.unbilled(&taken.lease, taken.requests, ByteCount(taken.egress));
         }
     }
 

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use grange_ledger::{Action as Deed, Book, Deployment, Ledger, Rejection};
 use grange_market::watch::{Action as Call, Event as Seen, Health};
-use grange_market::{Held, SlotNeed, place, signer};
+use grange_market::{Held, Payer as Signatory, SlotNeed, place, signer};
 use grange_types::{Amount, DeploymentId, LeaseId, LeaseTerms, Manifest, Millis, PeerId, Quote, Signed, Time};
 
 use super::Payer;
-use super::turn::{payers, rank, solvent};
+use super::turn::{needed, payers, rank, solvent};
 use crate::bids::{Bids, Verdict};
 use crate::context::{Asked, Context, Outcome, Purpose};
 use crate::library::Library;
@@ -184,7 +184,7 @@ impl Payer {
         let Some(filling) = self.filling.get_mut(&(deployment, slot)) else { return };
         match filling.bids.answered(ctx, &Asked::PlaceQuote { deployment, slot }, from, answer) {
             // Service that nobody can pay for today would be taken and not paid.
-            Verdict::Won(quote) if !is_payable(ctx, ledger, deployment, &quote.body.terms) => {
+            Verdict::Won(quote) if !is_payable(ctx, ledger, (deployment, slot), &quote.body.terms) => {
                 self.try_again(ctx.now, (deployment, slot));
             }
             Verdict::Won(quote) => {
@@ -237,9 +237,11 @@ fn is_unfunded(ctx: &Context, ledger: &Ledger, id: DeploymentId) -> bool {
 }
 
 /// Whether the ceilings of those who are there leave anybody to sign for a lease.
-fn is_payable(ctx: &Context, ledger: &Ledger, id: DeploymentId, terms: &LeaseTerms) -> bool {
+fn is_payable(ctx: &Context, ledger: &Ledger, (id, slot): (DeploymentId, u32), terms: &LeaseTerms) -> bool {
     let Some(deployment) = ledger.view().deployment(id) else { return false };
     let payers = payers(ctx, ledger, deployment);
-    let solvent = solvent(ledger, deployment, (terms, Amount::ZERO), &payers);
-    signer(&payers, terms.operator).is_none() || signer(&solvent, terms.operator).is_some()
+    let this = (slot, needed(terms, Amount::ZERO));
+    let solvent = solvent(ledger, deployment, this, |_| Amount::ZERO, &payers);
+    let signs = |payers: &[Signatory]| signer(payers, deployment.owner, terms.operator).is_some();
+    !signs(&payers) || signs(&solvent)
 }

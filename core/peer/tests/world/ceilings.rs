@@ -196,18 +196,92 @@ fn what_a_steward_counts_for_nothing_nobody_pays() {
 }
 
 #[test]
+fn what_a_steward_signs_and_the_ledger_has_not_paid_nobody_else_signs() {
+    let mut world = World::new(4);
+    world.settle();
+    let done = world.deploy(0, manifest("shop", "10")).unwrap();
+    let id = done.leases[0].lease;
+    world.run_for(Millis::seconds(60));
+    let steward = deployment(&world, done.id).stewards().next().map(|steward| steward.account.peer()).unwrap();
+    let key = world.key(world.index_of(steward));
+    let (before, begun) = (lease(&world, id), world.now);
+    let others = (0..4).filter(|index| ![steward, before.terms.provider].contains(&world.peer_id(*index)));
+    let others: Vec<usize> = others.collect();
+    // As much as may be due by then, and as much as there is; told to everybody but the ledger.
+    for endless in [false, true] {
+        world.run_for(Millis::seconds(30));
+        let Lease { sequence, generation, start, ref terms, .. } = lease(&world, id);
+        let elapsed = world.peer(0).ledger().view().now().since(start);
+        let amount = if endless { Amount(u128::MAX) } else { terms.cap(elapsed) };
+        let counters = Counters { served: elapsed, requests: u64::MAX, egress: ByteCount(u64::MAX) };
+        let sequence = sequence + 500;
+        let receipt = Receipt { lease: id, generation, sequence, counters, amount, disputed: Amount::ZERO };
+        let receipt = Signed::seal(world.genesis().network_id(), &key, world.now.after(Millis::HOUR), receipt);
+        let bytes = MarketMessage::Receipt(receipt).encode();
+        for index in &others {
+            let event = Event::Message { from: steward, channel: Channel::Steward, bytes: bytes.clone() };
+            world.deliver(*index, Millis(2), event);
+        }
+    }
+    world.run_for(Millis::seconds(200));
+    let after = lease(&world, id);
+    assert!(is_open(&world, id) && after.sequence > before.sequence + 500, "others go on above its number: {after:?}");
+    let terms = &after.terms;
+    let passed = world.now.since(begun).0 + 20_000;
+    let most = terms.prices.per_hour(&terms.resources).scaled(passed.into(), Millis::HOUR.0.into());
+    let paid = after.settled.saturating_sub(before.settled);
+    assert!(paid > Amount::ZERO && paid <= most, "{paid} were paid, {most} at most were earned");
+}
+
+#[test]
+fn a_node_whose_day_does_for_one_lease_signs_for_one() {
+    let mut world = World::new(5);
+    world.settle();
+    let mut app = manifest("shop", "10");
+    app.services.get_mut("web").unwrap().replicas = 2;
+    let done = world.deploy(0, app).unwrap();
+    let leases: Vec<LeaseId> = done.leases.iter().map(|placed| placed.lease).collect();
+    assert_eq!(leases.len(), 2);
+    world.run_for(Millis::seconds(30));
+    // Enough for what one lease owes and the next minute of it; not for two.
+    let window = lease(&world, leases[0]).terms.cap(Millis::seconds(60));
+    phrase(&mut world, &window.scaled(3, 2).to_string());
+    world.run_for(Millis::seconds(240));
+    for id in leases {
+        let lease = lease(&world, id);
+        assert!(is_open(&world, id), "{lease:?}");
+        assert!(lease.counters.served > Millis::seconds(240), "{lease:?}");
+    }
+}
+
+#[test]
 fn a_provider_stops_when_requests_are_not_paid_for() {
     let mut world = World::new(4);
     world.settle();
-    let id = world.deploy(0, manifest("shop", "10")).unwrap().leases[0].lease;
+    let done = world.deploy(0, manifest("shop", "10")).unwrap();
+    let (id, provider) = (done.leases[0].lease, world.index_of(done.leases[0].provider));
+    let gateway = (1..4).find(|index| *index != provider).unwrap();
     let begun = world.now;
     while is_open(&world, id) {
         world.run_for(Millis(1_000));
-        world.whisper(0, id, 5_000);
+        world.hush(gateway, id, 5_000);
         assert!(world.now.since(begun) < Millis::seconds(120), "it serves on for nothing");
     }
     let stopped = lease(&world, id);
     assert!(stopped.settled > Amount::ZERO, "its time was paid: {stopped:?}");
+}
+
+#[test]
+fn what_strangers_take_stops_no_app() {
+    let mut world = World::new(4);
+    world.settle();
+    let id = world.deploy(0, manifest("shop", "10")).unwrap().leases[0].lease;
+    for _ in 0..200 {
+        world.run_for(Millis(1_000));
+        world.whisper(0, id, 5_000);
+    }
+    let lease = lease(&world, id);
+    assert!(is_open(&world, id) && lease.counters.requests == 0, "{lease:?}");
 }
 
 #[test]

@@ -536,14 +536,35 @@ impl World {
             }
         }
         self.deliver(gateway, Millis(0), Event::Counted { lease, requests, egress });
+        self.took(self.peer_id(gateway), lease, requests, egress);
     }
 
-    /// Counts that nobody may believe: gossiped, and from a key that the ledger does not know.
+    /// A provider counts what requests of a peer took.
+    fn took(&mut self, from: PeerId, lease: LeaseId, requests: u64, egress: u64) {
+        let runs: Vec<usize> =
+            (0..self.hosts.len()).filter(|host| self.hosts[*host].running.contains_key(&lease)).collect();
+        for host in runs {
+            self.deliver(host, Millis(0), Event::Taken { from, lease, requests, egress });
+        }
+    }
+
+    /// Requests through a gateway that tells nobody what it passed on.
+    pub(crate) fn hush(&mut self, gateway: usize, lease: LeaseId, requests: u64) {
+        for host in &mut self.hosts {
+            if let Some(running) = host.running.get_mut(&lease) {
+                running.requests += requests;
+            }
+        }
+        self.took(self.peer_id(gateway), lease, requests, 0);
+    }
+
+    /// Requests of a key that the ledger does not know, and counts that nobody may believe: told, and gossiped.
     pub(crate) fn whisper(&mut self, to: usize, lease: LeaseId, requests: u64) {
         let bytes = MarketMessage::Counted(Counted { lease, requests, egress: 0 }).encode();
         let from = PeerId([0x77; 32]);
         self.deliver(to, LATENCY, Event::Gossip { bytes: bytes.clone() });
         self.deliver(to, LATENCY, Event::Message { from, channel: Channel::Market, bytes });
+        self.took(from, lease, requests, 0);
         // The provider says the same, so that a believer would pay.
         for host in &mut self.hosts {
             if let Some(running) = host.running.get_mut(&lease) {
