@@ -309,8 +309,8 @@ pub struct Deployment {
     pub names: Vec<String>,
     /// Money for leases that is not in the escrow of one.
     pub balance: Amount,
-    /// Of the money in it and in its leases, what counted against the ceiling of one of the owner's keys when that put it in.
-    pub counted: Amount,
+    /// Of the money in it and in its leases, what counted against the ceiling of each of the owner's keys; none is zero.
+    pub counted: BTreeMap<PublicKey, Amount>,
     /// The rest of that money: what keys without a ceiling, and others than the owner, put in.
     pub uncounted: Amount,
     /// What it runs.

@@ -160,7 +160,7 @@ impl<'a> LedgerView<'a> {
         let (owner, payer) = (deployment.owner, self.payer_of(deployment, signer));
         if payer == Some(owner) {
             let left = self.ceiling_of(owner, signer)?.saturating_sub(self.spent_today(owner, signer));
-            return Some(left.saturating_add(deployment.counted));
+            return Some(left.saturating_add(deployment.counted_by(signer)));
         }
         let delegate = payer.and_then(|account| deployment.delegate(account));
         let left = |found: &Delegate| {

@@ -174,7 +174,7 @@ fn deployment(state: DeploymentState) -> Deployment {
         owner: account(1),
         names: vec!["app".into()],
         balance: Amount(5),
-        counted: Amount(3),
+        counted: BTreeMap::from([(PublicKey([1; 32]), Amount(3)), (PublicKey([2; 32]), Amount(300))]),
         uncounted: Amount(4),
         manifest: BlobId([2; 32]),
         slots: vec![Slot { number: 1, spec: spec(), generation: 2, lease: Some(LeaseId([10; 32])) }],

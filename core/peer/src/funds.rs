@@ -104,7 +104,7 @@ pub(crate) fn within_ceiling(
 ) -> Result<Vec<Delegate>, Rejection> {
     let view = ledger.view();
     let Some(ceiling) = view.ceiling_of(account, signer) else { return Ok(delegates) };
-    let (spent, amount) = (view.spent_today(account, signer).saturating_add(added), found.uncounted);
+    let (spent, amount) = (view.spent_today(account, signer).saturating_add(added), found.not_counted_by(signer));
     if spent.saturating_add(amount) <= ceiling {
         return Ok(delegates);
     }

@@ -166,9 +166,10 @@ impl Execution<'_> {
         payer: Payer,
         amount: Amount,
     ) -> Result<(), Rejection> {
-        let uncounted = self.deployments.get_mut(&lease.deployment).map_or(amount, |found| found.draw(amount));
+        let limited = payer == Payer::Owner && self.held(owner, signer).ceiling().is_some();
+        let beyond = self.draw(lease.deployment, limited.then_some(signer), amount)?;
         match payer {
-            Payer::Owner => self.charge_key(owner, signer, uncounted),
+            Payer::Owner => self.charge_key(owner, signer, beyond),
             Payer::Delegate(_) if amount.is_zero() => Ok(()),
             Payer::Delegate(account) => self.charge_delegate(lease, account, amount),
         }

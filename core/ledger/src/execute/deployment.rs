@@ -33,7 +33,7 @@ impl Execution<'_> {
                 owner,
                 names: Vec::new(),
                 balance: Amount::ZERO,
-                counted: Amount::ZERO,
+                counted: BTreeMap::new(),
                 uncounted: Amount::ZERO,
                 manifest,
                 slots: numbered,

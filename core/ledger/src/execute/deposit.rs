@@ -2,7 +2,7 @@
 //!
 //! # Rules
 //! - An entry counts as many bytes as its parts take at their largest: what is deposited changes with how many slots, names,
-//!   keys or relays there are, and never because a number grew.
+//!   keys or relays there are, and never because a number grew. A receipt may give some back, and never takes any.
 //! - A deployment, a node, a key set and a cap are deposited for by their account; a lease by its deployment's budget, since a
 //!   steward opens it while the owner is away.
 //! - With a price of nothing for a byte, nothing is moved.
@@ -49,7 +49,8 @@ impl Deployment {
     /// What it counts for its deposit, in bytes; a name counts with its own entry.
     #[must_use]
     pub fn size(&self) -> u64 {
-        let parts = [(self.slots.len(), 272), (self.names.len(), 160), (self.delegates.len(), 96)];
+        let parts =
+            [(self.slots.len(), 272), (self.names.len(), 160), (self.delegates.len(), 96), (self.counted.len(), 48)];
         parts.iter().fold(256, |sum, (count, bytes)| sum + *count as u64 * bytes)
     }
 }

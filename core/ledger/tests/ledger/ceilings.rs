@@ -1,25 +1,53 @@
 //! What a key with a ceiling may do with money that is in deployments already: its own, which was counted, and its owner's.
 
-use grange_ledger::{Action, Delegate, Rejection};
+use grange_ledger::{Action, Delegate, Parameters, Rejection};
 use grange_types::{
     Amount, BlobId, ByteCount, Counters, DeploymentId, KeyGrant, LeaseId, Millis, Prices, Role, SlotSpec,
 };
 
-use crate::world::{World, account, credits, delegate, key, slot, terms};
+use crate::world::{World, account, credits, delegate, genesis, key, slot, terms};
 
 /// Alice's account with the key `card` beside hers, which may spend so much a day.
 fn world(per_day: Amount) -> World {
     let mut world = World::new();
-    let grant = |name: &str, role| KeyGrant { key: key(name).public(), roles: vec![role] };
-    let keys = vec![grant("alice", Role::Owner), grant("card", Role::Spend { per_day })];
-    world.act("alice", Action::SetKeys { keys }).unwrap();
     world.act("alice", Action::SetCap { per_day: None }).unwrap();
+    set_keys(&mut world, &[("card", per_day)]);
     world
 }
 
-fn by_card(world: &mut World, action: Action) -> Result<(), Rejection> {
-    let transaction = world.envelope("card", "alice", action);
+/// Gives Alice's account to her key and these, which may spend so much a day.
+fn set_keys(world: &mut World, limited: &[(&str, Amount)]) {
+    let grant = |name: &str, role| KeyGrant { key: key(name).public(), roles: vec![role] };
+    let spends = limited.iter().map(|(name, per_day)| grant(name, Role::Spend { per_day: *per_day }));
+    let keys = core::iter::once(grant("alice", Role::Owner)).chain(spends).collect();
+    world.act("alice", Action::SetKeys { keys }).unwrap();
+}
+
+/// Acts for Alice's account with one of its keys.
+fn by(world: &mut World, signer: &str, action: Action) -> Result<(), Rejection> {
+    let transaction = world.envelope(signer, "alice", action);
     world.offer(transaction).map(drop)
+}
+
+fn by_card(world: &mut World, action: Action) -> Result<(), Rejection> {
+    by(world, "card", action)
+}
+
+fn fund(deployment: DeploymentId, amount: &str) -> Action {
+    Action::FundDeployment { deployment, amount: credits(amount) }
+}
+
+/// What each key has counted in, and what nobody has.
+fn remembered(world: &World, app: DeploymentId, keys: &[&str]) -> Vec<Amount> {
+    let found = world.ledger.view().deployment(app).unwrap().clone();
+    let counted = keys.iter().map(|name| found.counted_by(key(name).public()));
+    counted.chain([found.uncounted]).collect()
+}
+
+/// What receipts with this signer may still pay.
+fn allowance(world: &World, app: DeploymentId, signer: &str) -> Option<Amount> {
+    let view = world.ledger.view();
+    view.allowance(view.deployment(app).unwrap(), key(signer).public())
 }
 
 fn update(deployment: DeploymentId, slots: &[SlotSpec], delegates: &[Delegate]) -> Action {
@@ -28,7 +56,11 @@ fn update(deployment: DeploymentId, slots: &[SlotSpec], delegates: &[Delegate]) 
 }
 
 fn spent(world: &World) -> Amount {
-    world.ledger.view().spent_today(account("alice"), key("card").public())
+    spent_by(world, "card")
+}
+
+fn spent_by(world: &World, signer: &str) -> Amount {
+    world.ledger.view().spent_today(account("alice"), key(signer).public())
 }
 
 /// An app of the owner's with so much in it, at 36 credits an hour, a hundredth a second.
@@ -90,8 +122,7 @@ fn who_loosens_terms_answers_for_the_money_once() {
     by_card(&mut world, loosened("36")).unwrap();
     world.commit();
     assert_eq!(spent(&world), credits("8"));
-    let found = world.ledger.view().deployment(app).unwrap().clone();
-    assert_eq!((found.counted, found.uncounted), (credits("8"), Amount::ZERO));
+    assert_eq!(remembered(&world, app, &["card"]), [credits("8"), Amount::ZERO]);
     by_card(&mut world, loosened("360")).unwrap();
     world.commit();
     assert_eq!(spent(&world), credits("8"), "what was counted is not counted again");
@@ -151,9 +182,7 @@ fn a_ceiling_below_what_was_spent_today_stops_no_pay_for_what_was_counted() {
     let app = DeploymentId(world.offer(transaction).unwrap().0);
     world.commit();
     let lease = lease(&mut world, app);
-    let grant = |name: &str, role| KeyGrant { key: key(name).public(), roles: vec![role] };
-    let keys = vec![grant("alice", Role::Owner), grant("card", Role::Spend { per_day: credits("1") })];
-    world.act("alice", Action::SetKeys { keys }).unwrap();
+    set_keys(&mut world, &[("card", credits("1"))]);
     world.wait(Millis::seconds(20));
     assert_eq!(settle(&mut world, lease, "card", 10), Ok(()));
     assert_eq!(spent(&world), credits("2"), "nothing was counted for it");
@@ -166,20 +195,188 @@ fn what_is_left_of_an_allowance_is_what_receipts_may_still_pay() {
     by_card(&mut world, Action::FundDeployment { deployment: app, amount: credits("0.25") }).unwrap();
     let lease = lease(&mut world, app);
     world.wait(Millis::seconds(100));
-    let allowance = |world: &World, signer: &str| {
-        let view = world.ledger.view();
-        view.allowance(view.deployment(app).unwrap(), key(signer).public())
-    };
-    assert_eq!(allowance(&world, "alice"), None);
-    assert_eq!(allowance(&world, "card"), Some(credits("1")), "0.75 of the day and 0.25 that were counted");
-    assert_eq!(allowance(&world, "steward"), Some(credits("5")));
-    assert_eq!(allowance(&world, "bob"), Some(Amount::ZERO));
-    // A steward's receipt uses up what was counted, too.
+    assert_eq!(allowance(&world, app, "alice"), None);
+    assert_eq!(allowance(&world, app, "card"), Some(credits("1")), "0.75 of the day and 0.25 that it counted");
+    assert_eq!(allowance(&world, app, "steward"), Some(credits("5")));
+    assert_eq!(allowance(&world, app, "bob"), Some(Amount::ZERO));
+    // A steward's receipt leaves a key what it counted, as long as there is other money.
     settle(&mut world, lease, "steward", 40).unwrap();
     assert_eq!(
-        (allowance(&world, "card"), allowance(&world, "steward")),
-        (Some(credits("0.75")), Some(credits("4.6")))
+        (allowance(&world, app, "card"), allowance(&world, app, "steward")),
+        (Some(credits("1")), Some(credits("4.6")))
     );
+    assert_eq!(remembered(&world, app, &["card"]), [credits("0.25"), credits("499.6")]);
+    world.wait(Millis::seconds(100));
+    assert!(matches!(settle(&mut world, lease, "card", 141), Err(Rejection::KeyCeiling { .. })));
+    settle(&mut world, lease, "card", 140).unwrap();
+    assert_eq!(allowance(&world, app, "card"), Some(Amount::ZERO), "to the last of it");
+    assert_eq!(remembered(&world, app, &["card"]), [Amount::ZERO, credits("498.85")]);
+}
+
+#[test]
+fn what_one_key_counted_pays_for_no_other() {
+    let mut world = world(credits("2"));
+    set_keys(&mut world, &[("card", credits("2")), ("phone", credits("1")), ("thief", Amount::ZERO)]);
+    let app = app(&mut world, "3");
+    by(&mut world, "card", fund(app, "2")).unwrap();
+    by(&mut world, "phone", fund(app, "0.5")).unwrap();
+    let lease = lease(&mut world, app);
+    world.wait(Millis::seconds(500));
+    let keys = ["card", "phone", "thief"];
+    let left = |world: &World| keys.map(|signer| allowance(world, app, signer).unwrap());
+    assert_eq!(left(&world), [credits("2"), credits("1"), Amount::ZERO]);
+    // Who may spend nothing signs for nothing, whoever's money is there.
+    assert!(matches!(settle(&mut world, lease, "thief", 1), Err(Rejection::KeyCeiling { .. })));
+    // Its own half credit is free, the other half its day.
+    settle(&mut world, lease, "phone", 80).unwrap();
+    assert_eq!((spent_by(&world, "phone"), spent_by(&world, "card")), (credits("0.8"), credits("2")));
+    assert_eq!(remembered(&world, app, &keys), [credits("2"), Amount::ZERO, Amount::ZERO, credits("2.7")]);
+    assert_eq!(left(&world), [credits("2"), credits("0.2"), Amount::ZERO]);
+    assert!(matches!(settle(&mut world, lease, "phone", 101), Err(Rejection::KeyCeiling { .. })));
+    settle(&mut world, lease, "card", 130).unwrap();
+    assert_eq!(spent_by(&world, "card"), credits("2"), "its own is free");
+    assert_eq!(remembered(&world, app, &keys), [credits("1.5"), Amount::ZERO, Amount::ZERO, credits("2.7")]);
+    // The owner's key uses up first what nobody counted, and then the keys' money.
+    settle(&mut world, lease, "alice", 400).unwrap();
+    assert_eq!(remembered(&world, app, &keys), [credits("1.5"), Amount::ZERO, Amount::ZERO, Amount::ZERO]);
+    settle(&mut world, lease, "steward", 450).unwrap();
+    assert_eq!(remembered(&world, app, &keys), [credits("1"), Amount::ZERO, Amount::ZERO, Amount::ZERO]);
+    assert_eq!(left(&world), [credits("1"), credits("0.2"), Amount::ZERO]);
+    settle(&mut world, lease, "phone", 470).unwrap();
+    assert_eq!(spent_by(&world, "phone"), credits("1"), "what another key counted counts on its day");
+    assert_eq!(remembered(&world, app, &keys), [credits("0.8"), Amount::ZERO, Amount::ZERO, Amount::ZERO]);
+    assert_eq!(left(&world), [credits("0.8"), Amount::ZERO, Amount::ZERO]);
+}
+
+#[test]
+fn who_loosens_terms_answers_for_what_other_keys_counted() {
+    let mut world = world(credits("20"));
+    set_keys(&mut world, &[("card", credits("20")), ("phone", credits("12")), ("thief", Amount::ZERO)]);
+    let app = app(&mut world, "3");
+    by(&mut world, "card", fund(app, "7")).unwrap();
+    by(&mut world, "phone", fund(app, "1")).unwrap();
+    world.commit();
+    let keys = ["card", "phone", "thief"];
+    let dear = |rate: &str| update(app, &[slot(0, credits(rate))], &[delegate("steward", credits("5"))]);
+    let (signer, ceiling, spent) = (key("thief").public(), Amount::ZERO, Amount::ZERO);
+    let refused = Err(Rejection::KeyCeiling { signer, ceiling, spent, amount: credits("11") });
+    assert_eq!(by(&mut world, "thief", dear("37")), refused);
+    by(&mut world, "phone", dear("37")).unwrap();
+    world.commit();
+    assert_eq!(spent_by(&world, "phone"), credits("11"), "one that it put in, and ten of others");
+    assert_eq!(remembered(&world, app, &keys), [Amount::ZERO, credits("11"), Amount::ZERO, Amount::ZERO]);
+    assert_eq!(allowance(&world, app, "card"), Some(credits("13")), "of the day alone");
+    // Now it is all its own, and another one's next.
+    by(&mut world, "phone", dear("38")).unwrap();
+    by(&mut world, "card", dear("39")).unwrap();
+    world.commit();
+    assert_eq!((spent_by(&world, "phone"), spent_by(&world, "card")), (credits("11"), credits("18")));
+    assert_eq!(remembered(&world, app, &keys), [credits("11"), Amount::ZERO, Amount::ZERO, Amount::ZERO]);
+}
+
+#[test]
+fn what_a_revoked_key_counted_is_nobodys() {
+    let mut world = world(credits("20"));
+    set_keys(&mut world, &[("card", credits("20")), ("phone", credits("2"))]);
+    let app = app(&mut world, "1");
+    by(&mut world, "card", fund(app, "3")).unwrap();
+    by(&mut world, "phone", fund(app, "1")).unwrap();
+    set_keys(&mut world, &[("phone", credits("2"))]);
+    let lease = lease(&mut world, app);
+    world.wait(Millis::seconds(300));
+    assert_eq!(remembered(&world, app, &["card", "phone"]), [credits("3"), credits("1"), credits("1")]);
+    assert!(matches!(settle(&mut world, lease, "card", 1), Err(Rejection::ReceiptSigner { .. })));
+    // The owner's receipt takes it before what a key that is still there counted.
+    settle(&mut world, lease, "alice", 250).unwrap();
+    assert_eq!(remembered(&world, app, &["card", "phone"]), [Amount::ZERO, credits("1"), credits("1.5")]);
+    let loosened = update(app, &[slot(0, credits("37"))], &[delegate("steward", credits("5"))]);
+    assert!(
+        matches!(by(&mut world, "phone", loosened), Err(Rejection::KeyCeiling { .. })),
+        "1 is left, 1.5 is not its"
+    );
+    // Who comes back begins anew.
+    set_keys(&mut world, &[("card", credits("20")), ("phone", credits("2"))]);
+    world.commit();
+    assert_eq!(allowance(&world, app, "card"), Some(credits("20")));
+}
+
+#[test]
+fn no_more_keys_are_remembered_than_an_account_has() {
+    let mut world = World::with(genesis(Parameters { byte_deposit: Amount(1), ..Parameters::dev() }));
+    world.act("alice", Action::SetCap { per_day: None }).unwrap();
+    let app = app(&mut world, "1");
+    let mut others = 0;
+    for round in 0..3 {
+        let names: Vec<String> = (0..15).map(|number| format!("{round}.{number}")).collect();
+        let limited: Vec<(&str, Amount)> = names.iter().map(|name| (name.as_str(), credits("1"))).collect();
+        set_keys(&mut world, &limited);
+        for name in &names {
+            by(&mut world, name, fund(app, "1")).unwrap();
+        }
+        world.commit();
+        let found = world.ledger.view().deployment(app).unwrap();
+        assert_eq!((found.counted.len(), found.uncounted), (15, credits("1").scaled(1 + others, 1)));
+        // An entry, a slot, a delegate, a name, what is remembered, sixteen keys, a cap, and a node of the genesis.
+        let deposit = world.ledger.view().account(account("alice")).unwrap().deposit;
+        assert_eq!(deposit, Amount(256 + 272 + 96 + 160 + 15 * 48 + 16 * 128 + 64 + 256));
+        others += 15;
+    }
+}
+
+#[test]
+fn what_a_lease_gives_back_is_still_its_keys() {
+    let mut world = world(credits("40"));
+    let app = app(&mut world, "1");
+    by_card(&mut world, fund(app, "39")).unwrap();
+    let lease = lease(&mut world, app);
+    world.wait(Millis::seconds(100));
+    settle(&mut world, lease, "card", 50).unwrap();
+    assert_eq!(remembered(&world, app, &["card"]), [credits("38.5"), credits("1")]);
+    world.act("alice", Action::CloseLease { lease }).unwrap();
+    world.wait(Millis::seconds(60));
+    world.commit();
+    let found = world.ledger.view().deployment(app).unwrap();
+    assert_eq!((found.balance, found.remembered()), (credits("39.5"), credits("39.5")));
+    assert_eq!(allowance(&world, app, "card"), Some(credits("39.5")), "one of the day, and its own");
+    // A removed deployment's money is the account's again, and counts when it goes in anew.
+    by_card(&mut world, Action::CloseDeployment { deployment: app }).unwrap();
+    let open = world.open("alice", "next", Amount::ZERO, 1, credits("36"), &[]).unwrap();
+    by_card(&mut world, fund(open, "1")).unwrap();
+    assert!(matches!(by_card(&mut world, fund(open, "0.1")), Err(Rejection::KeyCeiling { .. })));
+}
+
+#[test]
+fn where_a_key_with_a_ceiling_places_the_slots_highest_rate_binds() {
+    let mut world = world(Amount::ZERO);
+    let two = [slot(0, credits("36")), slot(1, credits("36"))];
+    let app = world.open("alice", "app", credits("500"), 2, credits("36"), &[]).unwrap();
+    world.commit();
+    let (rate, allowed) = (credits("36").saturating_add(Amount(1)), credits("36"));
+    let too_high = Err(Rejection::RateTooHigh { rate, allowed });
+    let place = |world: &mut World, operator: &str, generation, rate, replaces| {
+        let quote = world.quote(app, 0, generation, terms(operator, rate));
+        let quote = Box::new(world.seal(&format!("{operator}.node"), quote));
+        by_card(world, Action::OpenLease { quote, replaces })
+    };
+    let full = |result| matches!(result, Err(Rejection::KeyCeiling { .. }));
+    assert_eq!(place(&mut world, "north", 1, rate, None), too_high);
+    // Neither by raising the rate before, nor by a slot that is given up and taken anew.
+    assert!(full(by_card(&mut world, update(app, &[slot(0, rate), two[1].clone()], &[]))));
+    by_card(&mut world, update(app, &two[1..], &[])).unwrap();
+    assert!(full(by_card(&mut world, update(app, &[slot(0, rate), two[1].clone()], &[]))));
+    assert!(full(by_card(&mut world, update(app, &two, &[]))), "not even at the rate of before");
+    world.pending.pop();
+    // Nor in place of a lease that serves well, nor as capacity of one's own.
+    place(&mut world, "north", 1, credits("3.6"), None).unwrap();
+    world.commit();
+    let held = world.ledger.view().open_lease_of(app, 0).unwrap().id;
+    assert_eq!(place(&mut world, "south", 2, rate, Some(held)), too_high);
+    assert_eq!(place(&mut world, "alice", 2, rate, Some(held)), too_high);
+    assert_eq!(place(&mut world, "alice", 2, credits("3.6"), Some(held)), Err(Rejection::OwnCapacityPriced));
+    // Up to it, it may: that is what the slot's rate says.
+    place(&mut world, "south", 2, allowed, Some(held)).unwrap();
+    world.commit();
+    assert_eq!(spent(&world), Amount::ZERO);
 }
 
 #[test]

@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use grange_ledger::{
-    Action, Committed, Delegate, DeploymentState, Genesis, GenesisAccount, KeyStatement, LeaseState, Ledger, NodeEntry,
-    Parameters, Purpose, Rejection, Transaction, Validator, Verb,
+    Action, Committed, Delegate, DeploymentState, Genesis, GenesisAccount, KeyStatement, Lease, LeaseState, Ledger,
+    NodeEntry, Parameters, Purpose, Rejection, Transaction, Validator, Verb,
 };
 use grange_types::{
     AccountId, Amount, BlobId, ByteCount, Counters, DeploymentId, Isolation, Kind, LeaseId, LeaseTerms, Millis, PeerId,
-    Prices, Quote, Receipt, Resources, SecretKey, Signed, SlotSpec, Time, TxId, Wire,
+    Prices, Quote, Receipt, Resources, SecretKey, Signed, SlotSpec, Time, TxId, Wire, limits,
 };
 
 /// When the network begins.
@@ -207,6 +207,12 @@ impl World {
         for deployment in view.deployments() {
             assert_eq!(view.leases_of(deployment.id).count(), deployment.leases as usize);
             assert!(deployment.state == DeploymentState::Open || deployment.balance.is_zero());
+            // What is remembered of its money is that money, and none of it is remembered for nothing.
+            let entries = view.parameters().deposit_of(u64::from(deployment.leases) * Lease::SIZE);
+            let (there, remembered) = (view.held_by(deployment).saturating_add(entries), deployment.remembered());
+            assert!(if deployment.is_open() { there == remembered } else { there <= remembered }, "{deployment:?}");
+            assert!(deployment.counted.values().all(|amount| !amount.is_zero()), "{deployment:?}");
+            assert!(deployment.counted.len() < limits::KEYS_PER_ACCOUNT);
         }
         let running = view.leases().any(|lease| lease.is_priced() && !matches!(lease.state, LeaseState::Closed { .. }));
         assert_eq!(view.money_running(), running);
