@@ -16,7 +16,7 @@ use crate::copies::Known;
 use crate::deploy::{Deploys, Order};
 use crate::describe;
 use crate::event::{Asker, CallId};
-use crate::funds::{Funds, funds};
+use crate::funds::{Funds, funds, within_ceiling};
 use crate::history::History;
 use crate::library::Library;
 use crate::means;
@@ -287,15 +287,20 @@ fn plan(ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, ma
     if let Some(other) = existing.filter(|found| found.owner != account) {
         return refuse(ctx, id, name_taken("plan", &manifest.name, other.owner));
     }
-    let plans = match slots::plan(parts.shelf, parts.ledger, account, manifest, ctx.now) {
+    let mut plans = match slots::plan(parts.shelf, parts.ledger, account, manifest, ctx.now) {
         Ok(plans) => plans,
         Err(refusal) => return refuse(ctx, id, no_offer("plan", &manifest.name, &refusal)),
     };
-    let terms = ("plan", manifest.name.as_str(), manifest.budget);
-    let Funds { left, added } = match funds(parts.ledger, (account, ctx.key.public()), terms, existing, &plans) {
+    let (who, name) = ((account, ctx.key.public()), manifest.name.as_str());
+    let Funds { left, added } = match funds(parts.ledger, who, ("plan", name, manifest.budget), existing, &plans) {
         Ok(funds) => funds,
         Err(problem) => return refuse(ctx, id, *problem),
     };
+    if let Some(found) = existing
+        && let Err(problem) = within_ceiling(parts.ledger, who, ("plan", name, added), found, &mut plans, Vec::new())
+    {
+        return refuse(ctx, id, *problem);
+    }
     let heard = |provider: &PeerId| parts.shelf.index.get(provider).map(|offer| Timestamp(offer.heard));
     let planned = |plan: &SlotPlan| {
         let kept = plan.lease.and_then(|lease| view.lease(lease));
@@ -327,7 +332,7 @@ fn plan(ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, ma
     let total_per_hour = services.iter().map(|service| service.price_per_hour).sum();
     let dearest: Amount = services.iter().map(|service| service.max_cost).sum();
     let runs_until = lasts(ctx.now, left, dearest);
-    let notes = notes(parts.ledger, parts.payer, (manifest.name.as_str(), manifest.budget), existing, stay(&plans));
+    let notes = notes(parts.ledger, parts.payer, (name, manifest.budget), existing, stay(&plans));
     ctx.reply(id, Ok(Reply::Plan(Plan { services, total_per_hour, takes: added, runs_until, notes })));
 }
 

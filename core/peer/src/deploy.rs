@@ -354,8 +354,7 @@ fn prepare(
     within(&name, added, most)?;
     let (id, opening) = match &existing {
         Some(found) => {
-            let delegates = within_ceiling(ledger, who, found, added, &mut slots, delegates)
-                .map_err(|rejection| Box::new(rejected("deploy", &name, &rejection)))?;
+            let delegates = within_ceiling(ledger, who, ("deploy", &name, added), found, &mut slots, delegates)?;
             let manifest = library.keep(ctx, services.clone());
             let deed = Deed::UpdateDeployment { deployment: found.id, manifest, slots: specs(&slots), delegates };
             (found.id, vec![ctx.transaction(ledger, deed)])

@@ -9,7 +9,8 @@
 //! - What is to be added has to be at hand, and within the cap and the ceiling of the key that signs: a new version of a file
 //!   whose money is refused would go on without it.
 //! - Upon new terms that the key would have to answer for with more than it may spend today: stewards and rates stay as they
-//!   are, since neither is what the file asks for. What asks for another slot is refused.
+//!   are, since neither is what the file asks for. What asks for another slot is refused, by `plan` too. What stands far above what is
+//!   offered is no price that has moved, but may be the word of a key that was stolen: that is given up.
 //! - Capacity of one's own costs nothing, so it needs no budget: what stands for its leases' entries is added where it is not
 //!   there.
 
@@ -18,8 +19,9 @@ use grange_ledger::{Book, Delegate, Deployment, Lease, Ledger, Parameters, Rejec
 use grange_types::{AccountId, Amount, Millis, PublicKey};
 
 use crate::describe::{deposited, returnable, settled};
-use crate::problem::rejected;
+use crate::problem::{rejected, unanswered};
 use crate::slots::{SlotPlan, specs};
+use crate::stewards::daily;
 
 /// What a plan takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,17 +93,20 @@ pub(crate) fn funds(
     Ok(funds)
 }
 
-/// Who is to act for a deployment from now on: `delegates`, if the key that signs may answer today for all the money that was
-/// not counted, beside what it adds. Else stewards and rates stay as they are, also where they could be less: what is given
-/// up once such a key could not take back.
+/// A rate that stands is kept by a key that could not take it back while it is no more than so many times what is offered.
+const KEPT_TIMES: u128 = 2;
+
+/// Who is to act for a deployment from now on: `delegates`, if the key that signs may answer today for all the money that it
+/// has not counted, beside what it adds. Else stewards and rates stay as they are, also where they could be somewhat less:
+/// what is given up once such a key could not take back.
 pub(crate) fn within_ceiling(
     ledger: &Ledger,
     (account, signer): (AccountId, PublicKey),
+    (operation, name, added): (&str, &str, Amount),
     found: &Deployment,
-    added: Amount,
     slots: &mut [SlotPlan],
     delegates: Vec<Delegate>,
-) -> Result<Vec<Delegate>, Rejection> {
+) -> Result<Vec<Delegate>, Box<Problem>> {
     let view = ledger.view();
     let Some(ceiling) = view.ceiling_of(account, signer) else { return Ok(delegates) };
     let (spent, amount) = (view.spent_today(account, signer).saturating_add(added), found.not_counted_by(signer));
@@ -110,13 +115,20 @@ pub(crate) fn within_ceiling(
     }
     for plan in &mut *slots {
         if let Some(slot) = found.slot(plan.number) {
-            plan.spec.max_rate = slot.spec.max_rate;
+            let standing = slot.spec.max_rate;
+            let far = standing > plan.spec.max_rate.scaled(KEPT_TIMES, 1);
+            plan.spec.max_rate = if far { plan.spec.max_rate } else { standing };
         }
     }
-    if found.is_loosened(&specs(slots), &found.delegates) {
-        return Err(Rejection::KeyCeiling { signer, ceiling, spent, amount });
+    let specs = specs(slots);
+    if found.is_loosened(&specs, &found.delegates) {
+        let rejection = Rejection::KeyCeiling { signer, ceiling, spent, amount };
+        return Err(Box::new(unanswered(operation, name, &rejection)));
     }
-    Ok(found.delegates.clone())
+    let most = daily(&specs);
+    let within =
+        |delegate: &Delegate| Delegate { ceiling_per_day: delegate.ceiling_per_day.min(most), ..delegate.clone() };
+    Ok(found.delegates.iter().map(within).collect())
 }
 
 /// What a plan with a budget takes, or why the budget is too low for it.

@@ -40,6 +40,18 @@ pub(crate) fn rejected(operation: &str, thing: &str, rejection: &Rejection) -> P
     }
 }
 
+/// What is asked for needs another slot, and the key that signs may not spend what it would answer for with that.
+pub(crate) fn unanswered(operation: &str, name: &str, rejection: &Rejection) -> Problem {
+    let text = format!(
+        "{name} would get another slot, and who adds one answers for all the money in it that he did not put in himself: {}",
+        sentence(rejection)
+    );
+    Problem::new(code(rejection), operation, name, text).with_remedy(
+        "let the owner's key raise what this one may spend: `grange identity device add`; or ask for no more than the slots \
+         that there are",
+    )
+}
+
 fn code(rejection: &Rejection) -> ProblemCode {
     match rejection {
         Rejection::Envelope(envelope) | Rejection::Inner { source: envelope, .. } => envelope_code(envelope),

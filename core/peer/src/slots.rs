@@ -78,7 +78,7 @@ pub(crate) struct Kept {
 }
 
 /// Finds offers for every slot of a manifest that has to start or to move. What runs already for what it is to run stays
-/// where it is: for that nobody needs room.
+/// where it is, unless it may cost more than its file allows: for that nobody needs room.
 pub(crate) fn plan(
     shelf: &Shelf,
     ledger: &Ledger,
@@ -93,15 +93,16 @@ pub(crate) fn plan(
     for (name, service) in &manifest.services {
         let revision = grange_app::revision(name, service);
         let present = |replica| existing.and_then(|found| slot_of(found, name, replica));
-        let kept = |slot: &&Slot| revision_held(ledger, slot) == Some(revision);
         let lease_of = |slot: &Slot| ledger.view().lease(slot.lease?);
+        let allowed = |lease: &Lease| service.placement.price_max.is_none_or(|most| lease.terms.max_rate <= most);
+        let kept = |slot: &&Slot| revision_held(ledger, slot) == Some(revision) && lease_of(slot).is_some_and(allowed);
         let held = (0..service.replicas).filter_map(present).filter(kept).filter_map(lease_of);
         let mut used: Vec<AccountId> = held.map(|lease| lease.terms.operator).collect();
         for replica in 0..service.replicas {
             let slot = present(replica);
             let keeps = slot.filter(kept).and_then(|slot| Some((slot, lease_of(slot)?)));
             let mut plan = match keeps {
-                Some((slot, lease)) => SlotPlan::kept(slot, lease, hunt.dearest(service, &[])),
+                Some((slot, lease)) => hunt.keep(service, slot, lease),
                 None => hunt.find((name, replica), service, slot, &mut used)?,
             };
             plan.number = slot.map_or(next, |slot| slot.number);
@@ -127,6 +128,14 @@ struct Hunt<'a> {
 }
 
 impl Hunt<'_> {
+    /// A slot that stays as it is. What a later lease of it may cost is set anew, as if it was placed now: what stands may be
+    /// the word of a key that was stolen since. Only where nobody offers anything there is no other word.
+    fn keep(&self, service: &Service, slot: &Slot, lease: &Lease) -> SlotPlan {
+        let most = service.placement.price_max.unwrap_or(Amount::MAX);
+        let standing = slot.spec.max_rate.min(most);
+        SlotPlan::kept(slot, lease, self.dearest(service, &[], self.rooms(Some(lease))).unwrap_or(standing))
+    }
+
     fn find(
         &mut self,
         (name, replica): (&str, u32),
@@ -159,7 +168,7 @@ impl Hunt<'_> {
         let spec = SlotSpec {
             service: name.to_owned(),
             replica,
-            max_rate: self.dearest(service, &matches),
+            max_rate: self.dearest(service, &matches, BTreeMap::new()).unwrap_or(Amount::ZERO),
             isolation: service.placement.isolation.unwrap_or(Isolation::Wasm),
             route: service.route.clone(),
             revision: grange_app::revision(name, service),
@@ -184,15 +193,14 @@ impl Hunt<'_> {
         self.placed.keys().copied().chain(back.map(|lease| lease.terms.provider)).filter_map(room).collect()
     }
 
-    /// The most that a replica may cost an hour, whichever of the best offers runs it in the end.
-    fn dearest(&self, service: &Service, matches: &[Match]) -> Amount {
+    /// The most that a replica may cost an hour, whichever of the best offers runs it in the end; none where there are none.
+    fn dearest(&self, service: &Service, matches: &[Match], rooms: BTreeMap<PeerId, Resources>) -> Option<Amount> {
         if service.placement.on == On::Own {
-            return Amount::ZERO;
+            return Some(Amount::ZERO);
         }
-        let market = Need { on: On::Market, ..need_of(self.owner, service) };
+        let market = Need { on: On::Market, rooms, ..need_of(self.owner, service) };
         let fallback = self.shelf.index.find(&market, CANDIDATES, self.now).unwrap_or_default();
-        let rates = matches.iter().take(CANDIDATES).chain(&fallback).map(|found| found.max_rate);
-        rates.max().unwrap_or(Amount::ZERO)
+        matches.iter().take(CANDIDATES).chain(&fallback).map(|found| found.max_rate).max()
     }
 }
 
@@ -223,9 +231,9 @@ impl SlotPlan {
         }
     }
 
-    /// A slot that stays as it is; a later lease of it may cost what offers cost by now.
-    fn kept(slot: &Slot, lease: &Lease, dearest: Amount) -> Self {
-        let spec = SlotSpec { max_rate: slot.spec.max_rate.max(dearest), ..slot.spec.clone() };
+    /// A slot that stays as it is; a later lease of it may cost so much an hour.
+    fn kept(slot: &Slot, lease: &Lease, max_rate: Amount) -> Self {
+        let spec = SlotSpec { max_rate, ..slot.spec.clone() };
         let kept = Kept { provider: lease.terms.provider, rate: lease.terms.max_rate };
         Self {
             kept: Some(kept),

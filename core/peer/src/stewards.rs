@@ -32,14 +32,19 @@ pub(crate) fn chosen(ctx: &Context, ledger: &Ledger, providers: &[PeerId], specs
         .map(|node| (providers.contains(&node.peer), node.peer, node.operator))
         .collect();
     others.sort();
-    let daily: Amount = specs.iter().map(|spec| spec.max_rate).sum();
-    let ceiling_per_day = daily.scaled(24, 1);
+    let ceiling_per_day = daily(specs);
     let verbs = [Verb::Place, Verb::Receipt, Verb::Renew];
     let steward = |account| Delegate { account, verbs: verbs.into(), ceiling_per_day };
     let reserve = |account| Delegate { account, verbs: BTreeSet::new(), ceiling_per_day: Amount::ZERO };
     let delegate = |(place, (_, _, account))| if place < STEWARDS { steward(account) } else { reserve(account) };
     let count = if view.version() < SINCE { STEWARDS } else { STEWARDS + RESERVES };
     others.into_iter().take(count).enumerate().map(delegate).collect()
+}
+
+/// What slots may cost a day, and so the most that a steward may have to sign for.
+pub(crate) fn daily(specs: &[SlotSpec]) -> Amount {
+    let hourly: Amount = specs.iter().map(|spec| spec.max_rate).sum();
+    hourly.scaled(24, 1)
 }
 
 /// Stewards that cannot be reached, and when somebody does something about it.

@@ -3,6 +3,8 @@
 //! # Rules
 //! - upon opening: the deployment sets aside what the lease can cost until its end. If it holds less, the lease
 //!   is shorter; below the shortest lease it is refused.
+//! - it costs at most the slot's highest rate an hour, whoever places it: that rate is the owner's word, and who places answers
+//!   for nothing below it.
 //! - a lease earns at most `max_rate` for each moment it serves. Upon its end, whatever could no longer be
 //!   claimed returns at once, so a replacement can be funded while the claim window still runs.
 //! - upon renewal: the lease is extended, and what was set aside for time before the renewal *before* this one

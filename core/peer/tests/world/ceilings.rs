@@ -1,11 +1,11 @@
 //! Ceilings and credit: what a node's key may pay once the owner's key is another, and when a provider stops.
 
 use grange_api::{Call, ProblemCode, Reply};
-use grange_ledger::{Action, Deployment, Lease, Parameters, Transaction};
+use grange_ledger::{Action, Delegate, Deployment, Lease, Parameters, Transaction};
 use grange_peer::{Channel, Event, MarketMessage};
 use grange_types::{
     Amount, ByteCount, Counters, DeploymentId, KeyGrant, LeaseId, Manifest, Millis, Prices, Receipt, Role, SecretKey,
-    Signed, Wire,
+    Signed, SlotSpec, Wire,
 };
 
 use crate::support::{World, credits, manifest};
@@ -90,10 +90,85 @@ fn a_node_updates_what_holds_more_than_its_day_under_the_terms_that_stand() {
     // One more replica is more than stands: that asks for the owner's key.
     let mut two = version("10", "3");
     two.services.get_mut("web").unwrap().replicas = 2;
-    let refused = world.deploy(0, two).unwrap_err();
-    assert_eq!(refused.code, ProblemCode::LimitReached, "{refused:?}");
-    assert!(refused.remedy.contains("identity device add"), "{refused:?}");
+    let planned = world.ask(0, Call::Plan { manifest: Box::new(two.clone()) }).unwrap_err();
+    for refused in [planned, world.deploy(0, two).unwrap_err()] {
+        assert_eq!(refused.code, ProblemCode::LimitReached, "{refused:?}");
+        assert!(
+            refused.message.contains("another slot") && refused.message.contains("may spend 1 a day"),
+            "{refused:?}"
+        );
+        assert!(refused.remedy.contains("the owner's key") && refused.remedy.contains("device add"), "{refused:?}");
+    }
     assert_eq!(deployment(&world, done.id).slots.len(), 1);
+}
+
+/// What a stolen key does: everything stays but what it may cost, a thousand times of what was agreed.
+fn raise(world: &mut World, id: DeploymentId) {
+    let found = deployment(world, id);
+    let dear = |amount: Amount| amount.scaled(1_000, 1);
+    let slots = found.slots.iter().map(|slot| SlotSpec { max_rate: dear(slot.spec.max_rate), ..slot.spec.clone() });
+    let delegates = found.delegates.iter().map(|found| {
+        let ceiling_per_day = dear(found.ceiling_per_day);
+        Delegate { ceiling_per_day, ..found.clone() }
+    });
+    let (slots, delegates) = (slots.collect(), delegates.collect());
+    let action = Action::UpdateDeployment { deployment: id, manifest: found.manifest, slots, delegates };
+    let bytes = sealed(world, 0, 900 + world.now.0, action);
+    world.ask(0, Call::SubmitTransaction { bytes }).unwrap();
+    world.run_for(Millis::seconds(2));
+    assert!(deployment(world, id).slots[0].spec.max_rate > found.slots[0].spec.max_rate);
+}
+
+#[test]
+fn a_rate_that_a_thief_raised_is_not_kept_by_the_next_version() {
+    let mut world = World::new(4);
+    world.settle();
+    let done = world.deploy(0, manifest("shop", "10")).unwrap();
+    let before = deployment(&world, done.id);
+    raise(&mut world, done.id);
+    // Nothing of it has to move, and what runs does not.
+    assert!(world.deploy(0, manifest("shop", "11")).unwrap().changed);
+    let after = deployment(&world, done.id);
+    assert_eq!((&after.slots, &after.delegates), (&before.slots, &before.delegates));
+    raise(&mut world, done.id);
+    assert_eq!(world.deploy(0, version("11", "2")).unwrap().leases[0].generation, 2);
+    let after = deployment(&world, done.id);
+    assert_eq!(after.slots[0].spec.max_rate, before.slots[0].spec.max_rate);
+    assert_eq!(after.delegates, before.delegates);
+    // Nor by a key that could not answer for the terms that it would write itself.
+    raise(&mut world, done.id);
+    phrase(&mut world, "0");
+    assert!(world.deploy(0, version("11", "3")).unwrap().changed);
+    let after = deployment(&world, done.id);
+    assert_eq!(after.slots[0].spec.max_rate, before.slots[0].spec.max_rate);
+    assert_eq!(after.delegates, before.delegates);
+    assert_eq!(spent(&world), Amount::ZERO);
+}
+
+#[test]
+fn what_may_cost_more_than_its_file_allows_is_placed_anew() {
+    let mut world = World::new(4);
+    world.settle();
+    let app = |budget: &str| {
+        let mut app = manifest("shop", budget);
+        app.services.get_mut("web").unwrap().placement.price_max = Some(credits("0.05"));
+        app
+    };
+    let done = world.deploy(0, app("10")).unwrap();
+    raise(&mut world, done.id);
+    // Whoever takes its place is offered what the thief wrote.
+    world.kill(world.index_of(done.leases[0].provider));
+    let placed = |world: &World| world.peer(0).ledger().view().open_lease_of(done.id, 0).cloned();
+    let moved = |world: &World| placed(world).is_some_and(|lease| lease.generation == 2);
+    world.until("it runs elsewhere", Millis::seconds(60), moved);
+    assert!(placed(&world).unwrap().terms.max_rate > credits("0.05"));
+    world.run_for(Millis::seconds(5));
+    let again = world.deploy(0, app("11")).unwrap();
+    assert_eq!(again.leases[0].generation, 3);
+    assert!(placed(&world).unwrap().terms.max_rate <= credits("0.05"));
+    assert!(deployment(&world, done.id).slots[0].spec.max_rate <= credits("0.05"));
+    assert!(world.deploy(0, app("12")).unwrap().changed);
+    assert_eq!(deployment(&world, done.id).slots[0].generation, 3, "within it, it stays");
 }
 
 #[test]
