@@ -39,6 +39,8 @@ const FINAL_WITHIN: Millis = Millis::seconds(30);
 const LOOK_EVERY: Millis = Millis::seconds(5);
 /// Between two looks for a transaction in new blocks.
 const SEEK_EVERY: Millis = Millis(500);
+/// Who shows so often what unknown validators decided, and does not show how they came to it, shows what does not hold.
+const DOUBTS: u32 = 8;
 /// For how long who showed what does not hold is not asked.
 const TIRED: Millis = Millis::seconds(30);
 /// A newest header that is older than this is said to be old.
@@ -76,6 +78,8 @@ pub struct Reader {
     /// Peers that keep the ledger, and how far they are by their own word.
     heads: BTreeMap<PeerId, Height>,
     tired: BTreeMap<PeerId, Time>,
+    /// How often each peer showed what validators decided that are not known, since more of them became known.
+    doubted: BTreeMap<PeerId, u32>,
     pending: BTreeMap<CallId, Pending>,
     next_look: Time,
 }
@@ -93,6 +97,7 @@ impl Reader {
             newest: None,
             heads: BTreeMap::new(),
             tired: BTreeMap::new(),
+            doubted: BTreeMap::new(),
             pending: BTreeMap::new(),
             next_look: Time(0),
         }
@@ -112,6 +117,7 @@ impl Reader {
             Event::Disconnected(peer) => {
                 self.ctx.linked.remove(&peer);
                 self.heads.remove(&peer);
+                self.doubted.remove(&peer);
             }
             Event::Message { from, channel: Channel::Sync, bytes } => {
                 if let Ok(head) = Head::decode(&bytes) {
@@ -240,7 +246,7 @@ impl Reader {
                 }
             }
             // Others may decide by now: who decides is learnt first, then the question is asked again.
-            Some(Err(Doubt::Validators)) if !self.tired.contains_key(&from) => {
+            Some(Err(Doubt::Validators)) if !self.tired.contains_key(&from) && self.may_doubt(from) => {
                 self.ask_turns(from);
                 self.again(call);
             }
@@ -315,7 +321,15 @@ impl Reader {
         }
     }
 
+    /// Whether it may still be that a peer is ahead of what is known here.
+    fn may_doubt(&mut self, from: PeerId) -> bool {
+        let doubts = self.doubted.entry(from).or_default();
+        *doubts += 1;
+        *doubts <= DOUBTS
+    }
+
     fn refuse(&mut self, from: PeerId, noisy: bool) {
+        self.doubted.remove(&from);
         self.tired.insert(from, self.ctx.now.after(TIRED));
         if noisy {
             let reason = format!("peer {} did not prove what it was asked for", from.short());
@@ -338,6 +352,7 @@ impl Reader {
         }
         // An answer that brought nothing new is the last one: else whoever tells one old turn for ever is asked for ever.
         if self.trust.height() > before {
+            self.doubted.clear();
             self.ask_turns(from);
         }
     }
