@@ -277,23 +277,38 @@ impl Shares {
         share.map_or(ShareReply::Refused, |share| ShareReply::Given(vec![share]))
     }
 
-    /// Takes over the keys of our own deployments that are not here, and gives each steward its share, once, as soon as it can be
-    /// reached: those of our own deployments, and of those that run here, where a steward may have come while the owner is
-    /// away. For ever.
+    /// Hands shares out and takes keys over, for ever. Neither waits for the other: who says nothing to one of them would hold up
+    /// what others wait for of the other.
     pub(crate) async fn hand_out(self: Arc<Self>, ingress: Arc<Ingress>) {
-        let (shares, ingress, me) = (&*self, &*ingress, self.net.peer_id());
-        let mut told: BTreeSet<(DeploymentId, PeerId)> = BTreeSet::new();
+        tokio::join!(self.give(&ingress), self.take(&ingress));
+    }
+
+    /// Takes over the keys of our own deployments that are not here.
+    async fn take(&self, ingress: &Ingress) {
+        let me = self.net.peer_id();
         let mut patience = Patience::default();
         loop {
-            let missing = shares.missing(&ingress.table(), &patience);
-            let take = |deployment| async move { (deployment, shares.take_over(deployment, ingress).await) };
+            let table = ingress.table();
+            patience.0.retain(|(deployment, _), _| table.is_owner(me, *deployment));
+            let missing = self.missing(&table, &patience);
+            let take = |deployment| async move { (deployment, self.take_over(deployment, ingress).await) };
             let mut taken = stream::iter(missing).map(take).buffer_unordered(AT_ONCE);
             while let Some((deployment, known)) = taken.next().await {
                 let what = (deployment, me);
                 if known { patience.agreed(what) } else { patience.refused(what, Instant::now()) }
             }
-            let due = shares.due(&ingress.table(), &mut told, &mut patience);
-            let offer = |steward, (deployment, key)| shares.offer(steward, deployment, key);
+            ingress.moved_within(patience.left(Instant::now())).await;
+        }
+    }
+
+    /// Gives each steward its share, once, as soon as it can be reached: those of our own deployments, and of those that run
+    /// here, where a steward may have come while the owner is away.
+    async fn give(&self, ingress: &Ingress) {
+        let mut told: BTreeSet<(DeploymentId, PeerId)> = BTreeSet::new();
+        let mut patience = Patience::default();
+        loop {
+            let due = self.due(&ingress.table(), &mut told, &mut patience);
+            let offer = |steward, (deployment, key)| self.offer(steward, deployment, key);
             offer_all(due, offer, |steward, (deployment, answer)| {
                 let what = (deployment, steward);
                 if answer == Answer::Held {
@@ -325,9 +340,7 @@ impl Shares {
         let (me, now) = (self.net.peer_id(), Instant::now());
         self.running().retain(|deployment, _| table.runs(me, *deployment));
         told.retain(|(deployment, steward)| table.is_steward(*steward, *deployment));
-        let counts =
-            |peer, deployment| table.is_steward(peer, deployment) || peer == me && table.is_owner(me, deployment);
-        patience.0.retain(|(deployment, peer), _| counts(*peer, *deployment));
+        patience.0.retain(|(deployment, steward), _| table.is_steward(*steward, *deployment));
         let mut due = Due::new();
         for (deployment, parties) in &table.parties {
             // A node of the owner that has not the key offers nothing: what it could guess would be another's.
@@ -374,6 +387,11 @@ mod tests {
     use std::cell::RefCell;
 
     use futures_util::FutureExt as _;
+    use grange_gateway::{ReplicaLookup, Serve};
+    use grange_net::{Config, NetEvent};
+    use grange_peer::Parties;
+    use grange_types::{LeaseId, NetworkId, SecretKey};
+    use tokio::sync::mpsc;
 
     use super::*;
 
@@ -413,6 +431,57 @@ mod tests {
         // More than are asked at once: all but the one who holds a place are heard.
         let (_, heard, _) = round(200);
         assert_eq!(heard.len(), 2 * 199);
+    }
+
+    /// A node on loopback that knows this one.
+    async fn node(key: u8, known: Option<&Net>) -> (Net, mpsc::Receiver<NetEvent>) {
+        let mut config = Config::new(NetworkId([42; 32]), SecretKey::from_bytes(&[key; 32]));
+        config.bind = Some(([127, 0, 0, 1], 0).into());
+        config.bootstrap.extend(known.map(Net::addresses));
+        Net::start(config).await.unwrap()
+    }
+
+    struct NoReplicas;
+
+    impl ReplicaLookup for NoReplicas {
+        fn find(&self, _: LeaseId, _: u64) -> Option<Arc<dyn Serve>> {
+            None
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_key_that_nobody_gives_holds_no_share_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let (net, _events) = node(1, None).await;
+        let (dumb, _unanswered) = node(2, Some(&net)).await;
+        let (steward, mut asked) = node(3, Some(&net)).await;
+        let (me, dumb, steward) = (net.peer_id(), dumb.peer_id(), steward.peer_id());
+        let within = Instant::now() + Duration::from_secs(30);
+        while !(net.is_connected(dumb) && net.is_connected(steward)) {
+            assert!(Instant::now() < within, "no links");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // The key of one of our deployments is only with who says nothing; of the other one it is here.
+        let (missing, known) = (SHOP, DeploymentId([2; 32]));
+        let party = |steward| Parties { owners: vec![me], stewards: vec![steward] };
+        let parties = [(missing, party(dumb)), (known, party(steward))].into();
+        let net = Arc::new(net);
+        let ingress = Arc::new(Ingress::new(Arc::clone(&net), Arc::new(NoReplicas)));
+        ingress.publish(RouteTable { parties, ..RouteTable::default() });
+        let shares = Arc::new(Shares::new(net, &Folder(folder.path().to_path_buf())).unwrap());
+        shares.keep_key(known, &SealKey::new([3; 32]));
+        let handing = tokio::spawn(shares.hand_out(ingress));
+        let given = async {
+            loop {
+                if let Some(NetEvent::Request { bytes, .. }) = asked.recv().await {
+                    break ShareRequest::decode(&bytes).unwrap();
+                }
+            }
+        };
+        let given = tokio::time::timeout(ANSWER_WITHIN / 2, given).await.expect("it waits for who says nothing");
+        let share = Share::of(&SealKey::new([3; 32]), steward);
+        assert_eq!(given, ShareRequest::Hold { deployment: known, share });
+        handing.abort();
     }
 
     #[test]
