@@ -132,6 +132,7 @@ fn decode(text: &str) -> Option<SealKey> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::Barrier;
     use std::time::Duration;
 
     use grange_types::PeerId;
@@ -187,6 +188,49 @@ mod tests {
         assert!(vault.keep_share(SHOP, &share(3), Giver::Owner));
         assert!(!vault.keep_share(SHOP, &share(4), Giver::Provider));
         assert_eq!(vault.share(SHOP), Some(share(3)));
+    }
+
+    /// What every number comes to, all at the same time.
+    fn at_once<T: Send>(numbers: core::ops::Range<u8>, act: impl Fn(u8) -> T + Sync) -> Vec<T> {
+        let start = Barrier::new(numbers.len());
+        std::thread::scope(|scope| {
+            let (act, start) = (&act, &start);
+            let one = |number| {
+                scope.spawn(move || {
+                    start.wait();
+                    act(number)
+                })
+            };
+            let threads: Vec<_> = numbers.map(one).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        })
+    }
+
+    #[test]
+    fn of_many_keys_and_shares_at_once_one_is_kept_in_memory_and_on_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = open(&folder);
+        for round in 0..50 {
+            let id = DeploymentId([round; 32]);
+            at_once(1..9, |number| vault.keep_key(id, &SealKey::new([number; 32])));
+            assert_eq!(vault.key(id), open(&folder).key(id), "in round {round}");
+            let kept = at_once(1..9, |number| (number, vault.keep_share(id, &share(number), Giver::Owner)));
+            let kept: Vec<u8> = kept.into_iter().filter(|(_, kept)| *kept).map(|(number, _)| number).collect();
+            assert_eq!(kept.len(), 1, "one is told that it is kept, in round {round}: {kept:?}");
+            assert_eq!(vault.share(id), Some(share(kept[0])));
+        }
+    }
+
+    #[test]
+    fn whoever_comes_beside_it_the_owners_share_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = open(&folder);
+        for round in 0..50 {
+            let id = DeploymentId([round; 32]);
+            let giver = |number| if number == 1 { Giver::Owner } else { Giver::Provider };
+            let kept = at_once(1..9, |number| vault.keep_share(id, &share(number), giver(number)));
+            assert!(kept[0] && vault.share(id) == Some(share(1)), "in round {round}");
+        }
     }
 
     #[test]
