@@ -2,15 +2,11 @@
 
 use grange_api::{Call, ProblemCode};
 use grange_ledger::{Action, KeyStatement, NodeEntry, Parameters, Purpose, Transaction};
-use grange_objects::secret;
 use grange_objects::share::deployment_key;
 use grange_peer::{Event, Giver, RouteTable};
-use grange_types::manifest::{Content, File};
-use grange_types::{
-    BlobId, ByteCount, DeploymentId, KeyGrant, Manifest, Millis, Role, SecretKey, Secrets, Signed, Wire as _, Workload,
-};
+use grange_types::{DeploymentId, KeyGrant, Manifest, Millis, Role, SecretKey, Signed, Wire as _};
 
-use crate::support::{World, credits, manifest};
+use crate::support::{World, credits, manifest, token, vault};
 
 /// The machine that is lost, the one in its place, and somebody who goes on all the while.
 const LOST: usize = 0;
@@ -21,27 +17,14 @@ fn phrase() -> SecretKey {
     SecretKey::from_bytes(&[99; 32])
 }
 
-fn vault(name: &str) -> Manifest {
-    let mut app = manifest(name, "10");
-    let content = Content::Secret { name: "token".into(), sealed: Vec::new() };
-    let files = vec![File { target: "/run/secrets/token".into(), content }];
-    let component = BlobId::of(b"component");
-    app.services.get_mut("web").unwrap().workload = Workload::Furnished { component, size: ByteCount(9), files };
-    app
-}
-
-fn token(value: &[u8]) -> Secrets {
-    let mut secrets = Secrets::default();
-    secrets.insert("token".into(), value.to_vec());
-    secrets
+/// An app with a secret.
+fn shop(name: &str) -> Manifest {
+    vault(name, &["/run/secrets/token"])
 }
 
 /// What the manifest on the new machine's disk says of the secret, opened with the key that a machine draws.
 fn opened(world: &World, drawn_by: usize, id: DeploymentId) -> Option<Vec<u8>> {
-    let named = world.peer(NEW).ledger().view().deployment(id).unwrap().manifest;
-    let manifest = Manifest::decode(world.hosts[NEW].disk.blobs.get(&named)?).unwrap();
-    let Content::Secret { name, sealed } = &manifest.services["web"].workload.files()[0].content else { return None };
-    secret::open(&deployment_key(&world.key(drawn_by), id), id, name, sealed)
+    world.opened(NEW, drawn_by, id)
 }
 
 /// Has an act of the lost machine's account put on the ledger.
@@ -71,7 +54,7 @@ fn restored() -> (World, DeploymentId) {
     world.settle();
     let by = world.key(LOST);
     set_keys(&mut world, &by, &[LOST]);
-    let done = world.deploy_with(LOST, vault("shop"), token(b"before")).unwrap();
+    let done = world.deploy_with(LOST, shop("shop"), token(b"before")).unwrap();
     world.run_for(Millis::seconds(20));
     world.kill(LOST);
     world.run_for(Millis::seconds(5));
@@ -92,11 +75,11 @@ fn restored() -> (World, DeploymentId) {
 #[test]
 fn a_restored_owner_deploys_anew_and_seals_under_a_key_that_is_kept() {
     let (mut world, _) = restored();
-    let done = world.deploy_with(NEW, vault("second"), token(b"new")).unwrap();
+    let done = world.deploy_with(NEW, shop("second"), token(b"new")).unwrap();
     assert_eq!(opened(&world, NEW, done.id).as_deref(), Some(&b"new"[..]));
     let drawn = deployment_key(&world.key(NEW), done.id);
     assert_eq!(world.hosts[NEW].disk.keys.get(&done.id), Some(&drawn), "who runs it can have shares of it");
-    let again = world.deploy_with(NEW, vault("second"), token(b"newer")).unwrap();
+    let again = world.deploy_with(NEW, shop("second"), token(b"newer")).unwrap();
     assert!(again.changed);
     assert_eq!(opened(&world, NEW, done.id).as_deref(), Some(&b"newer"[..]));
 }
@@ -105,7 +88,7 @@ fn a_restored_owner_deploys_anew_and_seals_under_a_key_that_is_kept() {
 fn a_secret_of_a_deployment_that_another_machine_opened_is_sealed_under_its_key_or_not_at_all() {
     let (mut world, id) = restored();
     world.run_for(Millis::seconds(20));
-    let refused = world.deploy_with(NEW, vault("shop"), token(b"after")).unwrap_err();
+    let refused = world.deploy_with(NEW, shop("shop"), token(b"after")).unwrap_err();
     assert_eq!(refused.code, ProblemCode::NotReady, "{refused:?}");
     assert!(refused.remedy.contains("stewards"), "{refused:?}");
     assert_eq!(opened(&world, LOST, id).as_deref(), Some(&b"before"[..]), "nothing was ordered");
@@ -116,9 +99,9 @@ fn a_secret_of_a_deployment_that_another_machine_opened_is_sealed_under_its_key_
     let key = deployment_key(&world.key(LOST), id);
     world.deliver(NEW, Millis(0), Event::Key { deployment: id, key });
     world.run_for(Millis(1));
-    assert!(world.deploy_with(NEW, vault("shop"), token(b"after")).unwrap().changed);
+    assert!(world.deploy_with(NEW, shop("shop"), token(b"after")).unwrap().changed);
     assert_eq!(opened(&world, LOST, id).as_deref(), Some(&b"after"[..]));
-    assert!(!world.deploy_with(NEW, vault("shop"), token(b"after")).unwrap().changed, "the same is the same");
+    assert!(!world.deploy_with(NEW, shop("shop"), token(b"after")).unwrap().changed, "the same is the same");
 }
 
 #[test]

@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use grange_api::{Call, Line, Problem, Reply};
 use grange_ledger::{Genesis, GenesisAccount, NodeEntry, Parameters, Validator};
+use grange_objects::secret;
+use grange_objects::share::deployment_key;
 use grange_peer::{
     Action, AskReply, Asker, CallId, Channel, Config, Counted, Event, MarketMessage, Peer, RequestId, Roles, Visit,
     WorkEvent,
 };
-use grange_types::manifest::Placement;
+use grange_types::manifest::{Content, File, Placement};
 use grange_types::{
-    Amount, BlobId, ByteCount, Counters, Isolation, Kind, LeaseId, Manifest, Millis, PeerId, Prices, PublicKey, Region,
-    Resources, SecretKey, Secrets, Service, Signed, SiteIndex, Time, Wire, Workload,
+    Amount, BlobId, ByteCount, Counters, DeploymentId, Isolation, Kind, LeaseId, Manifest, Millis, PeerId, Prices,
+    PublicKey, Region, Resources, SecretKey, Secrets, Service, Signed, SiteIndex, Time, Wire, Workload,
 };
 
 use crate::disk::Disk;
@@ -154,6 +156,23 @@ pub(crate) fn manifest(name: &str, budget: &str) -> Manifest {
         allow_http: Vec::new(),
     };
     Manifest { name: name.into(), budget: credits(budget), services: BTreeMap::from([("web".to_owned(), service)]) }
+}
+
+/// The same app with the secret `token` as a file at each of these places.
+pub(crate) fn vault(name: &str, targets: &[&str]) -> Manifest {
+    let mut app = manifest(name, "10");
+    let secret = || Content::Secret { name: "token".into(), sealed: Vec::new() };
+    let files = targets.iter().map(|target| File { target: (*target).into(), content: secret() }).collect();
+    let component = BlobId::of(b"component");
+    app.services.get_mut("web").unwrap().workload = Workload::Furnished { component, size: ByteCount(9), files };
+    app
+}
+
+/// What that secret is.
+pub(crate) fn token(value: &[u8]) -> Secrets {
+    let mut secrets = Secrets::default();
+    secrets.insert("token".into(), value.to_vec());
+    secrets
 }
 
 impl World {
@@ -681,6 +700,16 @@ impl World {
         let (manifest, secrets, most) = (Box::new(manifest), Secrets::default(), Some(most));
         let id = self.call(index, Call::Deploy { manifest, secrets, most });
         self.end_of(index, id)
+    }
+
+    /// What the manifest on one peer's disk says of the secret, opened with the deployment's key that another one drew.
+    pub(crate) fn opened(&self, index: usize, drawn_by: usize, id: DeploymentId) -> Option<Vec<u8>> {
+        let named = self.peer(index).ledger().view().deployment(id).unwrap().manifest;
+        let manifest = Manifest::decode(self.hosts[index].disk.blobs.get(&named)?).unwrap();
+        let Content::Secret { name, sealed } = &manifest.services["web"].workload.files()[0].content else {
+            return None;
+        };
+        secret::open(&deployment_key(&self.key(drawn_by), id), id, name, sealed)
     }
 
     /// The phases that a deployment has told so far.
