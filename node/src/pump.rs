@@ -291,6 +291,7 @@ impl Pump {
                 self.visit(target, format!("{name}.localhost"), path, Duration::from_millis(within), whole);
             }
             Action::Stop { lease } => self.workloads.stop(lease),
+            Action::Strangers { lease, served } => self.workloads.strangers(lease, served),
             Action::Reply { call, reply } => self.calls.reply(call, *reply),
             Action::Line { call, line, last } => self.calls.line(call, *line, last),
             Action::Note { event, purpose, reason } => tracing::info!(purpose, reason, "{event}"),

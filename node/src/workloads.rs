@@ -1,6 +1,6 @@
 //! What runs here: starts and stops replicas in the sandbox, and finds them for requests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use grange_gateway::{Body, ReplicaLookup, Serve, ServeFailure};
 use grange_net::Net;
 use grange_peer::{Event, WorkEvent};
 use grange_sandbox::{BodyError, Replica, SandboxError, Sandboxes, ServeError};
-use grange_types::{Counters, LeaseId, Millis, PeerId, Work, Workload};
+use grange_types::{Counters, DeploymentId, LeaseId, Millis, PeerId, Work, Workload};
 use http_body_util::BodyExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -33,10 +33,13 @@ pub(crate) struct Workloads {
     shares: Arc<Shares>,
     ingress: OnceLock<Weak<Ingress>>,
     running: RwLock<BTreeMap<LeaseId, Running>>,
+    /// The leases whose strangers have had what they are served for nothing.
+    closed: RwLock<BTreeSet<LeaseId>>,
     tally: Tally,
 }
 
 struct Running {
+    deployment: DeploymentId,
     generation: u64,
     replica: Option<Arc<dyn Replica>>,
     stop: CancellationToken,
@@ -58,6 +61,7 @@ impl Workloads {
             shares,
             ingress: OnceLock::new(),
             running: RwLock::default(),
+            closed: RwLock::default(),
             tally: Tally::default(),
         }
     }
@@ -71,7 +75,8 @@ impl Workloads {
     /// Fetches what is missing and starts a replica; tells the peer how it went.
     pub(crate) fn start(self: &Arc<Self>, work: Work, from: Vec<PeerId>) {
         let stop = CancellationToken::new();
-        let running = Running { generation: work.generation, replica: None, stop: stop.clone() };
+        let Work { deployment, generation, .. } = work;
+        let running = Running { deployment, generation, replica: None, stop: stop.clone() };
         let before = self.write(|map| map.insert(work.lease, running));
         if let Some(before) = before {
             before.end();
@@ -150,8 +155,27 @@ impl Workloads {
         self.sandboxes.prepare(work).await
     }
 
+    /// Serves the requests of strangers to a lease's replica from now on, or refuses them.
+    pub(crate) fn strangers(&self, lease: LeaseId, served: bool) {
+        tracing::info!(lease = %lease, served, "workload.strangers");
+        let mut closed = self.closed.write().unwrap_or_else(PoisonError::into_inner);
+        if served {
+            closed.remove(&lease)
+        } else {
+            closed.insert(lease)
+        };
+    }
+
+    /// Whether a peer is one of those who are served no more.
+    fn is_refused(&self, peer: PeerId, lease: LeaseId, deployment: DeploymentId) -> bool {
+        let closed = self.closed.read().unwrap_or_else(PoisonError::into_inner).contains(&lease);
+        let table = || self.ingress.get().and_then(Weak::upgrade).map(|ingress| ingress.table());
+        closed && table().is_some_and(|table| table.is_stranger(peer, deployment))
+    }
+
     /// Stops a replica. Its data stays.
     pub(crate) fn stop(&self, lease: LeaseId) {
+        self.closed.write().unwrap_or_else(PoisonError::into_inner).remove(&lease);
         if let Some(running) = self.write(|map| map.remove(&lease)) {
             running.end();
         }
@@ -209,7 +233,19 @@ impl ReplicaLookup for Visitor {
         let running = self.workloads.running.read().unwrap_or_else(PoisonError::into_inner);
         let found = running.get(&lease).filter(|running| running.generation == generation)?;
         let replica = found.replica.clone()?;
+        if self.workloads.is_refused(self.peer, lease, found.deployment) {
+            return Some(Arc::new(Refusing));
+        }
         Some(Arc::new(Served { replica, taken: self.workloads.tally.of(self.peer, lease) }))
+    }
+}
+
+/// A replica as a stranger sees it that has had enough for nothing.
+struct Refusing;
+
+impl Serve for Refusing {
+    fn serve(&self, _: http::Request<Body>) -> BoxFuture<'_, Result<http::Response<Body>, ServeFailure>> {
+        Box::pin(async { Err(ServeFailure::Stranger) })
     }
 }
 

@@ -86,6 +86,7 @@ impl World<'_> {
                 self.visit(host, lease, generation, provider, Millis(within));
             }
             Action::Stop { lease } => self.stop_work(host, lease),
+            Action::Strangers { .. } => {}
             Action::Reply { call, reply } => self.replied(host, call, *reply),
             Action::Line { call, line, last } => {
                 let answer = match *line {
@@ -425,6 +426,7 @@ const fn name_of(action: &Action) -> &'static str {
         Action::Start { .. } => "start",
         Action::Visit { .. } => "visit",
         Action::Stop { .. } => "stop",
+        Action::Strangers { .. } => "strangers",
         Action::Reply { .. } => "reply",
         Action::Line { .. } => "line",
         Action::Note { .. } => "note",

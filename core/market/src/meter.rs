@@ -12,12 +12,16 @@
 //! - Upon a larger receipt that the ledger has paid, or that a key without a ceiling signed for the owner: counting goes on
 //!   from it. What was counted until then and what the receipt covers are the same service, so the larger counts, never the
 //!   sum; and the interval under way is given up, since the receipt may cover it.
-//! - Upon a larger receipt of anybody else: only its number is taken. What a steward signs, the ledger pays within his ceiling;
+//! - What the ledger has paid is gone on from whatever its number: a smaller one may be paid after a larger one was told.
+//! - Upon a larger receipt of anybody else: only its number is taken, until the ledger pays it; what was counted here after it
+//!   came then comes on top. What a steward signs, the ledger pays within his ceiling;
 //!   whoever went on from it before that would sign it with his own name, and his own ceiling or none.
 //! - Nothing ever goes backwards, and served time never exceeds the time since the lease began.
 //! - A lease whose prices are all zero has no receipts.
 //!
 //! One meter runs on the owner's node and on each steward; [`crate::signer()`] says whose receipts count now.
+
+use std::collections::VecDeque;
 
 use crate::till::ELAPSED_TOLERANCE;
 use grange_types::{Amount, ByteCount, Counters, LeaseId, LeaseTerms, Millis, Prices, Receipt, Time, UsageLine};
@@ -33,6 +37,10 @@ pub const DISPUTE_AFTER: Millis = Millis::seconds(10);
 
 /// How many visits a second payers make of one replica at most: the one that signs makes one, the others one in five seconds.
 pub(crate) const VISITS: u64 = 2;
+
+/// Of so many receipts that others sign and the ledger has not paid yet it is remembered when they came: of some more than are
+/// signed until one is settled.
+const HEARD: usize = 32;
 
 /// How far a provider's report may exceed the payer's own count, as a fraction: one in so many.
 pub const TOLERANCE: u64 = 100;
@@ -82,13 +90,14 @@ pub enum AdoptError {
     },
 }
 
-/// Why a receipt of another payer counts.
+/// Why a receipt counts that this meter has not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Word {
     /// The ledger has paid it.
     Paid,
-    /// A key without a ceiling signed it for the owner, after so much block time of the lease.
-    Owner {
+    /// A key without a ceiling signed it for the owner, or this payer himself before a restart, after so much block time of the
+    /// lease.
+    Full {
         /// How much, as far as this node knows.
         elapsed: Millis,
     },
@@ -117,6 +126,9 @@ pub struct Meter {
     /// what gateways and probes tell, so it is disputed only once it has aged.
     ageing: Option<(Time, Counters)>,
     aged: Option<Counters>,
+    /// Receipts of others that were not paid when they were heard of, the latest last: their numbers, and what was counted here by
+    /// then.
+    heard: VecDeque<(u64, Counters)>,
     /// The largest receipt known.
     last: Receipt,
 }
@@ -146,6 +158,7 @@ impl Meter {
             claim: None,
             ageing: None,
             aged: None,
+            heard: VecDeque::new(),
             last,
         }
     }
@@ -160,6 +173,11 @@ impl Meter {
     #[must_use]
     pub const fn terms(&self) -> &LeaseTerms {
         &self.terms
+    }
+
+    /// The lease is known to have begun by then. Who starts again has an old ledger at first, by which it began much later.
+    pub fn began(&mut self, by: Time) {
+        self.start = self.start.min(by);
     }
 
     /// A probe was answered, or not.
@@ -213,17 +231,22 @@ impl Meter {
             return Err(AdoptError::Foreign { lease, generation });
         }
         let known = self.last.sequence;
-        // The ledger remembers of one's own last receipt only what it paid.
-        let same = sequence == known && matches!(word, Word::Owner { .. });
-        if sequence <= known && !same {
+        let is_news = match word {
+            Word::Paid => !self.last.counters.extends(&counters) || amount > self.last.amount || sequence > known,
+            // The ledger remembers of one's own last receipt only what it paid.
+            Word::Full { .. } => sequence > known || (sequence == known && !self.last.counters.extends(&counters)),
+            Word::Limited => sequence > known,
+        };
+        if !is_news {
             return Err(AdoptError::Stale { lease, sequence, known });
         }
+        let sequence = sequence.max(known);
         match word {
             Word::Limited => {
-                self.last.sequence = sequence;
+                self.hear(now, sequence);
                 return Ok(());
             }
-            Word::Owner { elapsed } => {
+            Word::Full { elapsed } => {
                 let most = self.terms.amount(&counters, Millis(elapsed.0.saturating_add(ELAPSED_TOLERANCE.0)));
                 if amount > most {
                     return Err(AdoptError::Overstated { lease, sequence, amount, most });
@@ -231,11 +254,32 @@ impl Meter {
             }
             Word::Paid => {}
         }
-        self.go_on_from(now, &counters);
+        let since = if word == Word::Paid { self.counted_since(receipt.sequence) } else { Counters::default() };
+        let served = Millis(counters.served.0.saturating_add(since.served.0).min(now.since(self.start).0));
+        let reached = Counters { served: served.max(counters.served), ..counters.plus(&since) };
+        self.go_on_from(now, &reached);
         let counters = Counters::max(&counters, &self.last.counters);
         let amount = amount.max(self.last.amount);
         self.last = Receipt { lease, generation, sequence, counters, amount, disputed };
         Ok(())
+    }
+
+    /// Takes the number of a receipt that the ledger has not paid. If it pays it later, what is counted here from now on comes on top
+    /// of that: else every hand-over would cost the provider what was served until then.
+    fn hear(&mut self, now: Time, sequence: u64) {
+        self.last.sequence = sequence;
+        let under_way = self.last_success.map_or(Millis(0), |success| now.since(success));
+        if self.heard.len() >= HEARD {
+            self.heard.pop_front();
+        }
+        self.heard.push_back((sequence, self.own().plus(&Counters { served: under_way, ..Counters::default() })));
+    }
+
+    /// What was counted here since a receipt was heard of that is paid now.
+    fn counted_since(&mut self, sequence: u64) -> Counters {
+        let then = self.heard.iter().find(|(heard, _)| *heard == sequence).map(|(_, then)| *then);
+        self.heard.retain(|(heard, _)| *heard > sequence);
+        then.map_or_else(Counters::default, |then| self.own().minus(&then))
     }
 
     /// Takes what another payer counted where that is more.

@@ -5,7 +5,7 @@
 //!   counters extend what was paid before and its amount is what the terms say. It replaces the last one.
 //! - Upon [`SETTLE_THRESHOLD`] of unsettled money, upon [`SETTLE_EVERY`] with anything unsettled, or upon the end of the
 //!   lease: the receipt is handed out to be settled. Unanswered, it is handed out again after [`SETTLE_EVERY`].
-//! - Upon a credit window of service without a newer receipt, or receipts that lag behind by more than a window and a
+//! - Upon a credit window of service without a newer receipt and beyond what was acknowledged, or receipts that lag behind by more than a window and a
 //!   twentieth of all service: the payer is a non-payer, and the provider stops.
 //! - Upon more that was delivered and not acknowledged than a credit window costs at the highest rate, and a twentieth of all
 //!   that was earned: the same, whether it is time, requests or bytes. Payers' own visits are not on the bill, and neither is
@@ -14,6 +14,8 @@
 //!   same. What the ledger does not pay is no pay, however often it is signed for. The next payer need not go on from it.
 //! - Upon a receipt that counts fewer requests or bytes than the last one, though not fewer than that one paid for: what lies
 //!   between them was above the highest rate, and is forgiven. A payer that starts again does not know of it.
+//! - Upon half a credit window's worth, and a fortieth of all that was earned, that strangers took, whom no payer pays for: they are
+//!   served no more until more was earned. Everybody else is.
 //! - A lease whose prices are all zero owes nothing and never stops.
 //! - Served time is the provider's own count; a ledger that halts does not stop anything, since receipts need none. What the
 //!   highest rate allows follows the ledger's time, here as where receipts are signed.
@@ -151,10 +153,11 @@ pub struct Tab {
     granted: Counters,
     /// What is on nobody's bill: what gateways passed on that no payer believes, and what was forgiven.
     unbilled: Counters,
+    /// What strangers took of that, and whether they are served.
+    strangers: Counters,
+    open_to_strangers: bool,
     /// The provider's own count when the ledger first refused a receipt for who signed it; nothing was paid since.
     refused_at: Option<Millis>,
-    /// Somebody signed what the ledger would refuse, and nobody anything else since.
-    worthless: bool,
     /// The block time since the lease began, once it was told.
     elapsed: Option<Millis>,
     closing: bool,
@@ -210,10 +213,10 @@ impl Tab {
         self.granted
     }
 
-    /// Whether the ledger refuses who signs, or would, and nothing was paid since.
+    /// Whether the ledger refused who signs, and has paid nothing since.
     #[must_use]
     pub const fn is_refused(&self) -> bool {
-        self.refused_at.is_some() || self.worthless
+        self.refused_at.is_some()
     }
 
     /// What was delivered, at the lease's prices, up to what payers may sign for by now.
@@ -222,12 +225,12 @@ impl Tab {
         self.terms.amount(&self.billable(), self.elapsed.map_or(served, |elapsed| elapsed.min(served)))
     }
 
-    /// What a new receipt has to go on from: what the last ones counted and granted, or, once the ledger refused them, what it
-    /// has paid.
+    /// What a new receipt has to go on from: what the last ones counted and granted and the ledger has paid, or, once it refused
+    /// them, the latter alone.
     fn standing(&self) -> (Counters, Amount) {
         match self.refused_at {
             Some(_) => (self.settled.counters, self.settled.amount),
-            None => (self.granted, self.acknowledged()),
+            None => (Counters::max(&self.granted, &self.settled.counters), self.acknowledged()),
         }
     }
 
@@ -240,6 +243,12 @@ impl Tab {
         Counters { served, requests: requests - visits, egress }
     }
 
+    /// Whether strangers have not yet had what they are served for nothing.
+    fn is_generous(&self) -> bool {
+        let had = self.terms.prices.charge(&self.terms.resources, &self.strangers);
+        had <= self.terms.cap(Millis(CREDIT_WINDOW.0 / 2)).saturating_add(self.earned().scaled(1, 2 * u128::from(LAG)))
+    }
+
     /// Whether its payer does not pay.
     #[must_use]
     pub const fn is_stopped(&self) -> bool {
@@ -250,7 +259,8 @@ impl Tab {
     /// delivered at all, or who counts too much once would be forgiven for ever.
     fn forgive(&mut self, next: &Counters) {
         let Some(best) = &self.best else { return };
-        let Counters { requests, egress, .. } = Counters::min(&best.body.counters, &self.delivered).minus(next);
+        let owed = self.delivered.minus(&self.unbilled);
+        let Counters { requests, egress, .. } = Counters::min(&best.body.counters, &owed).minus(next);
         self.unbilled = self.unbilled.plus(&Counters { served: Millis(0), requests, egress });
     }
 
@@ -260,7 +270,7 @@ impl Tab {
 
     fn is_unpaid(&self) -> bool {
         let delivered = self.delivered.served.0;
-        let since_receipt = delivered.saturating_sub(self.acknowledged_at.0);
+        let since_receipt = delivered.saturating_sub(self.acknowledged_at.max(self.acknowledged_service()).0);
         let here = delivered.saturating_sub(self.opened_at.0);
         let acknowledged = self.acknowledged_service().0.saturating_sub(self.known_at_open.0);
         let behind = here.saturating_sub(acknowledged);
@@ -360,8 +370,9 @@ impl Till {
             known_at_open: Millis(0),
             granted: settled.counters,
             unbilled: Counters::default(),
+            strangers: Counters::default(),
+            open_to_strangers: true,
             refused_at: None,
-            worthless: false,
             elapsed: None,
             closing: false,
             stopped: false,
@@ -375,8 +386,22 @@ impl Till {
         }
     }
 
-    /// A gateway that no payer believes, of our own operator or of nobody on the ledger, passed on so many more requests and
-    /// bytes.
+    /// Strangers, whom no payer pays for, took so many more requests and bytes.
+    pub fn taken_by_strangers(&mut self, lease: &LeaseId, requests: u64, egress: ByteCount) {
+        self.unbilled(lease, requests, egress);
+        if let Some(tab) = self.tabs.get_mut(lease) {
+            tab.strangers = tab.strangers.plus(&Counters { served: Millis(0), requests, egress });
+        }
+    }
+
+    /// A lease whose strangers are to be served again, or no more.
+    pub fn poll_strangers(&mut self) -> Option<(LeaseId, bool)> {
+        let (lease, tab) = self.tabs.iter_mut().find(|(_, tab)| tab.open_to_strangers != tab.is_generous())?;
+        tab.open_to_strangers = !tab.open_to_strangers;
+        Some((*lease, tab.open_to_strangers))
+    }
+
+    /// A gateway of our own operator passed on so many more requests and bytes, which no payer will count.
     pub fn unbilled(&mut self, lease: &LeaseId, requests: u64, egress: ByteCount) {
         if let Some(tab) = self.tabs.get_mut(lease) {
             tab.unbilled = tab.unbilled.plus(&Counters { served: Millis(0), requests, egress });
@@ -387,13 +412,6 @@ impl Till {
     pub fn refused(&mut self, lease: &LeaseId) {
         if let Some(tab) = self.tabs.get_mut(lease) {
             tab.refused_at.get_or_insert(tab.delivered.served);
-        }
-    }
-
-    /// A receipt was not taken because the ledger would refuse who signed it. That changes nothing while others pay.
-    pub fn worthless(&mut self, lease: &LeaseId) {
-        if let Some(tab) = self.tabs.get_mut(lease) {
-            tab.worthless = true;
         }
     }
 
@@ -420,7 +438,6 @@ impl Till {
             tab.acknowledged_at = tab.delivered.served;
         }
         tab.granted = tab.terms.paid(&granted, &receipt.body.counters, receipt.body.amount);
-        tab.worthless = false;
         tab.best = Some(receipt);
         tab.stopped = tab.stopped && tab.is_unpaid();
         Ok(())
@@ -458,7 +475,6 @@ impl Till {
         if let Some(tab) = self.tabs.get_mut(lease).filter(newer) {
             tab.settled = settled;
             tab.refused_at = None;
-            tab.worthless = false;
         }
     }
 

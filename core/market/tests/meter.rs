@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 const LEASE: LeaseId = LeaseId([1; 32]);
 /// The word of a key without a ceiling, long after the lease began.
-const OWNER: Word = Word::Owner { elapsed: Millis::HOUR };
+const OWNER: Word = Word::Full { elapsed: Millis::HOUR };
 const GENERATION: u64 = 4;
 const START: Time = Time(1_000_000);
 
@@ -219,9 +219,37 @@ fn of_a_receipt_that_is_not_paid_only_the_number_is_taken() {
     let next = owner.receipt(at(120), Millis::HOUR).unwrap();
     assert_eq!((next.sequence, next.amount.to_string()), (8, "0.121".into()));
     assert_eq!(next.counters, counters(120, 1_000, 0));
-    // What the ledger has paid is paid.
-    owner.adopt(at(120), &receipt(9, counters(150, 1_000, 0)), Word::Paid).unwrap();
-    assert_eq!(owner.usage(), counters(150, 1_000, 0));
+    // What the ledger has paid is paid, also under a number that others have left behind.
+    owner.adopt(at(120), &receipt(7, counters(150, 1_002, 9)), Word::Paid).unwrap();
+    assert_eq!(owner.usage(), counters(150, 1_002, 9));
+    probe(&mut owner, 121..=151);
+    let next = owner.receipt(at(151), Millis::HOUR).unwrap();
+    assert_eq!((next.sequence, next.counters), (9, counters(151, 1_002, 9)));
+}
+
+#[test]
+fn what_was_counted_since_anothers_receipt_comes_on_top_once_that_is_paid() {
+    // A payer that starts again knows what was paid ten seconds ago.
+    let mut owner = Meter::new(LEASE, terms(), GENERATION, START, Some(receipt(50, counters(90, 5, 0))));
+    owner.probe(at(100), true);
+    let steward = receipt(60, counters(100, 9, 7));
+    owner.adopt(at(100), &steward, Word::Limited).unwrap();
+    probe(&mut owner, 101..=110);
+    owner.gateway(2, ByteCount(3));
+    assert_eq!(owner.usage(), counters(100, 7, 3));
+    // Another number is paid first: that says nothing of what is counted here.
+    owner.adopt(at(110), &receipt(55, counters(95, 7, 0)), Word::Paid).unwrap();
+    assert_eq!(owner.usage(), counters(100, 7, 3));
+    owner.adopt(at(110), &steward, Word::Paid).unwrap();
+    assert_eq!(owner.usage(), counters(110, 11, 10));
+    owner.adopt(at(110), &steward, Word::Paid).unwrap_err();
+    assert_eq!(owner.usage(), counters(110, 11, 10), "once");
+    // Nobody serves longer than there was time.
+    let mut late = meter();
+    late.adopt(at(100), &receipt(7, counters(130, 0, 0)), Word::Limited).unwrap();
+    probe(&mut late, 100..=110);
+    late.adopt(at(110), &receipt(7, counters(130, 0, 0)), Word::Paid).unwrap();
+    assert_eq!(late.usage(), counters(130, 0, 0));
 }
 
 #[test]
@@ -248,6 +276,18 @@ fn after_a_restart_ones_own_receipt_counts_for_what_the_ledger_did_not_pay_of_it
 }
 
 #[test]
+fn who_hears_late_how_old_a_lease_is_goes_on_at_once() {
+    // By the ledger as it was before the restart the lease began ninety seconds later than it did.
+    let mut late = Meter::new(LEASE, terms(), GENERATION, at(90), None);
+    late.adopt(at(100), &receipt(7, counters(95, 0, 0)), Word::Paid).unwrap();
+    probe(&mut late, 100..=105);
+    assert_eq!(late.usage(), counters(95, 0, 0), "more than there was time for, as far as it knows");
+    late.began(START);
+    probe(&mut late, 106..=110);
+    assert_eq!(late.usage(), counters(100, 0, 0));
+}
+
+#[test]
 fn the_interval_under_way_is_not_counted_twice() {
     let mut late = meter();
     late.probe(at(98), true);
@@ -261,8 +301,9 @@ fn a_receipt_that_is_foreign_or_old_is_not_adopted() {
     let mut meter = Meter::new(LEASE, terms(), GENERATION, START, Some(receipt(7, counters(9, 0, 0))));
     assert_eq!(meter.usage(), counters(9, 0, 0));
     let stale = AdoptError::Stale { lease: LEASE, sequence: 7, known: 7 };
-    for word in [Word::Paid, Word::Limited] {
-        assert_eq!(meter.adopt(at(100), &receipt(7, counters(50, 0, 0)), word), Err(stale));
+    assert_eq!(meter.adopt(at(100), &receipt(7, counters(50, 0, 0)), Word::Limited), Err(stale));
+    for word in [Word::Paid, OWNER] {
+        assert_eq!(meter.adopt(at(100), &receipt(7, counters(9, 0, 0)), word), Err(stale));
     }
     let stale = AdoptError::Stale { lease: LEASE, sequence: 6, known: 7 };
     assert_eq!(meter.adopt(at(100), &receipt(6, counters(50, 0, 0)), OWNER), Err(stale));
@@ -358,7 +399,7 @@ proptest! {
                         let bound = union(seen.clone());
                         let tolerated = if claims { bound / 100 } else { 0 };
                         prop_assert!(signed.counters.served.0 <= bound + tolerated);
-                        let word = Word::Owner { elapsed: now.since(START) };
+                        let word = Word::Full { elapsed: now.since(START) };
                         meters[1 - who].adopt(now, &signed, word).unwrap();
                         largest = signed;
                     }

@@ -313,17 +313,54 @@ fn the_next_payer_need_not_go_on_from_what_the_ledger_refused() {
 }
 
 #[test]
-fn a_worthless_receipt_changes_nothing_while_others_pay() {
+fn service_that_is_acknowledged_ahead_is_not_waited_for() {
     let mut till = till();
-    for second in 1..=300 {
+    till.delivered(&LEASE, served(10));
+    // Somebody pays for two minutes more than there were; nobody can say more before they are over.
+    accept(&mut till, 1, 130);
+    for second in 11..=130 + CREDIT_WINDOW.0 / 1_000 {
         till.delivered(&LEASE, served(second));
-        till.worthless(&LEASE);
-        accept(&mut till, second, second);
-        assert_eq!((till.poll_stop(), till.tab(&LEASE).unwrap().is_refused()), (None, false));
+        assert_eq!(till.poll_stop(), None, "after {second} s");
     }
-    till.worthless(&LEASE);
-    till.delivered(&LEASE, served(361));
-    assert_eq!((till.poll_stop(), till.tab(&LEASE).unwrap().is_refused()), (Some(LEASE), true));
+    till.delivered(&LEASE, served(131 + CREDIT_WINDOW.0 / 1_000));
+    assert_eq!(till.poll_stop(), Some(LEASE));
+}
+
+#[test]
+fn the_next_receipt_goes_on_from_what_the_ledger_was_paid_by_somebody_else() {
+    let mut till = till();
+    accept(&mut till, 95, 50);
+    let handed_in = Settled { counters: Counters { requests: 10, ..served(45) }, ..paid(91, "0.45001") };
+    till.settled(&LEASE, handed_in);
+    // The ledger would say that it takes ten requests back.
+    let backwards = Err(ReceiptError::Backwards { lease: LEASE, sequence: 96 });
+    assert_eq!(till.accept(at(60), Millis::seconds(60), sign(body(96, served(60)))), backwards);
+    let next = Counters { requests: 10, ..served(60) };
+    till.accept(at(60), Millis::seconds(60), sign(body(96, next))).unwrap();
+}
+
+#[test]
+fn strangers_are_served_half_a_window_and_a_fortieth_and_the_app_goes_on() {
+    let mut till = till();
+    let (mut open, mut taken, mut refused) = (true, 0, 0);
+    for second in 1..=2_000 {
+        // A hundredth of a credit a second, as much as the app's own time costs.
+        if open {
+            taken += 10_000;
+            till.taken_by_strangers(&LEASE, 10_000, ByteCount(0));
+        }
+        till.delivered(&LEASE, Counters { requests: taken, ..served(second) });
+        accept(&mut till, second, second);
+        if let Some((lease, served)) = till.poll_strangers() {
+            assert_eq!((lease, served), (LEASE, !open));
+            (open, refused) = (served, refused + u64::from(!served));
+        }
+        assert_eq!((till.poll_stop(), till.poll_strangers()), (None, None), "after {second} s");
+    }
+    let most =
+        terms().cap(Millis(CREDIT_WINDOW.0 / 2)).saturating_add(till.tab(&LEASE).unwrap().acknowledged().scaled(1, 40));
+    let had = terms().prices.charge(&terms().resources, &Counters { requests: taken, ..served(0) });
+    assert!(refused > 1 && had <= most.scaled(101, 100), "{had} of {most}, refused {refused} times");
 }
 
 #[test]
@@ -360,6 +397,27 @@ fn a_payer_that_starts_again_while_the_rate_binds_is_no_thief() {
         till.accept(at(second), Millis::seconds(second), sign(receipt)).unwrap();
         assert_eq!(till.poll_stop(), None, "after {second} s");
     }
+}
+
+#[test]
+fn what_is_forgiven_is_forgiven_once() {
+    let mut till = till();
+    // In the first minute an amount below the charge passes for capped.
+    let burst = Counters { requests: 10_000_000, ..served(30) };
+    till.delivered(&LEASE, burst);
+    for pair in 1..=100 {
+        let most = Receipt { amount: body(1, served(30)).amount, ..body(2 * pair, burst) };
+        till.accept(at(30), Millis::seconds(30), sign(most)).unwrap();
+        till.accept(at(30), Millis::seconds(30), sign(body(2 * pair + 1, served(30)))).unwrap();
+    }
+    let more = |seconds: u64| Counters { requests: 10_000_000 + 50_000 * seconds, ..served(30 + seconds) };
+    let stopped = (1..=400).find(|second| {
+        till.delivered(&LEASE, more(*second));
+        let receipt = body(300 + second, served(30 + second));
+        till.accept(at(30 + second), Millis::seconds(30 + second), sign(receipt)).unwrap();
+        till.poll_stop().is_some()
+    });
+    assert!(stopped.is_some_and(|second| second < 150), "{stopped:?}");
 }
 
 #[test]

@@ -151,6 +151,14 @@ pub enum Action {
         /// Which.
         lease: LeaseId,
     },
+    /// Serve the requests of strangers to a workload from now on, or refuse them: those that are on no ledger, which is what
+    /// [`crate::RouteTable::is_stranger`] says. At first they are served.
+    Strangers {
+        /// Which.
+        lease: LeaseId,
+        /// Whether they are served.
+        served: bool,
+    },
     /// Answer a user's call.
     Reply {
         /// Which.

@@ -49,6 +49,7 @@ mod deploy;
 mod describe;
 mod event;
 mod funds;
+mod gateways;
 mod history;
 mod invoice;
 mod join;

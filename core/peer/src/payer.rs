@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use grange_ledger::{Deployment, Lease, Ledger};
 use grange_market::{
-    Meter, Watch, Word, signer,
+    Meter, Watch, Word,
     watch::{Event as Seen, Health},
 };
 use grange_types::{
@@ -25,13 +25,14 @@ use grange_types::{
 use crate::action::Action;
 use crate::context::{Asked, Context, PROBE_WITHIN};
 use crate::event::Visit;
+use crate::gateways::is_believed;
 use crate::library::{Library, is_taken_on};
 use crate::message::{Ask, AskReply, Channel, Counted, MarketMessage, Probe};
 use crate::shelf::Shelf;
 use crate::stewards::Missing;
 use crate::witness::Glimpse;
 use filling::Filling;
-use turn::{needed, payers, rank, solvent};
+use turn::{needed, payers, rank, signs};
 
 /// Between probes of one replica.
 const PROBE_EVERY: Millis = Millis(1_000);
@@ -194,11 +195,11 @@ impl Payer {
 
     /// Begins to meter a lease that has run for so long; what others signed for until now counts as served.
     fn meter(&mut self, ctx: &Context, lease: &Lease, elapsed: Millis) {
-        if self.metered.contains_key(&lease.id) {
-            return;
+        let start = Time(ctx.now.0.saturating_sub(elapsed.0));
+        if let Some(metered) = self.metered.get_mut(&lease.id) {
+            return metered.meter.began(start);
         }
         let base = (lease.sequence > 0).then(|| paid(lease));
-        let start = Time(ctx.now.0.saturating_sub(elapsed.0));
         let meter = Meter::new(lease.id, lease.terms.clone(), lease.generation, start, base);
         let metered = Metered {
             deployment: lease.deployment,
@@ -218,11 +219,11 @@ impl Payer {
         self.watch.handle(ctx.now, Seen::Begin { lease: lease.id });
     }
 
-    /// Goes on from what the ledger was paid by, also where its signer told nobody else: a smaller number would be refused.
+    /// Goes on from what the ledger has paid, whoever signed it and whatever was told since: less would be refused.
     fn catch_up(&mut self, now: Time, lease: &Lease) {
         let Some(metered) = self.metered.get_mut(&lease.id) else { return };
-        let known = metered.meter.last().map_or(0, |last| last.sequence);
-        if lease.sequence > known {
+        if lease.sequence > 0 {
+            // What is known already is no news.
             let _ = metered.meter.adopt(now, &paid(lease), Word::Paid);
         }
     }
@@ -239,9 +240,8 @@ impl Payer {
     fn sign(&mut self, ctx: &mut Context, ledger: &Ledger, deployment: &Deployment, lease: &Lease) {
         let payers = payers(ctx, ledger, deployment);
         let owed = |lease: &Lease| self.amount(lease.id).unwrap_or_default().saturating_sub(lease.settled);
-        let this = (lease.slot, needed(&lease.terms, owed(lease)));
-        let able = solvent(ledger, deployment, this, owed, &payers);
-        if signer(&able, deployment.owner, lease.terms.operator) != Some(ctx.me) {
+        let this = (lease.slot, &lease.terms, needed(&lease.terms, owed(lease)));
+        if signs(ledger, deployment, this, owed, &payers) != Some(ctx.me) {
             return;
         }
         let Some(metered) = self.metered.get_mut(&lease.id) else { return };
@@ -407,17 +407,16 @@ impl Payer {
         if !may || receipt.open(ctx.network, ctx.now).is_err() {
             return;
         }
-        let elapsed = |lease: &Lease| view.now().since(lease.start);
-        let word = match (view.allowance(deployment, receipt.signer), view.lease(receipt.body.lease)) {
-            (None, Some(lease)) => Word::Owner { elapsed: elapsed(lease) },
+        let full = receipt.signer == ctx.key.public() || view.allowance(deployment, receipt.signer).is_none();
+        let word = match view.lease(receipt.body.lease) {
+            Some(lease) if full => Word::Full { elapsed: view.now().since(lease.start) },
             _ => Word::Limited,
         };
         // One that is not larger than what we know is no news.
         let _ = metered.meter.adopt(ctx.now, &receipt.body, word);
     }
 
-    /// A gateway counted. Whoever is of the provider's operator is not believed, nor whoever has no name on the ledger:
-    /// keys cost nothing. Our own gateway is believed in any case.
+    /// A gateway counted. Our own is believed in any case, unless the provider is of our operator.
     pub(crate) fn counted(&mut self, ctx: &Context, ledger: &Ledger, steward: bool, from: PeerId, counted: Counted) {
         let view = ledger.view();
         // The first requests come before the first look at a new lease.
@@ -429,8 +428,10 @@ impl Payer {
             self.meter(ctx, lease, view.now().since(lease.start));
         }
         let Some(metered) = self.metered.get_mut(&counted.lease) else { return };
-        let known = ledger.view().operator_of(from).or_else(|| (from == ctx.me).then_some(ctx.account));
-        if known.is_some_and(|operator| operator != metered.meter.terms().operator) {
+        let Some(lease) = view.lease(counted.lease) else { return };
+        let Some(deployment) = deployment(&lease) else { return };
+        let ours = from == ctx.me && ctx.account != lease.terms.operator;
+        if ours || is_believed(ledger, deployment, lease, from) {
             metered.meter.gateway(counted.requests, ByteCount(counted.egress));
         }
     }

@@ -18,6 +18,8 @@ pub struct RouteTable {
     pub writers: BTreeMap<LogId, Writer>,
     /// Who looks after each deployment.
     pub parties: BTreeMap<DeploymentId, Parties>,
+    /// The nodes on the ledger.
+    pub registered: BTreeSet<PeerId>,
 }
 
 /// Who looks after a deployment.
@@ -97,8 +99,8 @@ impl RouteTable {
     /// Reads the table off the ledger.
     #[must_use]
     pub fn read(ledger: &Ledger) -> Self {
-        let mut table = Self::default();
         let view = ledger.view();
+        let mut table = Self { registered: view.nodes().map(|node| node.peer).collect(), ..Self::default() };
         for deployment in view.deployments().filter(|deployment| deployment.is_open()) {
             let named = Named::read(ledger, deployment);
             let providers = named.replicas.iter().map(|replica| replica.at.provider);
@@ -148,6 +150,12 @@ impl RouteTable {
     #[must_use]
     pub fn is_steward(&self, peer: PeerId, deployment: DeploymentId) -> bool {
         self.parties.get(&deployment).is_some_and(|parties| parties.stewards.contains(&peer))
+    }
+
+    /// Whether nobody pays for what a peer takes from a deployment: it is on no ledger, and neither the owner's nor a steward's.
+    #[must_use]
+    pub fn is_stranger(&self, peer: PeerId, deployment: DeploymentId) -> bool {
+        !(self.registered.contains(&peer) || self.is_owner(peer, deployment) || self.is_steward(peer, deployment))
     }
 
     /// As what a peer may hand this steward a share of a deployment's key.

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::context::{Context, Outcome, Purpose};
 use crate::event::WorkEvent;
 use crate::funds::affordable_rate;
+use crate::gateways::{is_believed, is_stranger};
 use crate::library::{Library, holders};
 use crate::message::{Ask, AskReply, Counted, Probe, ProbeReply};
 
@@ -275,7 +276,7 @@ impl Seller {
         let left = view.allowance(deployment, receipt.signer);
         if left.is_some_and(|left| receipt.body.amount.saturating_sub(lease.settled) > left) {
             // The ledger would refuse it, so it is no pay; and what another payer signed must not give way to it.
-            return self.till.worthless(&lease.id);
+            return;
         }
         let until = lease.ended.map_or(view.now(), |ended| ended.min(view.now()));
         let elapsed = until.since(lease.start);
@@ -300,6 +301,9 @@ impl Seller {
         self.refused.retain(|_, until| *until > ctx.now);
         for lease in self.runs.keys().filter_map(|id| ledger.view().lease(*id)) {
             self.till.elapsed(&lease.id, ledger.view().now().since(lease.start));
+        }
+        while let Some((lease, served)) = self.till.poll_strangers() {
+            ctx.push(Action::Strangers { lease, served });
         }
         while let Some(lease) = self.till.poll_stop() {
             let found = ledger.view().lease(lease).filter(|_| self.till.tab(&lease).is_some_and(Tab::is_refused));
@@ -346,18 +350,16 @@ impl Seller {
         }
     }
 
-    /// A peer's requests took something from a replica of ours. Payers believe no gateway of the provider's own operator, and none
-    /// that is on no ledger unless it is the owner's: what those took is not owed.
+    /// A peer's requests took something from a replica of ours: what no payer will count is not owed.
     pub(crate) fn taken(&mut self, ledger: &Ledger, from: PeerId, taken: Counted) {
         let view = ledger.view();
         let Some(lease) = view.lease(taken.lease) else { return };
-        let owner = view.deployment(lease.deployment).map(|deployment| deployment.owner);
-        let believed = match view.operator_of(from) {
-            Some(operator) => operator != lease.terms.operator,
-            None => owner.is_some_and(|owner| view.account_of(from) == Some(owner) && owner != lease.terms.operator),
-        };
-        if !believed {
-            self.till.unbilled(&taken.lease, taken.requests, ByteCount(taken.egress));
+        let Some(deployment) = view.deployment(lease.deployment) else { return };
+        let (requests, egress) = (taken.requests, ByteCount(taken.egress));
+        if is_stranger(ledger, deployment, from) {
+            self.till.taken_by_strangers(&taken.lease, requests, egress);
+        } else if !is_believed(ledger, deployment, lease, from) {
+            self.till.unbilled(&taken.lease, requests, egress);
         }
     }
 

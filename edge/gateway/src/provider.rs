@@ -36,6 +36,12 @@ pub enum ServeFailure {
     /// The node does not run the lease in that generation.
     #[error("the node does not run this replica any more")]
     NotRunning,
+    /// The gateway's node is on no ledger, and has had what strangers are served for nothing.
+    #[error(
+        "the gateway's node is on no ledger, and what strangers are served for nothing is used up; ask through a node that \
+         is registered, or one of the owner's"
+    )]
+    Stranger,
     /// As many requests wait as may wait.
     #[error("the replica has too many requests under way")]
     Overloaded,
@@ -58,14 +64,22 @@ pub(crate) const FAILURE: HeaderName = HeaderName::from_static("grange-failure")
 
 impl ServeFailure {
     /// All of them.
-    const ALL: [Self; 6] =
-        [Self::NotRunning, Self::Overloaded, Self::TooSlow, Self::TooLarge, Self::BadRequest, Self::Crashed];
+    const ALL: [Self; 7] = [
+        Self::NotRunning,
+        Self::Stranger,
+        Self::Overloaded,
+        Self::TooSlow,
+        Self::TooLarge,
+        Self::BadRequest,
+        Self::Crashed,
+    ];
 
     /// The HTTP status that tells a client the same.
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
             Self::NotRunning | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Stranger => StatusCode::TOO_MANY_REQUESTS,
             Self::TooSlow => StatusCode::GATEWAY_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BadRequest => StatusCode::BAD_REQUEST,
@@ -76,12 +90,13 @@ impl ServeFailure {
     /// Whether the request was refused before the replica saw it, so that any request may be tried elsewhere.
     #[must_use]
     pub(crate) const fn untouched(self) -> bool {
-        matches!(self, Self::NotRunning | Self::Overloaded)
+        matches!(self, Self::NotRunning | Self::Stranger | Self::Overloaded)
     }
 
     const fn word(self) -> &'static str {
         match self {
             Self::NotRunning => "not-running",
+            Self::Stranger => "stranger",
             Self::Overloaded => "overloaded",
             Self::TooSlow => "too-slow",
             Self::TooLarge => "too-large",

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use grange_ledger::{Action as Deed, Book, Deployment, Ledger, Rejection};
 use grange_market::watch::{Action as Call, Event as Seen, Health};
-use grange_market::{Held, Payer as Signatory, SlotNeed, place, signer};
+use grange_market::{Held, SlotNeed, place, signer};
 use grange_types::{Amount, DeploymentId, LeaseId, LeaseTerms, Manifest, Millis, PeerId, Quote, Signed, Time};
 
 use super::Payer;
-use super::turn::{needed, payers, rank, solvent};
+use super::turn::{needed, payers, rank, signs};
 use crate::bids::{Bids, Verdict};
 use crate::context::{Asked, Context, Outcome, Purpose};
 use crate::library::Library;
@@ -240,8 +240,7 @@ fn is_unfunded(ctx: &Context, ledger: &Ledger, id: DeploymentId) -> bool {
 fn is_payable(ctx: &Context, ledger: &Ledger, (id, slot): (DeploymentId, u32), terms: &LeaseTerms) -> bool {
     let Some(deployment) = ledger.view().deployment(id) else { return false };
     let payers = payers(ctx, ledger, deployment);
-    let this = (slot, needed(terms, Amount::ZERO));
-    let solvent = solvent(ledger, deployment, this, |_| Amount::ZERO, &payers);
-    let signs = |payers: &[Signatory]| signer(payers, deployment.owner, terms.operator).is_some();
-    !signs(&payers) || signs(&solvent)
+    let this = (slot, terms, needed(terms, Amount::ZERO));
+    let unlimited = signer(&payers, deployment.owner, terms.operator);
+    unlimited.is_none() || signs(ledger, deployment, this, |_| Amount::ZERO, &payers).is_some()
 }

@@ -1,7 +1,7 @@
 //! Whose turn it is among the payers of a deployment.
 
 use grange_ledger::{Deployment, Lease, Ledger};
-use grange_market::Payer as Signatory;
+use grange_market::{Payer as Signatory, signer};
 use grange_types::{Amount, LeaseTerms, PeerId, limits};
 
 use crate::context::Context;
@@ -28,29 +28,55 @@ pub(super) fn needed(terms: &LeaseTerms, owed: Amount) -> Amount {
     owed.saturating_add(terms.cap(limits::CREDIT_WINDOW))
 }
 
-/// The payers as far as the ledger would take their word for the lease of a slot that needs so much: who may pay less today
-/// than that, and what all leases need that come before it on the same allowance, counts as away, and the next one signs.
-pub(super) fn solvent(
+/// Who signs for the lease of a slot, of whose terms so much is [`needed`]; every payer comes to the same.
+///
+/// What a payer may still pay today is shared by all leases that it signs for: it signs for one after the other, by the numbers of
+/// their slots, as far as that reaches for what is owed and a credit window more, and the next one for the rest. A steward's
+/// ceiling is for one deployment; a key's of the owner is for all of his, of which those with smaller ids come first.
+pub(super) fn signs(
     ledger: &Ledger,
     deployment: &Deployment,
-    (slot, this): (u32, Amount),
+    (slot, terms, this): (u32, &LeaseTerms, Amount),
     owed: impl Fn(&Lease) -> Amount,
     payers: &[Signatory],
-) -> Vec<Signatory> {
-    let view = ledger.view();
-    let all = |leases: &mut dyn Iterator<Item = &Lease>| leases.map(|lease| needed(&lease.terms, owed(lease))).sum();
-    let within = this.saturating_add(all(&mut before(ledger, deployment, slot)));
-    let able = |payer: &Signatory| {
-        let Some(left) = view.allowance(deployment, payer.peer.into()) else { return true };
-        if payer.operator != deployment.owner {
-            // A steward's ceiling is for one deployment, a key's of the owner for all of his.
-            return left >= within;
+) -> Option<PeerId> {
+    let mut left: Vec<Option<Amount>> = payers.iter().map(|payer| left(ledger, deployment, payer, &owed)).collect();
+    let before = before(ledger, deployment, slot).map(|lease| (&lease.terms, needed(&lease.terms, owed(lease))));
+    let mut last = None;
+    for (terms, needed) in before.chain([(terms, this)]) {
+        let able = |left: &Option<Amount>| left.is_none_or(|left| left >= needed);
+        let here =
+            payers.iter().zip(&left).map(|(payer, left)| Signatory { alive: payer.alive && able(left), ..*payer });
+        last = signer(&here.collect::<Vec<_>>(), deployment.owner, terms.operator);
+        let place = last.and_then(|last| payers.iter().position(|payer| payer.peer == last));
+        if let Some(left) = place.and_then(|place| left[place].as_mut()) {
+            *left = left.saturating_sub(needed);
         }
-        let others = view.deployments_of(deployment.owner).filter(|other| other.is_open() && other.id < deployment.id);
-        let others: Amount = all(&mut others.flat_map(|other| before(ledger, other, u32::MAX)));
-        left >= within.saturating_add(others)
+    }
+    last
+}
+
+/// What a payer may still pay for a deployment today, less what the owner's deployments before it need of the same allowance
+/// beyond what the key has counted in itself; none where nothing limits it.
+fn left(
+    ledger: &Ledger,
+    deployment: &Deployment,
+    payer: &Signatory,
+    owed: &impl Fn(&Lease) -> Amount,
+) -> Option<Amount> {
+    let (view, key) = (ledger.view(), payer.peer.into());
+    let left = view.allowance(deployment, key)?;
+    if payer.operator != deployment.owner {
+        return Some(left);
+    }
+    let others = view.deployments_of(deployment.owner).filter(|other| other.is_open() && other.id < deployment.id);
+    let beyond = |other: &Deployment| {
+        let all: Amount = before(ledger, other, u32::MAX).map(|lease| needed(&lease.terms, owed(lease))).sum();
+        all.saturating_sub(other.counted_by(key))
     };
-    payers.iter().map(|payer| Signatory { alive: payer.alive && able(payer), ..*payer }).collect()
+    let others: Amount = others.map(beyond).sum();
+    let counted = deployment.counted_by(key);
+    Some(left.saturating_sub(counted).saturating_sub(others).saturating_add(counted))
 }
 
 /// The open leases of a deployment's slots before one of them, as far as receipts pay for them.

@@ -18,4 +18,5 @@ mod room;
 mod secrets;
 mod support;
 mod trust;
+mod turns;
 mod update;

@@ -54,6 +54,8 @@ struct Running {
     serving: bool,
     requests: u64,
     egress: u64,
+    /// Strangers are not served.
+    refuses: bool,
 }
 
 pub(crate) struct Host {
@@ -454,7 +456,8 @@ impl World {
             Action::Start { work, .. } => {
                 let (generation, since) = (work.generation, self.now);
                 let page = self.page(&work.workload);
-                let running = Running { generation, page, since, serving: false, requests: 0, egress: 0 };
+                let running =
+                    Running { generation, page, since, serving: false, requests: 0, egress: 0, refuses: false };
                 self.hosts[index].running.insert(work.lease, running);
                 self.schedule(index, STARTS, Delivery::Served(work.lease));
             }
@@ -462,6 +465,11 @@ impl World {
                 self.visit(index, (lease, generation, whole), provider, Millis(within));
             }
             Action::Stop { lease } => drop(host.running.remove(&lease)),
+            Action::Strangers { lease, served } => {
+                if let Some(running) = host.running.get_mut(&lease) {
+                    running.refuses = !served;
+                }
+            }
             Action::Reply { call, reply } => drop(host.replies.insert(call, *reply)),
             Action::Line { call, line, .. } => host.lines.entry(call).or_default().push(*line),
             Action::Note { event, purpose, reason } => host.notes.push((event, purpose, reason)),
@@ -577,8 +585,12 @@ impl World {
         self.took(self.peer_id(gateway), lease, requests, 0);
     }
 
-    /// Requests of a key that the ledger does not know, and counts that nobody may believe: told, and gossiped.
-    pub(crate) fn whisper(&mut self, to: usize, lease: LeaseId, requests: u64) {
+    /// Requests of a key that the ledger does not know, and counts that nobody may believe: told, and gossiped. How many were
+    /// served.
+    pub(crate) fn whisper(&mut self, to: usize, lease: LeaseId, requests: u64) -> u64 {
+        if self.hosts.iter().any(|host| host.running.get(&lease).is_some_and(|running| running.refuses)) {
+            return 0;
+        }
         let bytes = MarketMessage::Counted(Counted { lease, requests, egress: 0 }).encode();
         let from = PeerId([0x77; 32]);
         self.deliver(to, LATENCY, Event::Gossip { bytes: bytes.clone() });
@@ -590,6 +602,7 @@ impl World {
                 running.requests += requests;
             }
         }
+        requests
     }
 
     /// The hosts that hold a blob.

@@ -169,6 +169,7 @@ fn failure(name: &str, error: &AttemptError) -> Problem {
         AttemptError::Superseded => ProblemCode::NoReplica,
         AttemptError::Served(failure) => match failure {
             ServeFailure::NotRunning | ServeFailure::Overloaded => ProblemCode::NoReplica,
+            ServeFailure::Stranger => ProblemCode::LimitReached,
             ServeFailure::TooSlow => ProblemCode::WorkloadTimeout,
             ServeFailure::TooLarge => ProblemCode::TooLarge,
             ServeFailure::BadRequest => ProblemCode::Malformed,

@@ -1,0 +1,162 @@
+//! One payer after the other: what each goes on from, and who signs for what.
+
+use std::collections::BTreeSet;
+
+use grange_ledger::{Block, Deployment, Lease};
+use grange_peer::{Channel, Event, MarketMessage};
+use grange_types::{Amount, Counters, DeploymentId, Height, LeaseId, Millis, PublicKey, Receipt, Signed, Wire};
+
+use crate::ceilings::phrase;
+use crate::support::{World, manifest};
+
+/// Seven operators, of which the last one is neither payer nor provider of the app.
+struct Shop {
+    world: World,
+    lease: LeaseId,
+    provider: usize,
+    stewards: Vec<usize>,
+    gateway: usize,
+}
+
+fn shop() -> Shop {
+    let mut world = World::new(7);
+    world.settle();
+    let done = world.deploy(0, manifest("shop", "10")).unwrap();
+    let (lease, provider) = (done.leases[0].lease, world.index_of(done.leases[0].provider));
+    let stewards: Vec<usize> =
+        deployment(&world, 0, done.id).stewards().map(|found| world.index_of(found.account.peer())).collect();
+    assert_eq!(stewards.len(), 2);
+    let gateway = (1..7).find(|index| *index != provider && !stewards.contains(index)).unwrap();
+    Shop { world, lease, provider, stewards, gateway }
+}
+
+fn deployment(world: &World, index: usize, id: DeploymentId) -> Deployment {
+    world.peer(index).ledger().view().deployment(id).cloned().unwrap()
+}
+
+impl Shop {
+    /// Visitors come through a gateway for so many seconds.
+    fn visited(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.world.load(self.gateway, self.lease, 20, 20 << 10);
+            self.world.run_for(Millis(1_000));
+        }
+    }
+
+    fn lease(&self) -> Lease {
+        self.world.peer(self.gateway).ledger().view().lease(self.lease).cloned().unwrap()
+    }
+
+    /// Its lease is open and its provider is paid on, over minutes in which nobody comes.
+    #[track_caller]
+    fn goes_on(&mut self) {
+        let before = self.lease();
+        self.world.run_for(Millis::minutes(4));
+        let after = self.lease();
+        assert!(after.is_open(self.world.peer(self.gateway).ledger().view().now()), "{after:?}");
+        let paid = after.counters.served.0.saturating_sub(before.counters.served.0);
+        assert!(paid >= Millis::seconds(225).0, "{paid} ms of four minutes were paid");
+    }
+}
+
+#[test]
+fn an_owner_who_is_back_goes_on_from_what_the_steward_is_paid_by() {
+    let mut shop = shop();
+    shop.visited(30);
+    shop.world.kill(0);
+    // The last of it is on no block when the owner is back.
+    shop.visited(47);
+    shop.world.start(0);
+    shop.goes_on();
+    let lease = shop.lease();
+    assert!(lease.counters.requests >= 20 * 76, "what came while he was away is paid: {lease:?}");
+}
+
+#[test]
+fn a_steward_who_was_away_goes_on_from_what_the_one_before_him_is_paid_by() {
+    let mut shop = shop();
+    let [first, second] = shop.stewards[..] else { unreachable!() };
+    shop.world.kill(0);
+    shop.world.kill(second);
+    shop.visited(47);
+    // He hears of some of what the first one signs, and of nothing that was before.
+    shop.world.start(second);
+    shop.visited(4);
+    shop.world.kill(first);
+    shop.goes_on();
+}
+
+#[test]
+fn a_steward_who_starts_again_goes_on_from_his_own_word() {
+    let mut shop = shop();
+    shop.world.kill(0);
+    shop.visited(45);
+    let first = shop.stewards[0];
+    shop.world.kill(first);
+    shop.world.start(first);
+    shop.goes_on();
+}
+
+#[test]
+fn a_steward_who_pays_ahead_or_worthlessly_stops_no_app() {
+    let mut shop = shop();
+    shop.visited(30);
+    let key = shop.world.key(shop.stewards[1]);
+    let from = shop.world.peer_id(shop.stewards[1]);
+    let begun = shop.world.now;
+    let mut sent = 0;
+    while shop.world.now.since(begun) < Millis::minutes(5) {
+        shop.world.run_for(Millis(1_000));
+        let Lease { sequence, settled, counters, ref terms, generation, .. } = shop.lease();
+        // Once two minutes that are still to come, and then on and on what no ledger pays.
+        let ahead = Counters { served: Millis(counters.served.0 + 120_000), ..counters };
+        let due = terms.prices.charge(&terms.resources, &ahead).max(settled);
+        sent += 1;
+        let amount = if sent == 1 { due } else { Amount(u128::MAX) };
+        let sequence = sequence + 40;
+        let receipt =
+            Receipt { lease: shop.lease, generation, sequence, counters: ahead, amount, disputed: Amount::ZERO };
+        let expires = shop.world.now.after(Millis::HOUR);
+        let receipt = Signed::seal(shop.world.genesis().network_id(), &key, expires, receipt);
+        let bytes = MarketMessage::Receipt(receipt).encode();
+        let event = Event::Message { from, channel: Channel::Steward, bytes };
+        shop.world.deliver(shop.provider, Millis(2), event);
+    }
+    let view = shop.world.peer(shop.gateway).ledger().view();
+    assert!(shop.lease().is_open(view.now()), "{:?}", shop.lease());
+    assert!(shop.world.deploy(0, manifest("stall", "10")).is_ok(), "and its owner is quoted by everybody");
+}
+
+/// Who signed what was paid of each lease in the blocks above a height.
+fn signers(world: &World, above: Height, lease: LeaseId) -> BTreeSet<PublicKey> {
+    let blocks = world.blocks(0).into_iter().map(|(bytes, _)| Block::decode(&bytes).unwrap());
+    let later = blocks.filter(|block| block.header.height > above);
+    let receipts = later.flat_map(|block| block.transactions).flat_map(|deed| deed.body.action.receipts().to_vec());
+    receipts.filter(|receipt| receipt.body.lease == lease).map(|receipt| receipt.signer).collect()
+}
+
+#[test]
+fn a_node_whose_day_does_for_one_lease_signs_for_one() {
+    let mut world = World::new(5);
+    world.settle();
+    let mut app = manifest("shop", "10");
+    app.services.get_mut("web").unwrap().replicas = 2;
+    let done = world.deploy(0, app).unwrap();
+    let leases: Vec<LeaseId> = done.leases.iter().map(|placed| placed.lease).collect();
+    world.run_for(Millis::seconds(30));
+    // Enough for what one lease owes and the next minute of it; not for two.
+    let of = |world: &World, id: LeaseId| world.peer(1).ledger().view().lease(id).cloned().unwrap();
+    let window = of(&world, leases[0]).terms.cap(Millis::seconds(60));
+    phrase(&mut world, &window.scaled(3, 2).to_string());
+    let node = world.key(0).public();
+    world.run_for(Millis::seconds(15));
+    let above = world.peer(0).ledger().height();
+    world.run_for(Millis::seconds(240));
+    assert_eq!(signers(&world, above, leases[0]), [node].into());
+    let others = signers(&world, above, leases[1]);
+    assert!(!others.is_empty() && !others.contains(&node), "{others:?}");
+    for id in leases {
+        let lease = of(&world, id);
+        assert!(lease.counters.served > Millis::seconds(240), "{lease:?}");
+    }
+}
