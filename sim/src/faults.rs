@@ -19,11 +19,15 @@ pub(crate) const KINDS: &[&str] = &[
     "disk-full",
     "bit-flip",
     "new-disk",
+    "away",
     "freeze",
     "night",
     "clock-skew",
     "workload",
 ];
+
+/// How long a machine is away: a successor gives up waiting for a keeper after five minutes.
+const AWAY: (Millis, Millis) = (Millis::seconds(330), Millis::seconds(420));
 
 /// Something goes wrong.
 #[derive(Debug, Clone)]
@@ -46,6 +50,8 @@ pub(crate) enum Fault {
     BitFlip { host: usize, back: Millis },
     /// The disk with the ledger is gone, and an empty one is in its place: what is known is the key and the genesis.
     NewDisk { host: usize, back: Millis },
+    /// A machine is off for longer than a successor waits for what only its disk has.
+    Away { host: usize, back: Millis },
     /// A process is stopped for a while, and nobody tells it.
     Freeze { host: usize, lasts: Millis },
     /// All machines sleep for hours; one is gone for good before they do.
@@ -61,6 +67,7 @@ pub(crate) enum Fault {
 pub(crate) enum Repair {
     Start { host: usize },
     StartAll,
+    Return { host: usize },
     Unblock { walls: Vec<(usize, usize)> },
     Clear,
     DiskFree { host: usize },
@@ -79,6 +86,7 @@ impl Fault {
             Self::DiskFull { .. } => "disk-full",
             Self::BitFlip { .. } => "bit-flip",
             Self::NewDisk { .. } => "new-disk",
+            Self::Away { .. } => "away",
             Self::Freeze { .. } => "freeze",
             Self::Night { .. } => "night",
             Self::Skew { .. } => "clock-skew",
@@ -114,6 +122,13 @@ pub(crate) fn plan(dice: &mut Dice, hosts: usize, validators: usize, storm: (Tim
         let hours = if dice.chance(600) { dice.between(25, 50) } else { dice.between(2, 25) };
         let lasts = Millis(Millis::HOUR.0 * hours);
         faults.push((storm.1, Fault::Night { lasts, gone }));
+    }
+    // Once in a few worlds a machine is away for so long that others go on without what only it has.
+    if dice.chance(350) {
+        let host = staying + dice.index(hosts - staying);
+        let back = dice.span(AWAY.0, AWAY.1);
+        let at = Time(dice.between(storm.0.0, storm.1.0 - back.0));
+        faults.push((at, Fault::Away { host, back }));
     }
     faults.sort_by_key(|(at, _)| *at);
     faults
@@ -199,6 +214,11 @@ impl World<'_> {
                 self.hosts[host].disk.replaced();
                 self.mend_after(back, Repair::Start { host });
             }
+            Fault::Away { host, back } => {
+                self.kill(host, false, "is switched off for a long time");
+                self.away = Some(host);
+                self.mend_after(back, Repair::Return { host });
+            }
             Fault::Freeze { host, lasts } => {
                 self.note(Some(host), format_args!("is stopped for {} ms", lasts.0));
                 let until = self.now.after(lasts);
@@ -242,6 +262,10 @@ impl World<'_> {
         match repair {
             Repair::Start { host } => self.start(host),
             Repair::StartAll => (0..self.hosts.len()).for_each(|host| self.start(host)),
+            Repair::Return { host } => {
+                self.away = None;
+                self.start(host);
+            }
             Repair::Unblock { walls } => {
                 for (from, to) in walls {
                     self.network.unblock(from, to);

@@ -14,6 +14,7 @@ use grange_objects::log::{
 use grange_peer::{Event, WorkEvent};
 use grange_types::{LeaseId, Millis, PeerId, Time, Work};
 
+use crate::host::Host;
 use crate::sabotage::Sabotage;
 use crate::world::{Happening, World};
 
@@ -109,6 +110,12 @@ impl Keeping {
             _ => false,
         });
         waits == Some(true)
+    }
+
+    /// What the disk of each keeper of a log holds.
+    fn copies<'a>(&'a self, log: &LogId, hosts: &[Host]) -> Vec<(PeerId, &'a Contents)> {
+        let of = self.vaults.iter().filter(|((_, of), _)| of == log);
+        of.map(|((host, _), vault)| (hosts[*host].id(), &vault.copy)).collect()
     }
 
     fn next(&mut self) -> u64 {
@@ -360,7 +367,9 @@ impl World<'_> {
         let now = self.monotonic();
         let Some(process) = self.keeping.processes.get_mut(&id) else { return };
         let (host, lease, log, generation) = (process.host, process.lease, process.log.clone(), process.generation);
-        self.checks.begins(self.now, &log, generation, plan, &contents);
+        let copies = self.keeping.copies(&log, &self.hosts);
+        self.checks.begins(self.now, (&log, generation), plan, &contents, &copies);
+        let Some(process) = self.keeping.processes.get_mut(&id) else { return };
         let followers = process.keepers.iter().map(|keeper| (*keeper, plan.marks.get(keeper).copied())).collect();
         let writer = Writer::new(now, generation, plan.mark, None, followers);
         process.part = Part::Writing { writer, window: BTreeMap::new(), ids: BTreeMap::new() };
@@ -457,9 +466,10 @@ impl World<'_> {
             Action::Acknowledge { through } => {
                 let done: Vec<u64> = ids.range(..=through).map(|(_, number)| *number).collect();
                 ids.retain(|sequence, _| *sequence > through);
+                let copies = self.keeping.copies(&log, &self.hosts);
                 for number in done {
                     self.coverage.count("load", "written");
-                    self.checks.acknowledges(self.now, &log, generation, number);
+                    self.checks.acknowledges(self.now, &log, generation, number, &copies);
                 }
             }
             Action::Forget { through } => {

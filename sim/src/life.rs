@@ -13,7 +13,8 @@ impl World<'_> {
 
     /// Starts a host with a clock that is ahead of the world's by so many milliseconds.
     pub(crate) fn start_at(&mut self, host: usize, ahead: Option<i64>) {
-        if self.hosts[host].alive() || self.gone == Some(host) || self.hosts[host].disk.full {
+        let stays_off = self.gone == Some(host) || self.away == Some(host);
+        if self.hosts[host].alive() || stays_off || self.hosts[host].disk.full {
             return;
         }
         let drift = i64::try_from(self.dice.clocks.below(400)).unwrap_or(0) - 200;

@@ -16,6 +16,7 @@ use grange_types::{ByteCount, Counters, DeploymentId, Height, LeaseId, Millis, P
 use crate::coverage::Coverage;
 use crate::keeping::Contents;
 use crate::seed::Cast;
+use writes::Copies;
 
 /// Every check.
 pub(crate) const NAMES: &[&str] = &[
@@ -146,15 +147,29 @@ impl Checks {
         self.judge(now, "writes", verdict);
     }
 
-    /// A generation of key-values begins.
-    pub(crate) fn begins(&mut self, now: Time, log: &LogId, generation: u64, plan: &Plan, contents: &Contents) {
-        let verdict = self.writes.begins(log, generation, plan, contents);
+    /// A generation of key-values begins, while keepers have those copies.
+    pub(crate) fn begins(
+        &mut self,
+        now: Time,
+        (log, generation): (&LogId, u64),
+        plan: &Plan,
+        contents: &Contents,
+        copies: &Copies<'_>,
+    ) {
+        let verdict = self.writes.begins(log, generation, plan, contents, copies);
         self.judge(now, "writes", verdict);
     }
 
-    /// Somebody was told that his write is kept.
-    pub(crate) fn acknowledges(&mut self, now: Time, log: &LogId, generation: u64, number: u64) {
-        let verdict = self.writes.acknowledges(log, generation, number);
+    /// Somebody was told that his write is kept, while keepers have those copies.
+    pub(crate) fn acknowledges(
+        &mut self,
+        now: Time,
+        log: &LogId,
+        generation: u64,
+        number: u64,
+        copies: &Copies<'_>,
+    ) {
+        let verdict = self.writes.acknowledges(log, generation, number, copies);
         self.judge(now, "writes", verdict);
     }
 
