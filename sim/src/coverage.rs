@@ -99,7 +99,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "release-name",
         ],
     ),
-    ("load", &["written", "store-begun", "store-taken-over"]),
+    ("load", &["written", "store-begun", "store-taken-over", "store-begun-without"]),
     ("recovery", &["genesis", "snapshot", "damaged-log"]),
     ("check", crate::checks::NAMES),
 ];

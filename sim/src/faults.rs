@@ -50,8 +50,8 @@ pub(crate) enum Fault {
     BitFlip { host: usize, back: Millis },
     /// The disk with the ledger is gone, and an empty one is in its place: what is known is the key and the genesis.
     NewDisk { host: usize, back: Millis },
-    /// A machine is off for longer than a successor waits for what only its disk has.
-    Away { host: usize, back: Millis },
+    /// A writer of key-values and one of its keepers are off for longer than a successor waits for what only they have.
+    Away { back: Millis },
     /// A process is stopped for a while, and nobody tells it.
     Freeze { host: usize, lasts: Millis },
     /// All machines sleep for hours; one is gone for good before they do.
@@ -67,7 +67,7 @@ pub(crate) enum Fault {
 pub(crate) enum Repair {
     Start { host: usize },
     StartAll,
-    Return { host: usize },
+    Return,
     Unblock { walls: Vec<(usize, usize)> },
     Clear,
     DiskFree { host: usize },
@@ -123,12 +123,10 @@ pub(crate) fn plan(dice: &mut Dice, hosts: usize, validators: usize, storm: (Tim
         let lasts = Millis(Millis::HOUR.0 * hours);
         faults.push((storm.1, Fault::Night { lasts, gone }));
     }
-    // Once in a few worlds a machine is away for so long that others go on without what only it has.
     if dice.chance(350) {
-        let host = staying + dice.index(hosts - staying);
         let back = dice.span(AWAY.0, AWAY.1);
         let at = Time(dice.between(storm.0.0, storm.1.0 - back.0));
-        faults.push((at, Fault::Away { host, back }));
+        faults.push((at, Fault::Away { back }));
     }
     faults.sort_by_key(|(at, _)| *at);
     faults
@@ -214,11 +212,7 @@ impl World<'_> {
                 self.hosts[host].disk.replaced();
                 self.mend_after(back, Repair::Start { host });
             }
-            Fault::Away { host, back } => {
-                self.kill(host, false, "is switched off for a long time");
-                self.away = Some(host);
-                self.mend_after(back, Repair::Return { host });
-            }
+            Fault::Away { back } => self.switch_off(back),
             Fault::Freeze { host, lasts } => {
                 self.note(Some(host), format_args!("is stopped for {} ms", lasts.0));
                 let until = self.now.after(lasts);
@@ -249,6 +243,21 @@ impl World<'_> {
         !voter(&host) || (others + 1) * 3 < view.validators().len()
     }
 
+    /// A writer and a keeper of its are switched off, neither of which votes or may come to vote.
+    fn switch_off(&mut self, back: Millis) {
+        let staying = self.validators + CANDIDATES;
+        let pairs = self.keeping.writers_with_keepers().filter_map(|(host, keeper)| {
+            let keeper = self.places.get(&keeper).copied()?;
+            (host >= staying && keeper >= staying && host != keeper).then_some([host, keeper])
+        });
+        let pairs: Vec<[usize; 2]> = pairs.collect();
+        for host in self.dice.faults.pick(&pairs).copied().into_iter().flatten() {
+            self.kill(host, false, "is switched off for a long time");
+            self.away.insert(host);
+        }
+        self.mend_after(back, Repair::Return);
+    }
+
     fn wall(&mut self, walls: Vec<(usize, usize)>, lasts: Millis) {
         for (from, to) in &walls {
             self.network.block(*from, *to);
@@ -262,9 +271,10 @@ impl World<'_> {
         match repair {
             Repair::Start { host } => self.start(host),
             Repair::StartAll => (0..self.hosts.len()).for_each(|host| self.start(host)),
-            Repair::Return { host } => {
-                self.away = None;
-                self.start(host);
+            Repair::Return => {
+                for host in core::mem::take(&mut self.away) {
+                    self.start(host);
+                }
             }
             Repair::Unblock { walls } => {
                 for (from, to) in walls {

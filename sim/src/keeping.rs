@@ -112,6 +112,18 @@ impl Keeping {
         waits == Some(true)
     }
 
+    /// Who writes now, with each keeper that counts.
+    pub(crate) fn writers_with_keepers(&self) -> impl Iterator<Item = (usize, PeerId)> {
+        let writing = self.processes.values().filter(|process| matches!(process.part, Part::Writing { .. }));
+        let keepers = |process: &Process| {
+            let vault = self.vaults.get(&(process.host, process.log.clone()))?;
+            Some(vault.own.get(&process.generation)?.view.as_ref()?.keepers.clone())
+        };
+        writing.flat_map(move |process| {
+            keepers(process).into_iter().flatten().map(|keeper| (process.host, keeper))
+        })
+    }
+
     /// What the disk of each keeper of a log holds.
     fn copies<'a>(&'a self, log: &LogId, hosts: &[Host]) -> Vec<(PeerId, &'a Contents)> {
         let of = self.vaults.iter().filter(|((_, of), _)| of == log);
@@ -377,6 +389,9 @@ impl World<'_> {
         let (entries, without) = (store.contents.len(), plan.without.len());
         self.keeping.vaults.entry((host, log)).or_default().own.insert(generation, store);
         self.coverage.count("load", if plan.from.is_empty() { "store-begun" } else { "store-taken-over" });
+        if without > 0 {
+            self.coverage.count("load", "store-begun-without");
+        }
         self.note(
             Some(host),
             format_args!("begins generation {generation} with {entries} writes, {without} not heard"),
@@ -415,7 +430,14 @@ impl World<'_> {
             match &mut process.part {
                 Part::Succeeding { succession, waits } => match succession.poll_action() {
                     Some(Step::Seal { keeper, promise }) => self.put(id, keeper, KeepRequest::Seal { log, promise }),
-                    Some(Step::Wait { keepers }) => *waits = keepers,
+                    Some(Step::Wait { keepers }) => {
+                        let names: Vec<String> = keepers.iter().map(PeerId::short).collect();
+                        let reason = format!("its key-values are waited for: {} must answer first", names.join(", "));
+                        *waits = keepers;
+                        let (host, lease) = (process.host, process.lease);
+                        self.note(Some(host), format_args!("{reason}"));
+                        self.tell(host, Millis(0), Event::Work { lease, event: WorkEvent::Waiting { reason } });
+                    }
                     Some(Step::Stop { .. }) => process.part = Part::Over,
                     Some(Step::Begin(plan)) => self.take(id, plan),
                     None => break,

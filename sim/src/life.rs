@@ -13,7 +13,7 @@ impl World<'_> {
 
     /// Starts a host with a clock that is ahead of the world's by so many milliseconds.
     pub(crate) fn start_at(&mut self, host: usize, ahead: Option<i64>) {
-        let stays_off = self.gone == Some(host) || self.away == Some(host);
+        let stays_off = self.gone == Some(host) || self.away.contains(&host);
         if self.hosts[host].alive() || stays_off || self.hosts[host].disk.full {
             return;
         }

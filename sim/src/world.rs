@@ -137,8 +137,8 @@ pub(crate) struct World<'a> {
     pub(crate) faults: u64,
     /// A host that left for good.
     pub(crate) gone: Option<usize>,
-    /// A host that is away for a long time: nothing starts it before its time.
-    pub(crate) away: Option<usize>,
+    /// Hosts that are away for a long time: nothing starts them before.
+    pub(crate) away: BTreeSet<usize>,
     pub(crate) asked: BTreeMap<u64, Question>,
     pub(crate) places: BTreeMap<PeerId, usize>,
     /// For each host, all others.
@@ -210,7 +210,7 @@ impl<'a> World<'a> {
             sabotage: None,
             faults: 0,
             gone: None,
-            away: None,
+            away: BTreeSet::new(),
             asked: BTreeMap::new(),
             last_word: (usize::MAX, Vec::new()),
             keeping: Keeping::default(),
