@@ -2,34 +2,25 @@
 
 use grange_api::{Call, CapRequest, NameRequest};
 use grange_ledger::{Action as Deed, KeyStatement, NodeEntry, Purpose, Transaction};
-use grange_types::{AccountId, Amount, KeyGrant, Millis, Role, SecretKey, Secrets, Signed, Wire};
+use grange_types::{Amount, Millis, SecretKey, Secrets, Signed, Wire};
 
 use crate::load::Waiting;
 use crate::seed::manifest;
 use crate::voters::{BOND, CANDIDATES};
 use crate::world::World;
 
-/// What a card may spend a day.
-const CARD: Amount = Amount::CREDIT;
 /// The most credits that an app has been given in the end.
 const BUDGET: u32 = 300;
-
-/// A second key of a host's account.
-fn card(host: usize) -> SecretKey {
-    let mut secret = [0xca; 32];
-    secret[..8].copy_from_slice(&(host as u64).to_le_bytes());
-    SecretKey::from_bytes(&secret)
-}
 
 impl World<'_> {
     /// Somebody looks after something of his.
     pub(crate) fn chore(&mut self) {
-        match self.dice.load.below(8) {
+        match self.dice.load.below(12) {
             0..3 => self.edit(),
             3 => self.give_name(),
             4 => self.change_cap(),
-            5 => self.use_card(),
-            6 => self.move_node(),
+            5..10 => self.use_card(),
+            10 => self.move_node(),
             _ => self.unlock(),
         }
     }
@@ -89,26 +80,6 @@ impl World<'_> {
         let most = Amount::credits(u32::try_from(self.dice.load.between(1_000, 5_000)).unwrap_or(1_000));
         let per_day = self.dice.load.chance(700).then_some(most);
         self.call(host, Call::SetCap(CapRequest { per_day }), Waiting::Deed);
-    }
-
-    /// An account gets a card, pays with it, and loses it again.
-    fn use_card(&mut self) {
-        let Some(host) = self.somebody() else { return };
-        let Some(peer) = &self.hosts[host].peer else { return };
-        let (key, card, account) = (self.hosts[host].config.key.clone(), card(host), self.hosts[host].id().account());
-        let keys = peer.ledger().view().account(account).map(|found| found.keys).unwrap_or_default();
-        let owner = KeyGrant { key: key.public(), roles: vec![Role::Owner] };
-        let has = keys.iter().any(|grant| grant.key == card.public());
-        if has && self.dice.load.chance(700) {
-            let to: AccountId = self.hosts[self.dice.load.index(self.hosts.len())].id().account();
-            let amount = Amount(u128::from(self.dice.load.between(1, 300_000_000_000)));
-            let deed = Deed::Transfer { to, amount, memo: String::new() };
-            return self.hand_in(host, &card, deed, Waiting::Transfer);
-        }
-        let spender = KeyGrant { key: card.public(), roles: vec![Role::Spend { per_day: CARD }] };
-        let keys = if has { vec![owner] } else { vec![owner, spender] };
-        self.note(Some(host), format_args!("{}", if has { "loses its card" } else { "gets a card" }));
-        self.hand_in(host, &key, Deed::SetKeys { keys }, Waiting::Deed);
     }
 
     /// A node is taken off the ledger, and put there again.

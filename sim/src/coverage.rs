@@ -99,7 +99,21 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "release-name",
         ],
     ),
-    ("load", &["written", "store-begun", "store-taken-over", "store-begun-without"]),
+    (
+        "load",
+        &[
+            "written",
+            "store-begun",
+            "store-taken-over",
+            "store-begun-without",
+            "card-pays",
+            "card-funds",
+            "card-funds-too-much",
+            "card-loosens",
+            "card-keeps",
+            "card-signs",
+        ],
+    ),
     ("recovery", &["genesis", "snapshot", "damaged-log"]),
     ("check", crate::checks::NAMES),
 ];

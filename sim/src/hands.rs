@@ -112,7 +112,7 @@ impl World<'_> {
     }
 
     /// Sends a message to one peer.
-    fn say(&mut self, host: usize, to: PeerId, channel: Channel, bytes: Vec<u8>) {
+    pub(crate) fn say(&mut self, host: usize, to: PeerId, channel: Channel, bytes: Vec<u8>) {
         let Some(place) = self.places.get(&to).copied() else { return };
         match channel {
             Channel::Consensus => self.vote(host, &bytes),
@@ -165,7 +165,7 @@ impl World<'_> {
             MarketMessage::Delta(_) => "delta",
             MarketMessage::Counted(_) => "counted",
             MarketMessage::Receipt(receipt) => {
-                self.checks.signed(&receipt);
+                self.checks.signed(self.now, &receipt);
                 "receipt"
             }
             MarketMessage::Steward(_) => "steward",

@@ -16,7 +16,8 @@
 //! | `keeping` | writers, keepers and successors of key-values |
 //! | `faults` | what goes wrong, and how it is mended |
 //! | `villains` | who cheats, one file each |
-//! | `load`, `chores`, `voters` | what people do: deploy, ask for pages, send money; new versions, names, keys, nodes; vote |
+//! | `load`, `chores`, `voters` | what people do: deploy, ask for pages, send money; new versions, names, caps, nodes; vote |
+//! | `cards` | keys with a ceiling: what people, and thieves, do with them |
 //! | `replacement` | another world: a crowd of a thousand nodes whose providers die |
 //! | `checks` | what must hold whatever happens |
 //! | `sabotage` | rules broken on purpose, each of which a checker has to find |
@@ -27,6 +28,7 @@
 //! - What a node's edge promises is modelled as it is, with its limits: what was not flushed may be lost or torn.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod cards;
 mod checks;
 mod chores;
 mod coverage;

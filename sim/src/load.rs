@@ -7,6 +7,7 @@ use grange_peer::{CallId, Event};
 use grange_types::{Amount, BlobId, DeploymentId, Height, Millis, Secrets, Time, TxId};
 
 use crate::dice::Dice;
+use crate::sabotage::Sabotage;
 use crate::seed::{COMPONENT, manifest};
 use crate::world::{Happening, World};
 
@@ -14,6 +15,9 @@ use crate::world::{Happening, World};
 const EVERY: (Millis, Millis) = (Millis(50), Millis(400));
 /// Apps that people try to deploy in one world.
 const APPS: usize = 10;
+
+/// Who come at once where the plant `exposure-ignored` has gateways tell nobody of them.
+const CROWD: u64 = 200;
 
 /// An app and its owner.
 #[derive(Debug, Clone)]
@@ -83,7 +87,7 @@ impl World<'_> {
             0..15 => self.pay(),
             15..18 => self.remove(),
             18..21 => self.stand(),
-            21..35 => self.chore(),
+            21..42 => self.chore(),
             _ => self.request(),
         }
     }
@@ -163,12 +167,14 @@ impl World<'_> {
         let runs = target.running.get_mut(&at.lease).filter(|run| run.serving && run.work.generation == at.generation);
         let Some(running) = runs else { return };
         let bytes = self.dice.load.between(200, 20_000);
-        running.answer(bytes);
+        let uncounted = self.sabotage == Some(Sabotage::ExposureIgnored);
+        let times = if uncounted { CROWD } else { 1 };
+        (0..times).for_each(|_| running.answer(bytes));
         let deployment = running.work.deployment;
         self.coverage.count("load", "request");
         // Nobody believes a gateway of the provider's own: it is owed nothing for what that passes on.
         if place != gateway {
-            self.checks.answered(at.lease, bytes);
+            (0..times).for_each(|_| self.checks.answered(at.lease, bytes));
         }
         if let Some(peer) = &self.hosts[place].peer {
             self.checks.wrote(self.now, deployment, at.lease, at.generation, peer.ledger());
@@ -177,8 +183,11 @@ impl World<'_> {
             self.write(place, at.lease);
         }
         let (lease, from) = (at.lease, self.hosts[gateway].id());
-        self.tell(gateway, Millis(5), Event::Counted { lease, requests: 1, egress: bytes });
-        self.tell(place, Millis(5), Event::Taken { from, lease, requests: 1, egress: bytes });
+        if !uncounted {
+            self.tell(gateway, Millis(5), Event::Counted { lease, requests: 1, egress: bytes });
+        }
+        let (requests, egress) = (times, times * bytes);
+        self.tell(place, Millis(5), Event::Taken { from, lease, requests, egress });
     }
 
     /// A deployment has come to its end, or to its problem.

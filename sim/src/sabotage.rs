@@ -26,11 +26,13 @@ pub enum Sabotage {
     KeeperForgets,
     /// Providers take no receipts into their books, and go on serving all the same.
     CreditUnlimited,
+    /// Gateways tell no payer of crowds that come, and providers look at unpaid time alone.
+    ExposureIgnored,
 }
 
 impl Sabotage {
     /// All of them, with their names.
-    pub const ALL: [(Self, &'static str); 9] = [
+    pub const ALL: [(Self, &'static str); 10] = [
         (Self::FlushSkipped, "flush-skipped"),
         (Self::VoteSentTwice, "vote-sent-twice"),
         (Self::ReceiptPaidTwice, "receipt-paid-twice"),
@@ -40,6 +42,7 @@ impl Sabotage {
         (Self::ClockRuleDropped, "clock-rule-dropped"),
         (Self::KeeperForgets, "keeper-forgets"),
         (Self::CreditUnlimited, "credit-unlimited"),
+        (Self::ExposureIgnored, "exposure-ignored"),
     ];
 
     /// The check that has to find it: what another one finds on the way does not show that this one works.
@@ -55,6 +58,7 @@ impl Sabotage {
             Self::ClockRuleDropped => "clock",
             Self::KeeperForgets => "writes",
             Self::CreditUnlimited => "loss",
+            Self::ExposureIgnored => "debt",
         }
     }
 
@@ -65,6 +69,7 @@ impl Sabotage {
             Self::OfferNeverExpires => Some(Plant::OfferNeverExpires),
             Self::ClockRuleDropped => Some(Plant::ClockRuleDropped),
             Self::CreditUnlimited => Some(Plant::CreditUnlimited),
+            Self::ExposureIgnored => Some(Plant::ExposureIgnored),
             Self::FlushSkipped
             | Self::VoteSentTwice
             | Self::ReceiptIgnored

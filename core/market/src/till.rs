@@ -282,7 +282,7 @@ impl Tab {
             && (since_receipt > CREDIT_WINDOW.0
                 || behind > CREDIT_WINDOW.0 + here / LAG
                 || since_refusal > CREDIT_WINDOW.0
-                || self.exposure() > tolerated)
+                || (self.exposure() > tolerated && !is_sown(Plant::ExposureIgnored)))
     }
 
     fn is_due(&self, now: Time) -> bool {

@@ -14,6 +14,8 @@ pub enum Plant {
     OfferNeverExpires,
     /// Providers go on serving what nobody pays for.
     CreditUnlimited,
+    /// Providers look at unpaid time alone, whatever requests and bytes come to.
+    ExposureIgnored,
 }
 
 /// Whether this rule is broken on this thread.

@@ -1,6 +1,7 @@
 //! What must hold whatever happens. Nothing here shares code with what it judges, beyond reading its words.
 
 mod chain;
+mod keys;
 mod money;
 mod offers;
 mod recovery;
@@ -26,12 +27,15 @@ pub(crate) const NAMES: &[&str] = &[
     "validators",
     "money",
     "receipts",
+    "counted",
     "delegates",
+    "keys",
     "disputes",
     "slots",
     "fence",
     "offers",
     "loss",
+    "debt",
     "recovery",
     "answers",
     "writes",
@@ -55,6 +59,7 @@ pub(crate) struct Checks {
     chain: chain::Chain,
     votes: votes::Votes,
     money: money::Money,
+    keys: keys::Keys,
     slots: slots::Slots,
     offers: offers::Offers,
     writes: writes::Writes,
@@ -68,6 +73,7 @@ impl Checks {
             chain: chain::Chain::new(cast.hosts.len()),
             votes: votes::Votes::default(),
             money: money::Money::new(cast),
+            keys: keys::Keys::default(),
             slots: slots::Slots::default(),
             offers: offers::Offers::default(),
             writes: writes::Writes::default(),
@@ -104,6 +110,7 @@ impl Checks {
             coverage.count("deed", transaction.body.action.word());
         }
         self.money.moved(&block);
+        self.keys.moved(&block);
         self.chain.pause(now);
         Some(chain::describe(&block))
     }
@@ -114,9 +121,10 @@ impl Checks {
         self.judge(now, "votes", verdict);
     }
 
-    /// A payer has signed a receipt.
-    pub(crate) fn signed(&mut self, receipt: &Signed<Receipt>) {
-        self.money.signed(receipt);
+    /// Somebody says a receipt that he has signed.
+    pub(crate) fn signed(&mut self, now: Time, receipt: &Signed<Receipt>) {
+        let verdict = self.money.signed(receipt);
+        self.judge(now, "receipts", verdict);
     }
 
     /// A workload has truly served for so long.
@@ -204,6 +212,11 @@ impl Checks {
         self.judge(now, "receipts", verdict);
         let verdict = self.money.within_ceilings(ledger);
         self.judge(now, "delegates", verdict);
+        let verdict = money::counted(ledger);
+        self.judge(now, "counted", verdict);
+        if let Some(verdict) = self.keys.judge(ledger.view()) {
+            self.judge(now, "keys", verdict);
+        }
         if let Some(verdict) = money::disputed(ledger) {
             self.judge(now, "disputes", verdict);
         }

@@ -2,10 +2,15 @@
 //!
 //! Every account is counted again from the blocks alone: what it began with, what was sent, what its leases earned and
 //! cost. The ledger's own sums are only compared with that.
+//!
+//! # Rules of receipts
+//! - Each is judged by itself when it is said, by who signed it. One of an honest payer says no more than was truly served
+//!   until then, and what receipts of others, villains and thieves, were paid on that lease: honest payers go on from what the
+//!   ledger paid, and from nothing else that a villain says.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use grange_ledger::{Action as Deed, Block, Ledger, LedgerView};
+use grange_ledger::{Action as Deed, Block, Deployment, Ledger, LedgerView};
 use grange_types::{
     AccountId, Amount, ByteCount, Counters, DeploymentId, LeaseId, LeaseTerms, Millis, PeerId, Receipt, Signed,
 };
@@ -21,6 +26,9 @@ const STOPS: Millis = Millis::seconds(25);
 /// Requests a second that a provider takes for payers' own visits, which are not on the bill.
 const VISITS: u64 = 2;
 
+/// What an entry of a lease counts for its deposit, in bytes.
+const LEASE_ROOM: u32 = 512;
+
 /// What is known of a lease, also once the ledger has forgotten it.
 struct Seen {
     deployment: DeploymentId,
@@ -28,6 +36,15 @@ struct Seen {
     terms: LeaseTerms,
     settled: Amount,
     counters: Counters,
+}
+
+/// What the ledger's blocks paid of a lease.
+#[derive(Clone, Copy, Default)]
+struct Paid {
+    amount: Amount,
+    served: Millis,
+    /// Of these, what receipts of villains and thieves came to.
+    falsely: (Amount, Millis),
 }
 
 /// The books.
@@ -44,9 +61,10 @@ pub(crate) struct Money {
     fee: Amount,
     fees: BTreeMap<AccountId, u128>,
     leases: BTreeMap<LeaseId, Seen>,
-    delegates: BTreeMap<DeploymentId, BTreeSet<AccountId>>,
+    owners: BTreeMap<DeploymentId, AccountId>,
     signed: BTreeMap<LeaseId, BTreeSet<Amount>>,
     truth: BTreeMap<LeaseId, Counters>,
+    blocks: BTreeMap<LeaseId, Paid>,
     /// What the blocks' receipts paid: by lease, and by the delegate who signed and the day.
     paid: BTreeMap<LeaseId, Amount>,
     by_delegate: BTreeMap<(DeploymentId, AccountId, u64), Amount>,
@@ -67,17 +85,25 @@ impl Money {
             fee: cast.genesis.parameters.fee,
             fees: BTreeMap::new(),
             leases: BTreeMap::new(),
-            delegates: BTreeMap::new(),
+            owners: BTreeMap::new(),
             signed: BTreeMap::new(),
             truth: BTreeMap::new(),
+            blocks: BTreeMap::new(),
             paid: BTreeMap::new(),
             by_delegate: BTreeMap::new(),
             receipts: Vec::new(),
         }
     }
 
-    pub(super) fn signed(&mut self, receipt: &Signed<Receipt>) {
+    /// Somebody says a receipt.
+    pub(super) fn signed(&mut self, receipt: &Signed<Receipt>) -> Result<(), String> {
         self.signed.entry(receipt.body.lease).or_default().insert(receipt.body.amount);
+        if self.is_honest(receipt.signer.account()) { self.earned(receipt) } else { Ok(()) }
+    }
+
+    /// Whether an account is that of an honest host's own key; a card is nobody's account.
+    fn is_honest(&self, signer: AccountId) -> bool {
+        self.accounts.contains_key(&signer) && !self.villains.contains(&signer)
     }
 
     pub(super) fn did(&mut self, lease: LeaseId, more: Counters) {
@@ -95,15 +121,36 @@ impl Money {
                     *self.sent.entry(transaction.body.account).or_default() += amount.0;
                     *self.received.entry(*to).or_default() += amount.0;
                 }
+                // What is put into another's deployment is his.
+                Deed::FundDeployment { deployment, amount } => {
+                    if let Some(owner) = self.owners.get(deployment) {
+                        *self.sent.entry(transaction.body.account).or_default() += amount.0;
+                        *self.received.entry(*owner).or_default() += amount.0;
+                    }
+                }
                 Deed::Bond { amount } => {
                     *self.bonded.entry(transaction.body.account).or_default() += amount.0;
                 }
                 Deed::Unbond { amount } => {
                     *self.unbonded.entry(transaction.body.account).or_default() += amount.0;
                 }
-                deed => self.receipts.extend(deed.receipts().iter().map(|receipt| (receipt.clone(), day))),
+                deed => {
+                    deed.receipts().iter().for_each(|receipt| self.paid_by(receipt));
+                    self.receipts.extend(deed.receipts().iter().map(|receipt| (receipt.clone(), day)));
+                }
             }
         }
+    }
+
+    fn paid_by(&mut self, receipt: &Signed<Receipt>) {
+        let honest = self.is_honest(receipt.signer.account());
+        let Receipt { lease, amount, counters: Counters { served, .. }, .. } = receipt.body;
+        let paid = self.blocks.entry(lease).or_default();
+        if !honest {
+            let (more, longer) = (amount.saturating_sub(paid.amount), served.0.saturating_sub(paid.served.0));
+            paid.falsely = (paid.falsely.0.saturating_add(more), Millis(paid.falsely.1.0.saturating_add(longer)));
+        }
+        (paid.amount, paid.served) = (amount, served);
     }
 
     /// Every account has what it began with, and what it sent, received, earned and spent since, fees included.
@@ -147,8 +194,7 @@ impl Money {
 
     fn take_leases(&mut self, view: LedgerView<'_>) {
         for deployment in view.deployments() {
-            let delegates = self.delegates.entry(deployment.id).or_default();
-            delegates.extend(deployment.stewards().map(|steward| steward.account));
+            self.owners.insert(deployment.id, deployment.owner);
             for lease in view.leases_of(deployment.id) {
                 let seen = self.leases.entry(lease.id).or_insert_with(|| Seen {
                     deployment: deployment.id,
@@ -162,7 +208,7 @@ impl Money {
         }
     }
 
-    /// Every lease was paid exactly what some receipt says, and a receipt of an honest payer says no more than was served.
+    /// Every lease was paid exactly what some receipt says.
     pub(super) fn receipted(&self, ledger: &Ledger) -> Result<(), String> {
         for lease in ledger.view().leases().filter(|lease| !lease.settled.is_zero()) {
             let signed = self.signed.get(&lease.id);
@@ -170,40 +216,31 @@ impl Money {
                 let (id, settled) = (lease.id.short(), lease.settled);
                 return Err(format!("lease {id} was paid {settled}, which no receipt says"));
             }
-            if let Some(seen) = self.leases.get(&lease.id) {
-                self.earned(lease.id, seen)?;
-            }
         }
         Ok(())
     }
 
-    fn payers_are_honest(&self, seen: &Seen) -> bool {
-        let delegates = self.delegates.get(&seen.deployment).into_iter().flatten();
-        !self.villains.contains(&seen.owner) && delegates.into_iter().all(|account| !self.villains.contains(account))
-    }
-
-    /// Honest payers pay for what was served, and for the moment until they noticed its end.
-    fn earned(&self, id: LeaseId, seen: &Seen) -> Result<(), String> {
-        if !self.payers_are_honest(seen) {
-            return Ok(());
-        }
-        let truth = self.truth.get(&id).copied().unwrap_or_default();
+    /// Honest payers sign for what was served, and for the moment until they noticed its end.
+    fn earned(&self, receipt: &Signed<Receipt>) -> Result<(), String> {
+        let Receipt { lease, counters, amount, .. } = &receipt.body;
+        let Some(seen) = self.leases.get(lease) else { return Ok(()) };
+        let truth = self.truth.get(lease).copied().unwrap_or_default();
+        let (falsely, longer) = self.blocks.get(lease).copied().unwrap_or_default().falsely;
         let most = Counters {
             served: Millis(truth.served.0 + LOOK.0 + truth.served.0 / 50),
             // Counts travel as what is new; a message that arrives twice is counted twice.
             requests: truth.requests + truth.requests / 4 + 20,
             egress: ByteCount(truth.egress.0 + truth.egress.0 / 4 + (1 << 20)),
         };
-        if seen.counters.served > most.served {
-            let (said, is) = (seen.counters.served.0, truth.served.0);
-            return Err(format!("lease {} was paid for {said} ms and served {is} ms", id.short()));
+        let (id, signer) = (lease.short(), receipt.signer.account().short());
+        if counters.served.0 > most.served.0.saturating_add(longer.0) {
+            let (said, is, others) = (counters.served.0, truth.served.0, longer.0);
+            return Err(format!("{signer} signed {said} ms for lease {id}, which served {is} ms; others were paid {others}"));
         }
-        let worth = seen.terms.prices.charge(&seen.terms.resources, &most);
-        if seen.settled > worth {
+        let worth = seen.terms.prices.charge(&seen.terms.resources, &most).saturating_add(falsely);
+        if *amount > worth {
             return Err(format!(
-                "lease {} was paid {}, what it did is worth at most {worth}",
-                id.short(),
-                seen.settled
+                "{signer} signed {amount} for lease {id}, what it did and what others were paid is at most {worth}"
             ));
         }
         Ok(())
@@ -233,20 +270,31 @@ impl Money {
         Ok(())
     }
 
-    /// No honest provider served for more than a credit window without being paid, the time of halts aside: neither in time
-    /// nor in money.
+    /// What honest providers served for a price.
+    fn sold(&self) -> impl Iterator<Item = (&LeaseId, &Seen, Counters)> {
+        let leases = self.leases.iter().filter(|(_, seen)| {
+            !self.villains.contains(&seen.terms.operator) && !seen.terms.prices.cpu_hour.is_zero()
+        });
+        leases.map(|(id, seen)| (id, seen, self.truth.get(id).copied().unwrap_or_default()))
+    }
+
+    /// No honest provider served for more than a credit window without being paid, the time of halts aside.
     pub(super) fn losses(&self, halted: Millis) -> Result<(), String> {
-        for (id, seen) in &self.leases {
-            if self.villains.contains(&seen.terms.operator) || seen.terms.prices.cpu_hour.is_zero() {
-                continue;
-            }
-            let truth = self.truth.get(id).copied().unwrap_or_default();
+        for (id, seen, truth) in self.sold() {
             let unpaid = truth.served.0.saturating_sub(seen.counters.served.0);
             let most = WINDOW.0 + truth.served.0 / 20 + STOPS.0 + halted.0;
             if unpaid > most {
                 let what = format!("lease {} served {unpaid} ms that were not paid, at most {most} may be", id.short());
                 return Err(what);
             }
+        }
+        Ok(())
+    }
+
+    /// No honest provider is owed more than a credit window costs at the highest rate, the time of halts aside, whatever of:
+    /// time, requests or bytes.
+    pub(super) fn debts(&self, halted: Millis) -> Result<(), String> {
+        for (id, seen, truth) in self.sold() {
             let earned = seen.terms.amount(&billable(&truth), truth.served);
             let most = seen.terms.cap(Millis(WINDOW.0 + STOPS.0 + halted.0)).saturating_add(earned.scaled(1, 20));
             let unpaid = earned.saturating_sub(seen.settled);
@@ -257,6 +305,26 @@ impl Money {
         }
         Ok(())
     }
+}
+
+/// Of the money that is in an open deployment and in its leases it is known what was counted against whose ceiling, and what
+/// against none: together that is all of it, and what of it stands for its leases' room on the ledger.
+pub(super) fn counted(ledger: &Ledger) -> Result<(), String> {
+    let view = ledger.view();
+    for deployment in view.deployments().filter(|found| found.is_open()) {
+        let rooms = view.parameters().byte_deposit.scaled(u128::from(LEASE_ROOM) * u128::from(deployment.leases), 1);
+        let (known, holds) = (known_of(deployment), view.held_by(deployment).saturating_add(rooms));
+        if known != holds {
+            let id = deployment.id.short();
+            return Err(format!("of deployment {id} {known} is counted or not counted, it holds {holds}"));
+        }
+    }
+    Ok(())
+}
+
+/// What was counted against some key's ceiling, and what against none.
+fn known_of(deployment: &Deployment) -> Amount {
+    deployment.counted.values().copied().fold(deployment.uncounted, Amount::saturating_add)
 }
 
 /// What a replica has done, less as many requests as payers' visits may have come to and what such requests carry.

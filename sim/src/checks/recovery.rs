@@ -7,6 +7,8 @@ use crate::world::World;
 
 /// Until the chain goes on, once nothing is broken any more.
 const GOES_ON: Millis = Millis::seconds(10);
+/// How long a workload may take to begin after it was leased.
+const BEGINS: Millis = Millis::seconds(5);
 /// A budget with less than this may be used up.
 const AFFORDS: Amount = Amount::credits(5);
 
@@ -38,6 +40,8 @@ impl World<'_> {
         self.checks.judge(self.now, "validators", verdict);
         let verdict = self.checks.money.losses(self.checks.chain.halted);
         self.checks.judge(self.now, "loss", verdict);
+        let verdict = self.checks.money.debts(self.checks.chain.halted);
+        self.checks.judge(self.now, "debt", verdict);
         let made = core::mem::take(&mut self.checks.made);
         self.coverage.add(&made);
     }
@@ -99,7 +103,7 @@ impl World<'_> {
                 let Some(lease) = lease else {
                     return Err(format!("slot {} of {name} has no open lease", slot.number));
                 };
-                if !self.serves(lease) {
+                if !self.serves(lease) && !self.takes_over_from_a_villain(ledger, lease) {
                     let place = self.places.get(&lease.terms.provider).copied().unwrap_or(0);
                     let host = &self.hosts[place].name;
                     return Err(format!(
@@ -134,6 +138,16 @@ impl World<'_> {
             return true;
         }
         rests || (host.alive() && runs.is_some_and(|run| run.serving && run.work.generation == lease.generation))
+    }
+
+    /// Whether a lease has only just begun, because whoever had the slot before is a villain that was found out.
+    fn takes_over_from_a_villain(&self, ledger: &Ledger, lease: &Lease) -> bool {
+        let view = ledger.view();
+        let honest = |other: &Lease| self.places.get(&other.terms.provider).is_none_or(|host| self.hosts[*host].honest());
+        let mut before = view.leases_of(lease.deployment).filter(|other| {
+            (other.slot, other.generation + 1) == (lease.slot, lease.generation) && !honest(other)
+        });
+        view.now().since(lease.start) < BEGINS && before.next().is_some()
     }
 
     /// What people were told is final is in the chain where they were told.

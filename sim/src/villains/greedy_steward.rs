@@ -1,8 +1,9 @@
-//! In league with providers: signs, for deployments that it looks after, as much as the ledger may take from it.
+//! In league with providers: signs, for deployments that it looks after, as much as the ledger may take from it, and tells
+//! the other payers, who might go on from it; now and then the largest numbers there are.
 
 use grange_ledger::{Action as Deed, Transaction, Verb};
 use grange_peer::{Action, Batch, Channel, MarketMessage, Peer};
-use grange_types::{Millis, Signed, Wire};
+use grange_types::{Amount, ByteCount, Counters, Millis, PeerId, Signed, Wire};
 
 use super::{Me, Villain, exaggerated};
 use crate::dice::Dice;
@@ -23,7 +24,14 @@ impl Villain for GreedySteward {
         let leases = mine.flat_map(|found| view.leases_of(found.id)).filter(|lease| lease.is_open(view.now()));
         let leases: Vec<_> = leases.filter(|lease| lease.is_priced()).collect();
         let Some(lease) = dice.pick(&leases).filter(|_| dice.chance(300)) else { return Vec::new() };
-        let receipt = exaggerated(view, lease, dice);
+        let mut receipt = exaggerated(view, lease, dice);
+        if dice.chance(250) {
+            // The one is the largest that anybody reads, the other one nobody.
+            receipt.amount = if dice.chance(800) { Amount::MAX } else { Amount(u128::MAX) };
+        }
+        if dice.chance(100) {
+            receipt.counters = Counters { served: Millis(u64::MAX), requests: u64::MAX, egress: ByteCount(u64::MAX) };
+        }
         self.nonce += 1;
         let expires = view.time().max(me.now).after(Millis::minutes(5));
         let receipt = Signed::seal(me.network, me.key, expires, receipt);
@@ -34,7 +42,15 @@ impl Villain for GreedySteward {
         };
         let batch = Batch { transactions: vec![Signed::seal(me.network, me.key, expires, body)] }.encode();
         let told = MarketMessage::Receipt(receipt).encode();
-        let mut actions = vec![Action::Send { to: lease.terms.provider, channel: Channel::Steward, bytes: told }];
+        let owner = view.deployment(lease.deployment).map(|found| found.owner);
+        let pays = |peer: &&PeerId| {
+            let account = peer.account();
+            let steward = view.deployment(lease.deployment).is_some_and(|found| found.is_steward(account));
+            Some(account) == owner || steward
+        };
+        let hears = [lease.terms.provider].into_iter().chain(me.others.iter().filter(pays).copied());
+        let tell = |to| Action::Send { to, channel: Channel::Steward, bytes: told.clone() };
+        let mut actions: Vec<Action> = hears.map(tell).collect();
         actions.extend(me.others.iter().map(|to| Action::Send {
             to: *to,
             channel: Channel::Transactions,

@@ -56,7 +56,7 @@ impl Me<'_> {
 }
 
 /// A receipt for requests that nobody made, up to what the lease's rate allows.
-fn exaggerated(view: LedgerView<'_>, lease: &Lease, dice: &mut Dice) -> Receipt {
+pub(crate) fn exaggerated(view: LedgerView<'_>, lease: &Lease, dice: &mut Dice) -> Receipt {
     let counters = Counters {
         served: view.elapsed(lease).max(lease.counters.served),
         requests: lease.counters.requests + 1_000_000_000,
