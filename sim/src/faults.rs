@@ -27,7 +27,7 @@ pub(crate) const KINDS: &[&str] = &[
 ];
 
 /// How long a machine is away: a successor gives up waiting for a keeper after five minutes.
-const AWAY: (Millis, Millis) = (Millis::seconds(330), Millis::seconds(420));
+const AWAY: (Millis, Millis) = (Millis::seconds(420), Millis::seconds(510));
 
 /// Something goes wrong.
 #[derive(Debug, Clone)]
@@ -123,7 +123,10 @@ pub(crate) fn plan(dice: &mut Dice, hosts: usize, validators: usize, storm: (Tim
         let lasts = Millis(Millis::HOUR.0 * hours);
         faults.push((storm.1, Fault::Night { lasts, gone }));
     }
-    if dice.chance(350) {
+    // In every other world two machines are away for so long that others go on without what only they have. Whoever waits for
+    // them must live for as long himself.
+    if dice.chance(500) {
+        faults.retain(|(_, fault)| !matches!(fault, Fault::Blackout { .. }));
         let back = dice.span(AWAY.0, AWAY.1);
         let at = Time(dice.between(storm.0.0, storm.1.0 - back.0));
         faults.push((at, Fault::Away { back }));
