@@ -68,6 +68,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "start",
             "visit",
             "stop",
+            "strangers",
             "reply",
             "line",
         ],
@@ -102,6 +103,8 @@ const EXPECTED: &[(&str, &[&str])] = &[
     (
         "load",
         &[
+            "stranger",
+            "stranger-refused",
             "written",
             "store-begun",
             "store-taken-over",

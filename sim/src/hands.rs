@@ -1,6 +1,6 @@
 //! What a machine does with the actions of its peer: what `node` and the crates of `edge` do, in a false world.
 
-use grange_api::Line;
+use grange_api::{DeployDone, Line, Problem};
 use grange_consensus::Message;
 use grange_peer::{
     Action, Ask, AskReply, Channel, Event, Kept, MarketMessage, RequestId, SyncRequest, Visit, WorkEvent,
@@ -86,18 +86,14 @@ impl World<'_> {
                 self.visit(host, lease, generation, provider, Millis(within));
             }
             Action::Stop { lease } => self.stop_work(host, lease),
-            Action::Strangers { .. } => {}
-            Action::Reply { call, reply } => self.replied(host, call, *reply),
-            Action::Line { call, line, last } => {
-                let answer = match *line {
-                    Line::Done(done) => Ok(Some(done)),
-                    Line::Problem(problem) => Err(problem),
-                    _ => Ok(None),
-                };
-                if last {
-                    self.deployed(host, call, answer);
+            Action::Strangers { lease, served } => {
+                if let Some(running) = self.hosts[host].running.get_mut(&lease) {
+                    running.refuses = !served;
                 }
             }
+            Action::Reply { call, reply } => self.replied(host, call, *reply),
+            Action::Line { call, line, last: true } => self.deployed(host, call, end_of(*line)),
+            Action::Line { .. } => {}
             Action::Note { event, purpose, reason } => {
                 self.coverage.count("note", event);
                 self.note(Some(host), format_args!("notes {event}: {purpose}: {reason}"));
@@ -400,6 +396,15 @@ const fn asked_for(request: &SyncRequest) -> &'static str {
         SyncRequest::Snapshot => "ask-snapshot",
         SyncRequest::Piece { .. } => "ask-piece",
         SyncRequest::Proofs { .. } => "ask-proofs",
+    }
+}
+
+/// How a deployment came to its end.
+fn end_of(line: Line) -> Result<Option<DeployDone>, Problem> {
+    match line {
+        Line::Done(done) => Ok(Some(done)),
+        Line::Problem(problem) => Err(problem),
+        _ => Ok(None),
     }
 }
 

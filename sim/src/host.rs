@@ -16,11 +16,13 @@ pub(crate) struct Running {
     pub(crate) counters: Counters,
     /// Until when its time is counted.
     pub(crate) counted: Time,
+    /// Strangers are not served.
+    pub(crate) refuses: bool,
 }
 
 impl Running {
     pub(crate) fn new(now: Time, work: Work) -> Self {
-        Self { work, serving: false, counters: Counters::default(), counted: now }
+        Self { work, serving: false, counters: Counters::default(), counted: now, refuses: false }
     }
 
     /// Counts the time since the last count, if it was served; gives how much that was.

@@ -119,9 +119,7 @@ impl Keeping {
             let vault = self.vaults.get(&(process.host, process.log.clone()))?;
             Some(vault.own.get(&process.generation)?.view.as_ref()?.keepers.clone())
         };
-        writing.flat_map(move |process| {
-            keepers(process).into_iter().flatten().map(|keeper| (process.host, keeper))
-        })
+        writing.flat_map(move |process| keepers(process).into_iter().flatten().map(|keeper| (process.host, keeper)))
     }
 
     /// What the disk of each keeper of a log holds.

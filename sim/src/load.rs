@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use grange_api::{Call, DeployDone, Problem, Reply, TransferRequest};
 use grange_peer::{CallId, Event};
-use grange_types::{Amount, BlobId, DeploymentId, Height, Millis, Secrets, Time, TxId};
+use grange_types::{Amount, BlobId, DeploymentId, Height, LeaseId, Millis, PeerId, Secrets, Time, TxId};
 
 use crate::dice::Dice;
 use crate::sabotage::Sabotage;
@@ -18,6 +18,9 @@ const APPS: usize = 10;
 
 /// Who come at once where the plant `exposure-ignored` has gateways tell nobody of them.
 const CROWD: u64 = 200;
+
+/// How often a stranger asks for one page.
+const STRANGERS: u64 = 2_000;
 
 /// An app and its owner.
 #[derive(Debug, Clone)]
@@ -167,6 +170,9 @@ impl World<'_> {
         let runs = target.running.get_mut(&at.lease).filter(|run| run.serving && run.work.generation == at.generation);
         let Some(running) = runs else { return };
         let bytes = self.dice.load.between(200, 20_000);
+        if self.dice.load.chance(10) {
+            return self.stranger(place, at.lease, bytes);
+        }
         let uncounted = self.sabotage == Some(Sabotage::ExposureIgnored);
         let times = if uncounted { CROWD } else { 1 };
         (0..times).for_each(|_| running.answer(bytes));
@@ -188,6 +194,18 @@ impl World<'_> {
         }
         let (requests, egress) = (times, times * bytes);
         self.tell(place, Millis(5), Event::Taken { from, lease, requests, egress });
+    }
+
+    /// Somebody who is on no ledger asks for a page many times: on no bill, and refused once he had enough.
+    fn stranger(&mut self, place: usize, lease: LeaseId, bytes: u64) {
+        let Some(running) = self.hosts[place].running.get_mut(&lease) else { return };
+        if running.refuses {
+            return self.coverage.count("load", "stranger-refused");
+        }
+        (0..STRANGERS).for_each(|_| running.answer(bytes));
+        self.coverage.count("load", "stranger");
+        let from = PeerId([0x77; 32]);
+        self.tell(place, Millis(5), Event::Taken { from, lease, requests: STRANGERS, egress: STRANGERS * bytes });
     }
 
     /// A deployment has come to its end, or to its problem.

@@ -1,12 +1,14 @@
 //! One chain: every host decides the same blocks and comes to the same state, at times that a good clock allows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use grange_ledger::{Block, Ledger};
 use grange_types::{Height, Millis, StateRoot, Time, TxId, Wire};
 
 /// How far ahead of true time a block may be: what voters allow, and how far ahead the best clocks of two thirds may be.
 const AHEAD: Millis = Millis(2_000 + 1_500);
+/// Until everybody who is linked has a block.
+const FOLLOWS: Millis = Millis::seconds(10);
 /// A longer pause between two blocks is a halt, in which nothing is settled.
 const HALT: Millis = Millis::seconds(3);
 
@@ -19,6 +21,8 @@ pub(crate) struct Chain {
     looked: u64,
     /// When the last block was decided, and how long nothing was, in all.
     pub(super) moved_at: Time,
+    /// The heights of the last seconds, and when each was decided.
+    recent: VecDeque<(Time, u64)>,
     pub(super) halted: Millis,
     repeated: BTreeSet<TxId>,
 }
@@ -32,6 +36,7 @@ impl Chain {
             heights: vec![0; hosts],
             looked: 0,
             moved_at: Time(0),
+            recent: VecDeque::new(),
             halted: Millis(0),
             repeated: BTreeSet::new(),
         }
@@ -73,6 +78,17 @@ impl Chain {
             self.halted = Millis(self.halted.0 + pause.0);
         }
         self.moved_at = now;
+        self.recent.push_back((now, self.last().0));
+        // One that is old enough stays.
+        while self.recent.get(1).is_some_and(|(at, _)| now.since(*at) > FOLLOWS) {
+            self.recent.pop_front();
+        }
+    }
+
+    /// What everybody has heard of by now: who asks somebody that keeps blocks to himself asks another one after some seconds.
+    pub(super) fn known(&self, now: Time) -> u64 {
+        let old = self.recent.iter().take_while(|(at, _)| now.since(*at) > FOLLOWS);
+        old.last().map_or(0, |(_, height)| *height)
     }
 
     /// Whether a transaction is in a block at this height.

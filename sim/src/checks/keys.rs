@@ -151,7 +151,8 @@ impl Keys {
         }
         for receipt in transaction.body.action.receipts() {
             let lease = receipt.body.lease;
-            let more = receipt.body.amount.saturating_sub(self.paid.insert(lease, receipt.body.amount).unwrap_or_default());
+            let more =
+                receipt.body.amount.saturating_sub(self.paid.insert(lease, receipt.body.amount).unwrap_or_default());
             let owner = self.leases.get(&lease).and_then(|id| self.owners.get(id)).copied();
             let signer = owner.map(|owner| (owner, receipt.signer));
             if let Some((signer, card)) = signer.and_then(|signer| Some((signer, self.cards.get_mut(&signer)?))) {

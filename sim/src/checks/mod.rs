@@ -169,14 +169,7 @@ impl Checks {
     }
 
     /// Somebody was told that his write is kept, while keepers have those copies.
-    pub(crate) fn acknowledges(
-        &mut self,
-        now: Time,
-        log: &LogId,
-        generation: u64,
-        number: u64,
-        copies: &Copies<'_>,
-    ) {
+    pub(crate) fn acknowledges(&mut self, now: Time, log: &LogId, generation: u64, number: u64, copies: &Copies<'_>) {
         let verdict = self.writes.acknowledges(log, generation, number, copies);
         self.judge(now, "writes", verdict);
     }

@@ -235,7 +235,9 @@ impl Money {
         let (id, signer) = (lease.short(), receipt.signer.account().short());
         if counters.served.0 > most.served.0.saturating_add(longer.0) {
             let (said, is, others) = (counters.served.0, truth.served.0, longer.0);
-            return Err(format!("{signer} signed {said} ms for lease {id}, which served {is} ms; others were paid {others}"));
+            return Err(format!(
+                "{signer} signed {said} ms for lease {id}, which served {is} ms; others were paid {others}"
+            ));
         }
         let worth = seen.terms.prices.charge(&seen.terms.resources, &most).saturating_add(falsely);
         if *amount > worth {
@@ -272,9 +274,10 @@ impl Money {
 
     /// What honest providers served for a price.
     fn sold(&self) -> impl Iterator<Item = (&LeaseId, &Seen, Counters)> {
-        let leases = self.leases.iter().filter(|(_, seen)| {
-            !self.villains.contains(&seen.terms.operator) && !seen.terms.prices.cpu_hour.is_zero()
-        });
+        let leases = self
+            .leases
+            .iter()
+            .filter(|(_, seen)| !self.villains.contains(&seen.terms.operator) && !seen.terms.prices.cpu_hour.is_zero());
         leases.map(|(id, seen)| (id, seen, self.truth.get(id).copied().unwrap_or_default()))
     }
 

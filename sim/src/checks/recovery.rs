@@ -58,15 +58,17 @@ impl World<'_> {
             let reasons: String = self.hosts[..self.validators].iter().filter_map(why).collect();
             return Err(format!("no block was decided for {} ms, though nothing is broken any more{reasons}", still.0));
         }
-        let last = self.checks.chain.last().0;
+        let (last, known) = (self.checks.chain.last().0, self.checks.chain.known(self.now));
         for host in self.hosts.iter().filter(|host| host.alive() && host.honest()) {
             let Some(peer) = &host.peer else { continue };
             let height = peer.ledger().height().0;
-            if height + 5 < last {
+            if height < known {
                 let linked = peer.linked().len();
                 let why = peer.reason().unwrap_or_else(|| "it sees nothing wrong".into());
                 let name = &host.name;
-                return Err(format!("{name} is at height {height}, the chain at {last}; {linked} linked; {why}"));
+                return Err(format!(
+                    "{name} is at height {height}, the chain at {last} and ten seconds ago at {known}; {linked} linked; {why}"
+                ));
             }
         }
         Ok(())
@@ -143,10 +145,11 @@ impl World<'_> {
     /// Whether a lease has only just begun, because whoever had the slot before is a villain that was found out.
     fn takes_over_from_a_villain(&self, ledger: &Ledger, lease: &Lease) -> bool {
         let view = ledger.view();
-        let honest = |other: &Lease| self.places.get(&other.terms.provider).is_none_or(|host| self.hosts[*host].honest());
-        let mut before = view.leases_of(lease.deployment).filter(|other| {
-            (other.slot, other.generation + 1) == (lease.slot, lease.generation) && !honest(other)
-        });
+        let honest =
+            |other: &Lease| self.places.get(&other.terms.provider).is_none_or(|host| self.hosts[*host].honest());
+        let mut before = view
+            .leases_of(lease.deployment)
+            .filter(|other| (other.slot, other.generation + 1) == (lease.slot, lease.generation) && !honest(other));
         view.now().since(lease.start) < BEGINS && before.next().is_some()
     }
 

@@ -47,7 +47,8 @@ const fn scattered(number: u64) -> u64 {
 
 /// Whether a write is with those that a generation goes on without, and with nobody else.
 fn is_excused(number: u64, without: &BTreeSet<PeerId>, copies: &Copies<'_>) -> bool {
-    let mut having = copies.iter().filter(|(_, contents)| contents.contains(&number)).map(|(keeper, _)| keeper).peekable();
+    let mut having =
+        copies.iter().filter(|(_, contents)| contents.contains(&number)).map(|(keeper, _)| keeper).peekable();
     having.peek().is_some() && having.all(|keeper| without.contains(keeper))
 }
 
@@ -106,7 +107,8 @@ impl Writes {
         copies: &Copies<'_>,
     ) -> Result<(), String> {
         let written = self.logs.entry(log.clone()).or_default();
-        let mut lacking = written.begun.range(generation + 1..).filter(|(_, (contents, _))| !contents.contains(&number));
+        let mut lacking =
+            written.begun.range(generation + 1..).filter(|(_, (contents, _))| !contents.contains(&number));
         let Some((later, (_, without))) = lacking.next() else {
             written.acknowledged.insert(number, generation);
             return Ok(());
