@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use grange_disk::Blobs;
 use grange_gateway::{Body, ReplicaLookup, Serve, ServeFailure};
@@ -12,7 +13,7 @@ use grange_net::Net;
 use grange_peer::{Event, WorkEvent};
 use grange_sandbox::{BodyError, Replica, SandboxError, Sandboxes, ServeError};
 use grange_types::{Counters, DeploymentId, LeaseId, Millis, PeerId, Work, Workload};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, BodyStream, StreamBody};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -166,11 +167,13 @@ impl Workloads {
         };
     }
 
-    /// Whether a peer is one of those who are served no more.
-    fn is_refused(&self, peer: PeerId, lease: LeaseId, deployment: DeploymentId) -> bool {
-        let closed = self.closed.read().unwrap_or_else(PoisonError::into_inner).contains(&lease);
-        let table = || self.ingress.get().and_then(Weak::upgrade).map(|ingress| ingress.table());
-        closed && table().is_some_and(|table| table.is_stranger(peer, deployment))
+    fn is_closed(&self, lease: LeaseId) -> bool {
+        self.closed.read().unwrap_or_else(PoisonError::into_inner).contains(&lease)
+    }
+
+    fn is_stranger(&self, peer: PeerId, deployment: DeploymentId) -> bool {
+        let table = self.ingress.get().and_then(Weak::upgrade).map(|ingress| ingress.table());
+        table.is_some_and(|table| table.is_stranger(peer, deployment))
     }
 
     /// Stops a replica. Its data stays.
@@ -233,19 +236,9 @@ impl ReplicaLookup for Visitor {
         let running = self.workloads.running.read().unwrap_or_else(PoisonError::into_inner);
         let found = running.get(&lease).filter(|running| running.generation == generation)?;
         let replica = found.replica.clone()?;
-        if self.workloads.is_refused(self.peer, lease, found.deployment) {
-            return Some(Arc::new(Refusing));
-        }
-        Some(Arc::new(Served { replica, taken: self.workloads.tally.of(self.peer, lease) }))
-    }
-}
-
-/// A replica as a stranger sees it that has had enough for nothing.
-struct Refusing;
-
-impl Serve for Refusing {
-    fn serve(&self, _: http::Request<Body>) -> BoxFuture<'_, Result<http::Response<Body>, ServeFailure>> {
-        Box::pin(async { Err(ServeFailure::Stranger) })
+        let (taken, deployment) = (self.workloads.tally.of(self.peer, lease), found.deployment);
+        let stranger = self.workloads.is_stranger(self.peer, deployment).then(|| Arc::clone(&self.workloads));
+        Some(Arc::new(Served { replica, taken, lease, stranger }))
     }
 }
 
@@ -253,22 +246,22 @@ impl Serve for Refusing {
 struct Served {
     replica: Arc<dyn Replica>,
     taken: Arc<Taken>,
+    lease: LeaseId,
+    /// Where to ask whether strangers are still served, if the peer is one.
+    stranger: Option<Arc<Workloads>>,
 }
 
 impl Serve for Served {
     fn serve(&self, request: http::Request<Body>) -> BoxFuture<'_, Result<http::Response<Body>, ServeFailure>> {
         Box::pin(async move {
+            if self.stranger.as_ref().is_some_and(|workloads| workloads.is_closed(self.lease)) {
+                return Err(ServeFailure::Stranger);
+            }
             let request = request.map(|body| body.map_err(|source| BodyError::Client { source }).boxed());
             match self.replica.serve(request).await {
                 Ok(response) => {
                     self.taken.request();
-                    let taken = Arc::clone(&self.taken);
-                    let counted = response.map(|body| {
-                        let body =
-                            body.inspect_frame(move |frame| taken.egress(frame.data_ref().map_or(0, Bytes::len)));
-                        body.map_err(Into::into).boxed()
-                    });
-                    Ok(counted)
+                    Ok(response.map(|body| self.counted(body)))
                 }
                 Err(error) => {
                     tracing::debug!(error = &error as &dyn std::error::Error, "request.failed");
@@ -279,6 +272,27 @@ impl Serve for Served {
     }
 }
 
+impl Served {
+    /// The body of an answer, whose bytes are counted as they go; a stranger's breaks off where he has had enough.
+    fn counted(&self, body: grange_sandbox::Body) -> Body {
+        let taken = Arc::clone(&self.taken);
+        let body = body.inspect_frame(move |frame| taken.egress(frame.data_ref().map_or(0, Bytes::len)));
+        let body = body.map_err(Into::into);
+        let Some(workloads) = self.stranger.clone() else { return body.boxed() };
+        let lease = self.lease;
+        broken_off(body.boxed(), move || workloads.is_closed(lease))
+    }
+}
+
+/// A body that ends with an error once it is to end.
+fn broken_off(body: Body, ends: impl Fn() -> bool + Send + Sync + 'static) -> Body {
+    let frames = BodyStream::new(body).map(move |frame| match ends() {
+        true => Err(ServeFailure::Stranger.into()),
+        false => frame,
+    });
+    BodyExt::boxed(StreamBody::new(frames))
+}
+
 const fn failure(error: &ServeError) -> ServeFailure {
     match error {
         ServeError::Overloaded { .. } => ServeFailure::Overloaded,
@@ -286,5 +300,28 @@ const fn failure(error: &ServeError) -> ServeFailure {
         ServeError::TooSlow { .. } => ServeFailure::TooSlow,
         ServeError::BadRequest { .. } => ServeFailure::BadRequest,
         _ => ServeFailure::Crashed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_under_way_is_broken_off_where_a_stranger_has_had_enough() {
+        let pages =
+            futures_util::stream::repeat_with(|| Ok::<_, grange_gateway::BodyError>(Bytes::from_static(b"page")));
+        let endless = BodyExt::boxed(StreamBody::new(pages.map(|page| page.map(http_body::Frame::data))));
+        let enough = Arc::new(AtomicBool::new(false));
+        let asks = Arc::clone(&enough);
+        let mut body = broken_off(endless, move || asks.load(Ordering::Relaxed));
+        for _ in 0..3 {
+            assert!(body.frame().await.unwrap().is_ok());
+        }
+        enough.store(true, Ordering::Relaxed);
+        let error = body.frame().await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("on no ledger"), "{error}");
     }
 }

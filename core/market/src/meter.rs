@@ -105,6 +105,16 @@ pub enum Word {
     Limited,
 }
 
+/// A receipt of another payer that is not paid.
+#[derive(Debug, Clone, Copy)]
+struct Heard {
+    at: Time,
+    sequence: u64,
+    counters: Counters,
+    /// What had been counted here by then.
+    ever: Counters,
+}
+
 /// The payer's meter of one lease.
 #[derive(Debug, Clone)]
 pub struct Meter {
@@ -116,6 +126,8 @@ pub struct Meter {
     base: Counters,
     /// What was counted here since.
     counted: Counters,
+    /// What was counted here in all, whatever others signed meanwhile.
+    ever: Counters,
     /// The last successful probe, if no failure followed.
     last_success: Option<Time>,
     /// Until when another payer's receipt may have counted already.
@@ -126,9 +138,8 @@ pub struct Meter {
     /// what gateways and probes tell, so it is disputed only once it has aged.
     ageing: Option<(Time, Counters)>,
     aged: Option<Counters>,
-    /// Receipts of others that were not paid when they were heard of, the latest last: their numbers, and what was counted here by
-    /// then.
-    heard: VecDeque<(u64, Counters)>,
+    /// Receipts of others that were not paid when they were heard of, the latest last.
+    heard: VecDeque<Heard>,
     /// The largest receipt known.
     last: Receipt,
 }
@@ -153,6 +164,7 @@ impl Meter {
             start,
             base: last.counters,
             counted: Counters::default(),
+            ever: Counters::default(),
             last_success: None,
             counted_until: start,
             claim: None,
@@ -191,7 +203,8 @@ impl Meter {
         {
             let span = now.since(success.max(self.counted_until)).0;
             let room = now.since(self.start).0.saturating_sub(self.own().served.0);
-            self.counted.served = Millis(self.counted.served.0.saturating_add(span.min(room)));
+            let served = Counters { served: Millis(span.min(room)), ..Counters::default() };
+            (self.counted, self.ever) = (self.counted.plus(&served), self.ever.plus(&served));
         }
         // A clock that steps back starts no second count of the same time.
         self.last_success = Some(self.last_success.map_or(now, |success| success.max(now)));
@@ -199,8 +212,8 @@ impl Meter {
 
     /// Gateways answered so many more requests with so many more bytes.
     pub const fn gateway(&mut self, requests: u64, egress: ByteCount) {
-        self.counted.requests = self.counted.requests.saturating_add(requests);
-        self.counted.egress = ByteCount(self.counted.egress.0.saturating_add(egress.0));
+        let more = Counters { served: Millis(0), requests, egress };
+        (self.counted, self.ever) = (self.counted.plus(&more), self.ever.plus(&more));
     }
 
     /// The provider says that it delivered so much since the lease began.
@@ -243,7 +256,7 @@ impl Meter {
         let sequence = sequence.max(known);
         match word {
             Word::Limited => {
-                self.hear(now, sequence);
+                self.hear(now, sequence, counters);
                 return Ok(());
             }
             Word::Full { elapsed } => {
@@ -254,7 +267,7 @@ impl Meter {
             }
             Word::Paid => {}
         }
-        let since = if word == Word::Paid { self.counted_since(receipt.sequence) } else { Counters::default() };
+        let since = if word == Word::Paid { self.counted_since(now, receipt) } else { Counters::default() };
         let served = Millis(counters.served.0.saturating_add(since.served.0).min(now.since(self.start).0));
         let reached = Counters { served: served.max(counters.served), ..counters.plus(&since) };
         self.go_on_from(now, &reached);
@@ -266,20 +279,26 @@ impl Meter {
 
     /// Takes the number of a receipt that the ledger has not paid. If it pays it later, what is counted here from now on comes on top
     /// of that: else every hand-over would cost the provider what was served until then.
-    fn hear(&mut self, now: Time, sequence: u64) {
+    fn hear(&mut self, now: Time, sequence: u64, counters: Counters) {
         self.last.sequence = sequence;
-        let under_way = self.last_success.map_or(Millis(0), |success| now.since(success));
+        // The receipt may cover the interval under way.
+        let served = self.last_success.map_or(Millis(0), |success| now.since(success));
+        let ever = self.ever.plus(&Counters { served, ..Counters::default() });
         if self.heard.len() >= HEARD {
             self.heard.pop_front();
         }
-        self.heard.push_back((sequence, self.own().plus(&Counters { served: under_way, ..Counters::default() })));
+        self.heard.push_back(Heard { at: now, sequence, counters, ever });
     }
 
-    /// What was counted here since a receipt was heard of that is paid now.
-    fn counted_since(&mut self, sequence: u64) -> Counters {
-        let then = self.heard.iter().find(|(heard, _)| *heard == sequence).map(|(_, then)| *then);
-        self.heard.retain(|(heard, _)| *heard > sequence);
-        then.map_or_else(Counters::default, |then| self.own().minus(&then))
+    /// What was counted here since a receipt was heard of that is paid now. Nothing where that was long ago or it says something
+    /// else: it might have been told before there was anything to count.
+    fn counted_since(&mut self, now: Time, paid: &Receipt) -> Counters {
+        let same = |heard: &&Heard| {
+            heard.sequence == paid.sequence && heard.counters == paid.counters && now.since(heard.at) <= CREDIT_WINDOW
+        };
+        let since = self.heard.iter().find(same).map(|heard| self.ever.minus(&heard.ever));
+        self.heard.retain(|heard| heard.sequence > paid.sequence);
+        since.unwrap_or_default()
     }
 
     /// Takes what another payer counted where that is more.

@@ -12,6 +12,8 @@
 //!   what gateways of our own operator passed on. So at most that much is ever at risk.
 //! - Upon a credit window of service after the ledger refused a receipt for who signed it, without anything paid since: the
 //!   same. What the ledger does not pay is no pay, however often it is signed for. The next payer need not go on from it.
+//! - Upon a credit window of ledger time after a receipt was handed out to be settled, in which the ledger has not paid as much as that
+//!   one grants, by it or a later one: the same, whatever the reason is.
 //! - Upon a receipt that counts fewer requests or bytes than the last one, though not fewer than that one paid for: what lies
 //!   between them was above the highest rate, and is forgiven. A payer that starts again does not know of it.
 //! - Upon half a credit window's worth, and a fortieth of all that was earned, that strangers took, whom no payer pays for: they are
@@ -38,6 +40,9 @@ pub const SETTLE_EVERY: Millis = Millis::seconds(10);
 
 /// How far apart two views of block time may be when the cap of a lease is checked.
 pub const ELAPSED_TOLERANCE: Millis = Millis::seconds(60);
+
+/// How far ahead of our view of block time a payer's may be. He tells again what comes too early.
+pub const ELAPSED_AHEAD: Millis = Millis::seconds(10);
 
 /// A receipt that says more may have a number so much above the best one's, however large that is.
 const ROOM: u64 = 64;
@@ -147,8 +152,9 @@ pub struct Tab {
     delivered: Counters,
     opened_at: Millis,
     acknowledged_at: Millis,
-    /// What was acknowledged already when the tab was opened.
+    /// What was acknowledged already when the tab was opened, and since: as far as it was paid for, or delivered when it was.
     known_at_open: Millis,
+    acknowledged_service: Millis,
     /// What the receipts so far counted, as far as they pay for it.
     granted: Counters,
     /// What is on nobody's bill: what gateways passed on that no payer believes, and what was forgiven.
@@ -160,8 +166,20 @@ pub struct Tab {
     refused_at: Option<Millis>,
     /// The block time since the lease began, once it was told.
     elapsed: Option<Millis>,
+    /// What was handed out to be settled and is not paid.
+    claim: Option<Claim>,
     closing: bool,
     stopped: bool,
+}
+
+/// What the ledger has to pay within a credit window of its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Claim {
+    /// The block time of the lease when it was handed out.
+    at: Millis,
+    amount: Amount,
+    /// Whether another payer's receipt for less has taken its place already, after the ledger refused it.
+    lowered: bool,
 }
 
 impl Tab {
@@ -255,6 +273,17 @@ impl Tab {
         self.stopped
     }
 
+    /// Another payer's receipt, for less, is what has to be paid now.
+    fn lower(&mut self, amount: Amount) {
+        if let (Some(claim), Some(elapsed)) = (&mut self.claim, self.elapsed)
+            && amount < claim.amount
+        {
+            // Once: else two could take turns, and neither be paid.
+            let at = if claim.lowered { claim.at } else { elapsed };
+            *claim = Claim { at, amount, lowered: true };
+        }
+    }
+
     /// What the last receipt counted above the highest rate, and the next one no more, is never owed; as far as it was
     /// delivered at all, or who counts too much once would be forgiven for ever.
     fn forgive(&mut self, next: &Counters) {
@@ -264,17 +293,15 @@ impl Tab {
         self.unbilled = self.unbilled.plus(&Counters { served: Millis(0), requests, egress });
     }
 
-    fn acknowledged_service(&self) -> Millis {
-        self.best.as_ref().map_or(Millis(0), |best| best.body.counters.served)
-    }
-
     fn is_unpaid(&self) -> bool {
         let delivered = self.delivered.served.0;
-        let since_receipt = delivered.saturating_sub(self.acknowledged_at.max(self.acknowledged_service()).0);
+        let since_receipt = delivered.saturating_sub(self.acknowledged_at.max(self.acknowledged_service).0);
         let here = delivered.saturating_sub(self.opened_at.0);
-        let acknowledged = self.acknowledged_service().0.saturating_sub(self.known_at_open.0);
+        let acknowledged = self.acknowledged_service.0.saturating_sub(self.known_at_open.0);
         let behind = here.saturating_sub(acknowledged);
         let since_refusal = self.refused_at.filter(|_| self.is_open()).map_or(0, |at| delivered.saturating_sub(at.0));
+        let unpaid_for =
+            self.claim.zip(self.elapsed).map_or(0, |(claim, elapsed)| elapsed.0.saturating_sub(claim.at.0));
         let tolerated = self.terms.cap(CREDIT_WINDOW).saturating_add(self.earned().scaled(1, LAG.into()));
         let free = self.terms.prices == Prices::default();
         !free
@@ -282,6 +309,7 @@ impl Tab {
             && (since_receipt > CREDIT_WINDOW.0
                 || behind > CREDIT_WINDOW.0 + here / LAG
                 || since_refusal > CREDIT_WINDOW.0
+                || unpaid_for > CREDIT_WINDOW.0
                 || (self.exposure() > tolerated && !is_sown(Plant::ExposureIgnored)))
     }
 
@@ -325,7 +353,7 @@ impl Tab {
         // Where the cap binds, payer and provider may see block times that differ a little.
         let charge = self.terms.prices.charge(&self.terms.resources, &counters);
         let least = self.terms.cap(Millis(elapsed.0.saturating_sub(ELAPSED_TOLERANCE.0)));
-        let most = self.terms.cap(Millis(elapsed.0.saturating_add(ELAPSED_TOLERANCE.0)));
+        let most = self.terms.cap(Millis(elapsed.0.saturating_add(ELAPSED_AHEAD.0)));
         if amount > charge || amount > most || (amount < charge && amount < least) {
             let due = self.terms.amount(&counters, elapsed);
             return Err(ReceiptError::WrongAmount { lease, sequence, stated: amount, due });
@@ -367,13 +395,15 @@ impl Till {
             delivered,
             opened_at: delivered.served,
             acknowledged_at: delivered.served,
-            known_at_open: Millis(0),
+            known_at_open: settled.counters.served,
+            acknowledged_service: settled.counters.served,
             granted: settled.counters,
             unbilled: Counters::default(),
             strangers: Counters::default(),
             open_to_strangers: true,
             refused_at: None,
             elapsed: None,
+            claim: None,
             closing: false,
             stopped: false,
         });
@@ -396,7 +426,8 @@ impl Till {
 
     /// A lease whose strangers are to be served again, or no more.
     pub fn poll_strangers(&mut self) -> Option<(LeaseId, bool)> {
-        let (lease, tab) = self.tabs.iter_mut().find(|(_, tab)| tab.open_to_strangers != tab.is_generous())?;
+        let (lease, tab) =
+            self.tabs.iter_mut().find(|(_, tab)| !tab.closing && tab.open_to_strangers != tab.is_generous())?;
         tab.open_to_strangers = !tab.open_to_strangers;
         Some((*lease, tab.open_to_strangers))
     }
@@ -431,13 +462,19 @@ impl Till {
             return Err(ReceiptError::ExpiresSoon { lease, sequence, expires: receipt.expires });
         }
         let (granted, _) = tab.standing();
-        if tab.refused_at.is_none() {
-            tab.forgive(&receipt.body.counters);
+        let Receipt { counters, amount, .. } = receipt.body;
+        if tab.refused_at.is_some() {
+            tab.lower(amount);
+            tab.acknowledged_service = granted.served;
+        } else {
+            tab.forgive(&counters);
         }
-        if receipt.body.counters.served > tab.acknowledged_service() || tab.refused_at.is_some() {
+        tab.granted = tab.terms.paid(&granted, &counters, amount);
+        if counters.served > tab.acknowledged_service {
             tab.acknowledged_at = tab.delivered.served;
+            let delivered = counters.served.min(tab.delivered.served);
+            tab.acknowledged_service = tab.acknowledged_service.max(delivered).max(tab.granted.served);
         }
-        tab.granted = tab.terms.paid(&granted, &receipt.body.counters, receipt.body.amount);
         tab.best = Some(receipt);
         tab.stopped = tab.stopped && tab.is_unpaid();
         Ok(())
@@ -457,6 +494,9 @@ impl Till {
             let best = tab.best.clone()?;
             let Receipt { sequence, amount, counters, .. } = best.body;
             tab.asked = (now, Settled { sequence, amount, counters });
+            if let Some(at) = tab.elapsed.filter(|_| amount > tab.settled.amount) {
+                tab.claim.get_or_insert(Claim { at, amount, lowered: false });
+            }
             Some(best)
         })
         .collect()
@@ -473,8 +513,11 @@ impl Till {
     pub fn settled(&mut self, lease: &LeaseId, settled: Settled) {
         let newer = |tab: &&mut Tab| settled.sequence > tab.settled.sequence;
         if let Some(tab) = self.tabs.get_mut(lease).filter(newer) {
+            // A larger number alone is no pay.
+            if tab.claim.is_none_or(|claim| settled.amount >= claim.amount) {
+                (tab.claim, tab.refused_at) = (None, None);
+            }
             tab.settled = settled;
-            tab.refused_at = None;
         }
     }
 

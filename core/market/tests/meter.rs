@@ -244,6 +244,17 @@ fn what_was_counted_since_anothers_receipt_comes_on_top_once_that_is_paid() {
     assert_eq!(owner.usage(), counters(110, 11, 10));
     owner.adopt(at(110), &steward, Word::Paid).unwrap_err();
     assert_eq!(owner.usage(), counters(110, 11, 10), "once");
+    // What was told before it was true brings nothing, nor does a number that was told with something else.
+    let mut other = meter();
+    for sequence in 1..=32 {
+        other.adopt(at(0), &receipt(sequence, counters(60, 500, 0)), Word::Limited).unwrap();
+    }
+    probe(&mut other, 0..=100);
+    other.gateway(500, ByteCount(0));
+    for (sequence, seconds) in (1..=32).zip(60..) {
+        let _ = other.adopt(at(100), &receipt(sequence, counters(seconds, 500, 0)), Word::Paid);
+    }
+    assert_eq!(other.usage(), counters(100, 500, 0));
     // Nobody serves longer than there was time.
     let mut late = meter();
     late.adopt(at(100), &receipt(7, counters(130, 0, 0)), Word::Limited).unwrap();

@@ -69,7 +69,8 @@ fn an_owner_who_is_back_goes_on_from_what_the_steward_is_paid_by() {
     shop.world.start(0);
     shop.goes_on();
     let lease = shop.lease();
-    assert!(lease.counters.requests >= 20 * 76, "what came while he was away is paid: {lease:?}");
+    // All but what came after the steward's last word.
+    assert!(lease.counters.requests >= 20 * 75, "what came while he was away is paid: {lease:?}");
 }
 
 #[test]
