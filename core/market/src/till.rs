@@ -12,8 +12,6 @@
 //!   what gateways of our own operator passed on. So at most that much is ever at risk.
 //! - Upon a credit window of service after the ledger refused a receipt for who signed it, without anything paid since: the
 //!   same. What the ledger does not pay is no pay, however often it is signed for. The next payer need not go on from it.
-//! - Upon a credit window of ledger time after a receipt was handed out to be settled, in which the ledger has not paid as much as that
-//!   one grants, by it or a later one: the same, whatever the reason is.
 //! - Upon a receipt that counts fewer requests or bytes than the last one, though not fewer than that one paid for: what lies
 //!   between them was above the highest rate, and is forgiven. A payer that starts again does not know of it.
 //! - Upon half a credit window's worth, and a fortieth of all that was earned, that strangers took, whom no payer pays for: they are
@@ -40,9 +38,6 @@ pub const SETTLE_EVERY: Millis = Millis::seconds(10);
 
 /// How far apart two views of block time may be when the cap of a lease is checked.
 pub const ELAPSED_TOLERANCE: Millis = Millis::seconds(60);
-
-/// How far ahead of our view of block time a payer's may be. He tells again what comes too early.
-pub const ELAPSED_AHEAD: Millis = Millis::seconds(10);
 
 /// A receipt that says more may have a number so much above the best one's, however large that is.
 const ROOM: u64 = 64;
@@ -166,20 +161,8 @@ pub struct Tab {
     refused_at: Option<Millis>,
     /// The block time since the lease began, once it was told.
     elapsed: Option<Millis>,
-    /// What was handed out to be settled and is not paid.
-    claim: Option<Claim>,
     closing: bool,
     stopped: bool,
-}
-
-/// What the ledger has to pay within a credit window of its time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Claim {
-    /// The block time of the lease when it was handed out.
-    at: Millis,
-    amount: Amount,
-    /// Whether another payer's receipt for less has taken its place already, after the ledger refused it.
-    lowered: bool,
 }
 
 impl Tab {
@@ -273,17 +256,6 @@ impl Tab {
         self.stopped
     }
 
-    /// Another payer's receipt, for less, is what has to be paid now.
-    fn lower(&mut self, amount: Amount) {
-        if let (Some(claim), Some(elapsed)) = (&mut self.claim, self.elapsed)
-            && amount < claim.amount
-        {
-            // Once: else two could take turns, and neither be paid.
-            let at = if claim.lowered { claim.at } else { elapsed };
-            *claim = Claim { at, amount, lowered: true };
-        }
-    }
-
     /// What the last receipt counted above the highest rate, and the next one no more, is never owed; as far as it was
     /// delivered at all, or who counts too much once would be forgiven for ever.
     fn forgive(&mut self, next: &Counters) {
@@ -300,8 +272,6 @@ impl Tab {
         let acknowledged = self.acknowledged_service.0.saturating_sub(self.known_at_open.0);
         let behind = here.saturating_sub(acknowledged);
         let since_refusal = self.refused_at.filter(|_| self.is_open()).map_or(0, |at| delivered.saturating_sub(at.0));
-        let unpaid_for =
-            self.claim.zip(self.elapsed).map_or(0, |(claim, elapsed)| elapsed.0.saturating_sub(claim.at.0));
         let tolerated = self.terms.cap(CREDIT_WINDOW).saturating_add(self.earned().scaled(1, LAG.into()));
         let free = self.terms.prices == Prices::default();
         !free
@@ -309,7 +279,6 @@ impl Tab {
             && (since_receipt > CREDIT_WINDOW.0
                 || behind > CREDIT_WINDOW.0 + here / LAG
                 || since_refusal > CREDIT_WINDOW.0
-                || unpaid_for > CREDIT_WINDOW.0
                 || (self.exposure() > tolerated && !is_sown(Plant::ExposureIgnored)))
     }
 
@@ -353,7 +322,7 @@ impl Tab {
         // Where the cap binds, payer and provider may see block times that differ a little.
         let charge = self.terms.prices.charge(&self.terms.resources, &counters);
         let least = self.terms.cap(Millis(elapsed.0.saturating_sub(ELAPSED_TOLERANCE.0)));
-        let most = self.terms.cap(Millis(elapsed.0.saturating_add(ELAPSED_AHEAD.0)));
+        let most = self.terms.cap(Millis(elapsed.0.saturating_add(ELAPSED_TOLERANCE.0)));
         if amount > charge || amount > most || (amount < charge && amount < least) {
             let due = self.terms.amount(&counters, elapsed);
             return Err(ReceiptError::WrongAmount { lease, sequence, stated: amount, due });
@@ -403,7 +372,6 @@ impl Till {
             open_to_strangers: true,
             refused_at: None,
             elapsed: None,
-            claim: None,
             closing: false,
             stopped: false,
         });
@@ -464,7 +432,6 @@ impl Till {
         let (granted, _) = tab.standing();
         let Receipt { counters, amount, .. } = receipt.body;
         if tab.refused_at.is_some() {
-            tab.lower(amount);
             tab.acknowledged_service = granted.served;
         } else {
             tab.forgive(&counters);
@@ -487,6 +454,13 @@ impl Till {
         Some(*lease)
     }
 
+    /// The end of a lease did not come about: [`Till::poll_stop`] names it again if its payer still does not pay.
+    pub fn stop_again(&mut self, lease: &LeaseId) {
+        if let Some(tab) = self.tabs.get_mut(lease) {
+            tab.stopped = false;
+        }
+    }
+
     /// The receipts to carry to the ledger now.
     pub fn poll_settle(&mut self, now: Time) -> Vec<Signed<Receipt>> {
         let due = self.tabs.values_mut().filter(|tab| tab.is_due(now));
@@ -494,9 +468,6 @@ impl Till {
             let best = tab.best.clone()?;
             let Receipt { sequence, amount, counters, .. } = best.body;
             tab.asked = (now, Settled { sequence, amount, counters });
-            if let Some(at) = tab.elapsed.filter(|_| amount > tab.settled.amount) {
-                tab.claim.get_or_insert(Claim { at, amount, lowered: false });
-            }
             Some(best)
         })
         .collect()
@@ -514,8 +485,8 @@ impl Till {
         let newer = |tab: &&mut Tab| settled.sequence > tab.settled.sequence;
         if let Some(tab) = self.tabs.get_mut(lease).filter(newer) {
             // A larger number alone is no pay.
-            if tab.claim.is_none_or(|claim| settled.amount >= claim.amount) {
-                (tab.claim, tab.refused_at) = (None, None);
+            if settled.amount > tab.settled.amount {
+                tab.refused_at = None;
             }
             tab.settled = settled;
         }

@@ -532,8 +532,8 @@ impl Peer {
             Purpose::Place(deployment, slot) => payer.placed(ctx, &spine.ledger, (deployment, slot), outcome),
             Purpose::Renew(lease) => seller.renewed(lease, outcome),
             Purpose::Settle(ref leases) => seller.cashed(leases, outcome),
+            Purpose::Close(lease) => seller.closed(lease, outcome),
             Purpose::Register
-            | Purpose::Close(_)
             | Purpose::Undo(_)
             | Purpose::Deposit(_)
             | Purpose::Signal

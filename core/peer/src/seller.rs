@@ -363,10 +363,18 @@ impl Seller {
         }
     }
 
+    /// What became of the end of a lease: where nothing did, it is asked for again while nobody pays.
+    pub(crate) fn closed(&mut self, lease: LeaseId, outcome: &Outcome) {
+        if outcome.is_err() {
+            self.till.stop_again(&lease);
+        }
+    }
+
     fn renew(&mut self, ctx: &mut Context, ledger: &Ledger) {
         let view = ledger.view();
         let (now, length) = (view.now(), view.parameters().lease_length);
-        for (id, run) in self.runs.iter_mut().filter(|(_, run)| !run.renewing) {
+        let pays = |id: &LeaseId| self.till.tab(id).is_none_or(|tab| !tab.is_stopped());
+        for (id, run) in self.runs.iter_mut().filter(|(id, run)| !run.renewing && pays(id)) {
             let Some(end) = view.lease(*id).and_then(|lease| lease.end) else { continue };
             if end.since(now).0 <= length.0 / 2 {
                 run.renewing = true;
