@@ -1,12 +1,14 @@
 //! After the storm: everything that can be paid runs again soon, and nothing that was acknowledged is lost.
 
-use grange_ledger::{Deployment, Lease, Ledger};
+use grange_ledger::{Deployment, Lease, Ledger, Slot};
 use grange_types::{Amount, Millis};
 
 use crate::world::World;
 
 /// Until the chain goes on, once nothing is broken any more.
 const GOES_ON: Millis = Millis::seconds(10);
+/// Until a slot whose provider left is leased to another.
+const REPLACED: Millis = Millis::seconds(10);
 /// How long a workload may take to begin after it was leased.
 const BEGINS: Millis = Millis::seconds(5);
 /// A budget with less than this may be used up.
@@ -103,6 +105,9 @@ impl World<'_> {
                 let lease = slot.lease.and_then(|lease| view.lease(lease)).filter(|lease| lease.is_open(view.now()));
                 let name = deployment.name().unwrap_or("?");
                 let Some(lease) = lease else {
+                    if self.was_left_by_a_villain(ledger, deployment, slot) {
+                        continue;
+                    }
                     return Err(format!("slot {} of {name} has no open lease", slot.number));
                 };
                 if !self.serves(lease) && !self.takes_over_from_a_villain(ledger, lease) {
@@ -151,6 +156,21 @@ impl World<'_> {
             .leases_of(lease.deployment)
             .filter(|other| (other.slot, other.generation + 1) == (lease.slot, lease.generation) && !honest(other));
         view.now().since(lease.start) < BEGINS && before.next().is_some()
+    }
+
+    /// Whether a slot is open since a moment, because a villain's host gave its lease up: that is after the storm, and takes as long
+    /// as any other replacement.
+    fn was_left_by_a_villain(&self, ledger: &Ledger, deployment: &Deployment, slot: &Slot) -> bool {
+        let view = ledger.view();
+        let last = view
+            .leases_of(deployment.id)
+            .filter(|lease| lease.slot == slot.number)
+            .max_by_key(|lease| lease.generation);
+        let villain =
+            |lease: &Lease| self.places.get(&lease.terms.provider).is_some_and(|host| !self.hosts[*host].honest());
+        last.filter(|lease| villain(lease))
+            .and_then(|lease| lease.ended)
+            .is_some_and(|ended| view.now().since(ended) < REPLACED)
     }
 
     /// What people were told is final is in the chain where they were told.
