@@ -5,7 +5,7 @@ use grange_ledger::{Action, Delegate, Deployment, Lease, Parameters, Transaction
 use grange_peer::{Channel, Event, MarketMessage};
 use grange_types::{
     Amount, ByteCount, Counters, DeploymentId, KeyGrant, LeaseId, Manifest, Millis, Prices, Receipt, Role, SecretKey,
-    Signed, SlotSpec, Wire,
+    Signed, SlotSpec, Time, Wire,
 };
 
 use crate::support::{World, credits, manifest};
@@ -238,6 +238,21 @@ fn a_raised_budget_beyond_the_day_of_the_key_changes_nothing() {
     assert!(world.deploy(0, version("20", "2")).unwrap().changed, "what is left of the day may be added");
 }
 
+fn first_steward(world: &World, id: DeploymentId) -> usize {
+    let steward = deployment(world, id).stewards().next().map(|steward| steward.account.peer()).unwrap();
+    world.index_of(steward)
+}
+
+/// What a lease was paid since a time is no more than its time costs.
+#[track_caller]
+fn paid_for_time(world: &World, before: &Lease, begun: Time) {
+    let Lease { terms, settled, .. } = lease(world, before.id);
+    let passed = world.now.since(begun).0 + 20_000;
+    let most = terms.prices.per_hour(&terms.resources).scaled(passed.into(), Millis::HOUR.0.into());
+    let paid = settled.saturating_sub(before.settled);
+    assert!(paid > Amount::ZERO && paid <= most, "{paid} were paid, {most} at most were earned");
+}
+
 #[test]
 fn what_a_steward_counts_for_nothing_nobody_pays() {
     let mut world = World::new(4);
@@ -245,8 +260,7 @@ fn what_a_steward_counts_for_nothing_nobody_pays() {
     let done = world.deploy(0, manifest("shop", "10")).unwrap();
     let id = done.leases[0].lease;
     world.run_for(Millis::seconds(60));
-    let steward = deployment(&world, done.id).stewards().next().map(|steward| steward.account.peer()).unwrap();
-    let steward = world.index_of(steward);
+    let steward = first_steward(&world, done.id);
     // It gives away no money, so no ceiling stops it; it may come a moment too late for a newer receipt.
     let gives = |world: &mut World, nonce: u64| {
         let Lease { sequence, settled, generation, .. } = lease(world, id);
@@ -263,11 +277,7 @@ fn what_a_steward_counts_for_nothing_nobody_pays() {
     world.run_for(Millis::seconds(300));
     let after = lease(&world, id);
     assert!(after.sequence > before.sequence && is_open(&world, id), "others go on from its number: {after:?}");
-    let passed = world.now.since(begun).0 + 20_000;
-    let terms = after.terms;
-    let most = terms.prices.per_hour(&terms.resources).scaled(passed.into(), Millis::HOUR.0.into());
-    let paid = after.settled.saturating_sub(before.settled);
-    assert!(paid > Amount::ZERO && paid <= most, "{paid} were paid, {most} at most were earned");
+    paid_for_time(&world, &before, begun);
 }
 
 #[test]
@@ -277,10 +287,10 @@ fn what_a_steward_signs_and_the_ledger_has_not_paid_nobody_else_signs() {
     let done = world.deploy(0, manifest("shop", "10")).unwrap();
     let id = done.leases[0].lease;
     world.run_for(Millis::seconds(60));
-    let steward = deployment(&world, done.id).stewards().next().map(|steward| steward.account.peer()).unwrap();
-    let key = world.key(world.index_of(steward));
+    let steward = first_steward(&world, done.id);
+    let (key, from) = (world.key(steward), world.peer_id(steward));
     let (before, begun) = (lease(&world, id), world.now);
-    let others = (0..4).filter(|index| ![steward, before.terms.provider].contains(&world.peer_id(*index)));
+    let others = (0..4).filter(|index| ![from, before.terms.provider].contains(&world.peer_id(*index)));
     let others: Vec<usize> = others.collect();
     // As much as may be due by then, and as much as there is; told to everybody but the ledger.
     for endless in [false, true] {
@@ -294,18 +304,14 @@ fn what_a_steward_signs_and_the_ledger_has_not_paid_nobody_else_signs() {
         let receipt = Signed::seal(world.genesis().network_id(), &key, world.now.after(Millis::HOUR), receipt);
         let bytes = MarketMessage::Receipt(receipt).encode();
         for index in &others {
-            let event = Event::Message { from: steward, channel: Channel::Steward, bytes: bytes.clone() };
+            let event = Event::Message { from, channel: Channel::Steward, bytes: bytes.clone() };
             world.deliver(*index, Millis(2), event);
         }
     }
     world.run_for(Millis::seconds(200));
     let after = lease(&world, id);
     assert!(is_open(&world, id) && after.sequence > before.sequence + 500, "others go on above its number: {after:?}");
-    let terms = &after.terms;
-    let passed = world.now.since(begun).0 + 20_000;
-    let most = terms.prices.per_hour(&terms.resources).scaled(passed.into(), Millis::HOUR.0.into());
-    let paid = after.settled.saturating_sub(before.settled);
-    assert!(paid > Amount::ZERO && paid <= most, "{paid} were paid, {most} at most were earned");
+    paid_for_time(&world, &before, begun);
 }
 
 #[test]

@@ -124,9 +124,12 @@ fn a_header_that_its_validators_did_not_decide_is_not_believed() {
     assert!(matches!(behind.follow(&page.turns[1]), Err(TrustError::Validators { .. })));
 }
 
-/// Answers what a reader asks, but for blocks, until it asks no more; what it tells its user.
-fn shown_to(reader: &mut Reader, world: &World, now: Time) -> Vec<Result<Reply, Problem>> {
-    let newest = world.peer(0).ledger().height();
+/// Answers what a reader asks until it asks no more; what it tells its user.
+pub(crate) fn answered(
+    reader: &mut Reader,
+    now: Time,
+    mut answer: impl FnMut(SyncRequest) -> Option<Vec<u8>>,
+) -> Vec<Result<Reply, Problem>> {
     let mut replies = Vec::new();
     while let Some(action) = reader.poll_action() {
         let (id, bytes) = match action {
@@ -137,14 +140,22 @@ fn shown_to(reader: &mut Reader, world: &World, now: Time) -> Vec<Result<Reply, 
             }
             _ => continue,
         };
-        let answer = match SyncRequest::decode(&bytes).unwrap() {
-            SyncRequest::Blocks { .. } => continue,
-            SyncRequest::Proofs { .. } => Some(Proofs { sealed: sealed(world, newest), shown: Vec::new() }.encode()),
-            request => serve(&world.hosts[0].disk, &request),
-        };
-        reader.handle(now, Event::Response { id, answer });
+        let answer = answer(SyncRequest::decode(&bytes).unwrap());
+        if answer.is_some() {
+            reader.handle(now, Event::Response { id, answer });
+        }
     }
     replies
+}
+
+/// Shows a reader all that it asks for but blocks; what it tells its user.
+fn shown_to(reader: &mut Reader, world: &World, now: Time) -> Vec<Result<Reply, Problem>> {
+    let newest = world.peer(0).ledger().height();
+    answered(reader, now, |request| match request {
+        SyncRequest::Blocks { .. } => None,
+        SyncRequest::Proofs { .. } => Some(Proofs { sealed: sealed(world, newest), shown: Vec::new() }.encode()),
+        request => serve(&world.hosts[0].disk, &request),
+    })
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use grange_api::Call;
 use grange_consensus::Certificate;
 use grange_ledger::{Block, HeaderProof, Parameters};
-use grange_peer::{Action, CallId, Channel, Event, Head, Proofs, Reader, Sealed, SyncRequest, Turns, serve};
+use grange_peer::{CallId, Channel, Event, Head, Proofs, Reader, Sealed, SyncRequest, Turns, serve};
 use grange_types::{Height, Millis, Wire};
 
+use crate::light::answered;
 use crate::support::World;
 
 /// A minute of a network that takes on new rules, so that validators change what they follow and there is something to be told;
@@ -21,7 +22,7 @@ fn turned() -> (World, Sealed) {
 }
 
 /// A reader that is linked to the first operator alone, and is asked for the height.
-fn asked(world: &World) -> Reader {
+fn asking(world: &World) -> Reader {
     let mut reader = Reader::new(world.hosts[3].config.clone());
     let (from, account, height) = (world.peer_id(0), reader.account(), world.peer(0).ledger().height());
     reader.handle(world.now, Event::Connected(from));
@@ -36,21 +37,17 @@ fn a_peer_that_tells_one_old_change_for_ever_is_not_asked_for_ever() {
     let (world, sealed) = turned();
     let page = serve(&world.hosts[0].disk, &SyncRequest::Turns { above: Height(0) }).unwrap();
     let old = Turns { turns: Turns::decode(&page).unwrap().turns[..1].to_vec() };
-    let mut reader = self::asked(&world);
+    let mut reader = asking(&world);
     // The first header that it is shown is of validators that it does not know yet; of nothing else it is shown more.
     let (mut shown, mut asked) = (Some(Proofs { sealed, shown: Vec::new() }), 0);
-    while let Some(action) = reader.poll_action() {
-        let Action::Request { id, bytes, .. } = action else { continue };
-        let answer = match SyncRequest::decode(&bytes).unwrap() {
-            SyncRequest::Turns { .. } => Some(old.encode()),
-            _ => shown.take().map(|proofs| proofs.encode()),
-        };
-        asked += usize::from(matches!(SyncRequest::decode(&bytes), Ok(SyncRequest::Turns { .. })));
-        assert!(asked < 10, "asked again and again");
-        if answer.is_some() {
-            reader.handle(world.now, Event::Response { id, answer });
+    answered(&mut reader, world.now, |request| match request {
+        SyncRequest::Turns { .. } => {
+            asked += 1;
+            assert!(asked < 10, "asked again and again");
+            Some(old.encode())
         }
-    }
+        _ => shown.take().map(|proofs| proofs.encode()),
+    });
     assert_eq!(asked, 2, "once for what it did not know, and once for what may follow");
 }
 
@@ -58,28 +55,17 @@ fn a_peer_that_tells_one_old_change_for_ever_is_not_asked_for_ever() {
 fn a_peer_that_shows_what_nobody_known_decided_is_soon_not_asked() {
     let (world, mut sealed) = turned();
     sealed.certificate.signatures.truncate(1);
-    let mut reader = asked(&world);
-    let (mut proofs, mut replies) = (0, Vec::new());
-    while let Some(action) = reader.poll_action() {
-        let (id, bytes) = match action {
-            Action::Request { id, bytes, .. } => (id, bytes),
-            Action::Reply { reply, .. } => {
-                replies.push(*reply);
-                continue;
-            }
-            _ => continue,
-        };
-        let answer = match SyncRequest::decode(&bytes).unwrap() {
-            // It has nothing to tell of who decides.
-            SyncRequest::Turns { .. } => Turns { turns: Vec::new() }.encode(),
-            _ => {
-                proofs += 1;
-                assert!(proofs < 30, "asked again and again");
-                Proofs { sealed: sealed.clone(), shown: Vec::new() }.encode()
-            }
-        };
-        reader.handle(world.now, Event::Response { id, answer: Some(answer) });
-    }
+    let mut reader = asking(&world);
+    let mut proofs = 0;
+    let replies = answered(&mut reader, world.now, |request| match request {
+        // It has nothing to tell of who decides.
+        SyncRequest::Turns { .. } => Some(Turns { turns: Vec::new() }.encode()),
+        _ => {
+            proofs += 1;
+            assert!(proofs < 30, "asked again and again");
+            Some(Proofs { sealed: sealed.clone(), shown: Vec::new() }.encode())
+        }
+    });
     assert!(proofs > 1, "it may only be ahead");
     assert!(matches!(replies.as_slice(), [Err(_)]), "{replies:?}");
 }
