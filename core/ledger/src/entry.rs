@@ -502,6 +502,21 @@ impl Lease {
         self.floor.amount.saturating_add(self.terms.cap(stop.since(self.floor.time)))
     }
 
+    /// The most that a receipt may say at a ledger time, whatever it counts: what is set aside in all, the highest rate for the
+    /// time served, and what [`Lease::ceiling`] leaves beside what is disputed. It never falls below what was paid, and rises
+    /// with time; a renewal may lower it, where less was paid than might have been.
+    #[must_use]
+    pub fn claimable(&self, at: Time) -> Amount {
+        let set_aside = self.settled.saturating_add(self.escrow).saturating_add(self.held);
+        self.ceiling(at).saturating_add(self.held).min(set_aside).min(self.terms.cap(self.served(at)))
+    }
+
+    /// How long it has served at a ledger time.
+    #[must_use]
+    pub fn served(&self, at: Time) -> Millis {
+        self.ended.or(self.end).map_or(at, |end| end.min(at)).since(self.start)
+    }
+
     /// When the sweep has something to do for it.
     pub(crate) fn due(&self, parameters: &Parameters) -> Option<Time> {
         match self.state {

@@ -481,8 +481,8 @@ pub enum Rejection {
         /// The receipt's number.
         sequence: u64,
     },
-    /// A later receipt was paid already.
-    #[error("receipt {theirs} is older than receipt {ours}, which was paid")]
+    /// A later receipt was paid already, and this one pays no more.
+    #[error("receipt {theirs} is older than receipt {ours}, which was paid, and pays no more")]
     ReceiptStale {
         /// The receipt's number.
         theirs: u64,
@@ -499,9 +499,22 @@ pub enum Rejection {
         /// The largest that is taken.
         latest: u64,
     },
-    /// A counter or the amount went backwards.
-    #[error("the receipt counts less than the one before it")]
-    ReceiptBackwards,
+    /// It pays nothing more, and disputes what was disputed before.
+    #[error("receipt {sequence} of lease {} changes neither what is paid nor what is disputed", .lease.short())]
+    ReceiptSaysNothing {
+        /// The lease.
+        lease: LeaseId,
+        /// The receipt's number.
+        sequence: u64,
+    },
+    /// The amount went backwards.
+    #[error("the receipt says {amount}, {paid} was paid already")]
+    ReceiptBackwards {
+        /// What it says.
+        amount: Amount,
+        /// What was paid.
+        paid: Amount,
+    },
     /// The receipt pays more than was earned.
     #[error("the receipt pays {amount}, its counters and the time since the lease began allow {allowed}")]
     ReceiptTooHigh {
@@ -561,7 +574,7 @@ sort! {
     Conflict:
         Replayed, NodeTaken, LastValidator, ValidatorKeyTaken, KeyChangedBefore, SignalledBefore,
         DeploymentClosed, NameTaken, GenerationStale, SlotTaken, NotReplaceable, TooEarlyToRenew,
-        ReceiptGeneration, AlreadySettled, ReceiptStale, NoReserve;
+        ReceiptGeneration, AlreadySettled, ReceiptStale, ReceiptSaysNothing, NoReserve;
     Limit:
         TooLarge, Busy, KeyCeiling, KeyCap, DelegateCeiling, InsufficientBalance, TooManyNodes, BondTooLow,
         TooManyValidators, TooManyNames, BudgetTooLow, BudgetExhausted, TooManyLeases;

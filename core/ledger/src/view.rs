@@ -276,13 +276,13 @@ impl<'a> LedgerView<'a> {
     /// How long a lease has served, in ledger time.
     #[must_use]
     pub fn elapsed(&self, lease: &Lease) -> Millis {
-        lease.ended.unwrap_or_else(|| self.now()).since(lease.start)
+        lease.served(self.now())
     }
 
-    /// The most that a receipt for a lease may say now: what its counters cost is a further bound.
+    /// The most that a receipt for a lease may say by the last block: what its counters cost is a further bound.
     #[must_use]
-    pub fn ceiling(&self, lease: &Lease) -> Amount {
-        lease.ceiling(self.now()).min(lease.settled.saturating_add(lease.escrow))
+    pub fn claimable(&self, lease: &Lease) -> Amount {
+        lease.claimable(self.now())
     }
 
     /// A registered node.

@@ -39,5 +39,5 @@ pub use offer::{Constraint, Match, Need, NoOffer, Offer, OfferError, Trust};
 pub use placement::{Due, Held, Pick, SlotNeed, due, place};
 pub use quote::{QuoteReply, QuoteRequest, Refusal};
 pub use signer::{Payer, signer};
-pub use till::{ReceiptError, Settled, Tab, Till};
+pub use till::{Claimable, ReceiptError, Settled, Tab, Till};
 pub use watch::{Health, Watch};

@@ -16,14 +16,15 @@
 //! - Upon a larger receipt of anybody else: only its number is taken, until the ledger pays it; what was counted here after it
 //!   came then comes on top. What a steward signs, the ledger pays within his ceiling;
 //!   whoever went on from it before that would sign it with his own name, and his own ceiling or none.
-//! - Nothing ever goes backwards, and served time never exceeds the time since the lease began.
+//! - What is signed is no more than the ledger pays by the last block that is known here, whatever was counted: it is payable as
+//!   it is said. Where a renewal lowers that, the amount of the last receipt that is not paid goes down with it.
+//! - Nothing else ever goes backwards, and served time never exceeds the time since the lease began.
 //! - A lease whose prices are all zero has no receipts.
 //!
 //! One meter runs on the owner's node and on each steward; [`crate::signer()`] says whose receipts count now.
 
 use std::collections::VecDeque;
 
-use crate::till::ELAPSED_TOLERANCE;
 use grange_types::{Amount, ByteCount, Counters, LeaseId, LeaseTerms, Millis, Prices, Receipt, Time, UsageLine};
 
 /// Two successful probes farther apart than this do not show that the replica served in between.
@@ -95,11 +96,10 @@ pub enum AdoptError {
 pub enum Word {
     /// The ledger has paid it.
     Paid,
-    /// A key without a ceiling signed it for the owner, or this payer himself before a restart, after so much block time of the
-    /// lease.
+    /// A key without a ceiling signed it for the owner, or this payer himself before a restart.
     Full {
-        /// How much, as far as this node knows.
-        elapsed: Millis,
+        /// The most that receipts may say a moment from now, as far as this node knows.
+        most: Amount,
     },
     /// A key with a ceiling signed it, and the ledger has not paid it.
     Limited,
@@ -247,7 +247,10 @@ impl Meter {
         let is_news = match word {
             Word::Paid => !self.last.counters.extends(&counters) || amount > self.last.amount || sequence > known,
             // The ledger remembers of one's own last receipt only what it paid.
-            Word::Full { .. } => sequence > known || (sequence == known && !self.last.counters.extends(&counters)),
+            Word::Full { .. } => {
+                let more = !self.last.counters.extends(&counters);
+                sequence > known || amount > self.last.amount || (sequence == known && more)
+            }
             Word::Limited => sequence > known,
         };
         if !is_news {
@@ -259,8 +262,8 @@ impl Meter {
                 self.hear(now, sequence, counters);
                 return Ok(());
             }
-            Word::Full { elapsed } => {
-                let most = self.terms.amount(&counters, Millis(elapsed.0.saturating_add(ELAPSED_TOLERANCE.0)));
+            Word::Full { most } => {
+                let most = self.charge(&counters).min(most);
                 if amount > most {
                     return Err(AdoptError::Overstated { lease, sequence, amount, most });
                 }
@@ -315,15 +318,15 @@ impl Meter {
         }
     }
 
-    /// What would be signed now, after so much block time of the lease: a receipt if it says more than the last one.
-    pub fn receipt(&mut self, now: Time, elapsed_on_ledger: Millis) -> Option<Receipt> {
+    /// What would be signed now that receipts may say so much at most: a receipt if it says something else than the last one.
+    pub fn receipt(&mut self, now: Time, most: Amount) -> Option<Receipt> {
         if self.terms.prices == Prices::default() {
             return None;
         }
         let counters = self.accepted(now);
-        let amount = self.terms.amount(&counters, elapsed_on_ledger).max(self.last.amount);
+        let amount = self.charge(&counters).max(self.last.amount).min(most);
         self.age_claim(now);
-        let disputed = self.disputed_amount(elapsed_on_ledger, amount);
+        let disputed = self.disputed_amount(most, amount);
         if counters == self.last.counters && amount == self.last.amount && disputed == self.last.disputed {
             return None;
         }
@@ -334,13 +337,13 @@ impl Meter {
 
     /// What the provider asks beyond the granted amount, at most a credit window. Where it says no more, what it asked last
     /// stands, less what was granted since.
-    fn disputed_amount(&self, elapsed_on_ledger: Millis, granted: Amount) -> Amount {
+    fn disputed_amount(&self, most: Amount, granted: Amount) -> Amount {
         let Some(claim) = self.claim else {
             return self.last.disputed.saturating_sub(granted.saturating_sub(self.last.amount));
         };
         let Some(aged) = self.aged else { return Amount::ZERO };
         let asked = self.without_visits(&Counters::min(&claim, &aged));
-        let asked = self.terms.amount(&Counters::max(&asked, &self.last.counters), elapsed_on_ledger);
+        let asked = self.charge(&Counters::max(&asked, &self.last.counters)).min(most);
         asked.saturating_sub(granted).min(self.terms.cap(CREDIT_WINDOW))
     }
 
@@ -390,6 +393,10 @@ impl Meter {
     #[must_use]
     pub fn disputed(&self, now: Time) -> bool {
         self.claim.is_some_and(|claim| !self.bound(now).extends(&claim))
+    }
+
+    fn charge(&self, counters: &Counters) -> Amount {
+        self.terms.prices.charge(&self.terms.resources, counters)
     }
 
     const fn own(&self) -> Counters {

@@ -1,8 +1,11 @@
 //! The provider's till: the best receipt of each lease, when to carry it to the ledger, and when to stop serving.
 //!
 //! # Rules
-//! - A receipt is taken when its lease and generation are known, its number is larger and not absurdly so ([`Receipt::latest`]), its
-//!   counters extend what was paid before and its amount is what the terms say. It replaces the last one.
+//! - A receipt is taken when its lease and generation are known, its number is not absurdly large ([`Receipt::latest`]), its
+//!   counters extend what was granted before and its amount is what the terms say, up to what the ledger pays by the last block
+//!   ([`Claimable`]): what is taken is payable. It replaces the last one if it says more, or the same by a larger number.
+//! - One whose payer knows a later block, and which is payable within [`ELAPSED_TOLERANCE`], is put aside until it is; of several
+//!   the one that is first. A renewal may make what was taken payable only later: until then that much is not acknowledged.
 //! - Upon [`SETTLE_THRESHOLD`] of unsettled money, upon [`SETTLE_EVERY`] with anything unsettled, or upon the end of the
 //!   lease: the receipt is handed out to be settled. Unanswered, it is handed out again after [`SETTLE_EVERY`].
 //! - Upon a credit window of service without a newer receipt and beyond what was acknowledged, or receipts that lag behind by more than a window and a
@@ -18,7 +21,7 @@
 //!   served no more until more was earned. Everybody else is.
 //! - A lease whose prices are all zero owes nothing and never stops.
 //! - Served time is the provider's own count; a ledger that halts does not stop anything, since receipts need none. What the
-//!   highest rate allows follows the ledger's time, here as where receipts are signed.
+//!   ledger pays at most follows its own time, here as where receipts are signed.
 //!
 //! # Left out
 //! Signatures and who may sign: the caller has opened the envelope and asked the ledger for owner and delegates.
@@ -36,7 +39,7 @@ pub const SETTLE_THRESHOLD: Amount = Amount::credits(1);
 /// How often anything at all is settled.
 pub const SETTLE_EVERY: Millis = Millis::seconds(10);
 
-/// How far apart two views of block time may be when the cap of a lease is checked.
+/// How far apart two views of block time may be when the amount of a receipt is checked.
 pub const ELAPSED_TOLERANCE: Millis = Millis::seconds(60);
 
 /// A receipt that says more may have a number so much above the best one's, however large that is.
@@ -71,7 +74,7 @@ pub enum ReceiptError {
         /// The lease's.
         ours: u64,
     },
-    /// An equal or larger one is known.
+    /// It says no more than what is known, and its number is not larger.
     #[error("receipt {sequence} of lease {} is not after {known}", .lease.short())]
     Stale {
         /// The lease.
@@ -111,6 +114,18 @@ pub enum ReceiptError {
         /// What the terms say.
         due: Amount,
     },
+    /// The ledger will pay that much a moment later. It is put aside until then.
+    #[error("receipt {sequence} of lease {} says {stated}, up to {most} is payable yet", .lease.short())]
+    Early {
+        /// The lease.
+        lease: LeaseId,
+        /// The receipt's number.
+        sequence: u64,
+        /// What it says.
+        stated: Amount,
+        /// The most that is paid now.
+        most: Amount,
+    },
     /// Its envelope expires too soon to reach the ledger.
     #[error("receipt {sequence} of lease {} expires too soon, at {expires}", .lease.short())]
     ExpiresSoon {
@@ -132,6 +147,21 @@ pub struct Settled {
     pub amount: Amount,
     /// What it counted, as far as it was paid for.
     pub counters: Counters,
+    /// What is held for a dispute.
+    pub held: Amount,
+}
+
+/// What the ledger lets the receipts of a lease say in all, whatever they count, as far as a node has followed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claimable {
+    /// The ledger time since the lease began.
+    pub elapsed: Millis,
+    /// By the last block.
+    pub now: Amount,
+    /// An [`ELAPSED_TOLERANCE`] before that: a payer may be so far behind.
+    pub before: Amount,
+    /// An [`ELAPSED_TOLERANCE`] after that: a payer may be so far ahead.
+    pub soon: Amount,
 }
 
 /// What is owed, acknowledged and settled of one lease.
@@ -141,8 +171,10 @@ pub struct Tab {
     terms: LeaseTerms,
     best: Option<Signed<Receipt>>,
     settled: Settled,
+    /// One that is payable a moment later.
+    early: Option<Signed<Receipt>>,
     /// What was last handed out to be settled, and when; when the tab was opened, at first.
-    asked: (Time, Settled),
+    asked: (Time, Amount),
     /// The provider's own count: now, when the tab was opened, and when a receipt last acknowledged more service.
     delivered: Counters,
     opened_at: Millis,
@@ -159,8 +191,8 @@ pub struct Tab {
     open_to_strangers: bool,
     /// The provider's own count when the ledger first refused a receipt for who signed it; nothing was paid since.
     refused_at: Option<Millis>,
-    /// The block time since the lease began, once it was told.
-    elapsed: Option<Millis>,
+    /// What the ledger lets receipts say, once it was told.
+    claimable: Option<Claimable>,
     closing: bool,
     stopped: bool,
 }
@@ -178,10 +210,15 @@ impl Tab {
         self.best.as_ref()
     }
 
-    /// What the best receipt acknowledges, or the ledger if it has more.
+    /// What the best receipt acknowledges as far as the ledger pays it by now, or the ledger if it has more.
     #[must_use]
     pub fn acknowledged(&self) -> Amount {
-        self.best.as_ref().map_or(Amount::ZERO, |best| best.body.amount).max(self.settled.amount)
+        self.best.as_ref().map_or(Amount::ZERO, |best| best.body.amount).min(self.most()).max(self.settled.amount)
+    }
+
+    /// The most that the ledger pays by now.
+    fn most(&self) -> Amount {
+        self.claimable.map_or(Amount(u128::MAX), |claimable| claimable.now)
     }
 
     /// What the ledger has paid.
@@ -222,8 +259,7 @@ impl Tab {
 
     /// What was delivered, at the lease's prices, up to what payers may sign for by now.
     fn earned(&self) -> Amount {
-        let served = self.delivered.served;
-        self.terms.amount(&self.billable(), self.elapsed.map_or(served, |elapsed| elapsed.min(served)))
+        self.terms.amount(&self.billable(), self.delivered.served).min(self.most())
     }
 
     /// What a new receipt has to go on from: what the last ones counted and granted and the ledger has paid, or, once it refused
@@ -285,47 +321,59 @@ impl Tab {
     fn is_due(&self, now: Time) -> bool {
         let (asked_at, asked) = self.asked;
         // What is on its way to the ledger is given its time before it is handed out again.
-        let waiting = self.acknowledged().saturating_sub(asked.amount.max(self.settled.amount));
+        let waiting = self.acknowledged().saturating_sub(asked.max(self.settled.amount));
         let urgent = if self.closing { !waiting.is_zero() } else { waiting >= SETTLE_THRESHOLD };
         self.is_open() && (urgent || now.since(asked_at) >= SETTLE_EVERY)
     }
 
-    /// Whether a receipt is to be handed in: also one that grants nothing more and disputes something, which the ledger
-    /// then holds.
+    /// Whether a receipt is to be handed in: also one that grants nothing more and disputes more than the ledger holds.
     fn is_open(&self) -> bool {
-        let newer = self.best.as_ref().is_some_and(|best| best.body.sequence > self.settled.sequence);
-        !self.unsettled().is_zero() || (newer && !self.disputed().is_zero())
+        !self.unsettled().is_zero() || self.best.as_ref().is_some_and(|best| self.disputes_more(&best.body))
+    }
+
+    fn disputes_more(&self, best: &Receipt) -> bool {
+        let rest = self.most().saturating_sub(best.amount);
+        let held = best.disputed.min(rest).min(self.terms.cap(CREDIT_WINDOW));
+        best.sequence > self.settled.sequence && best.amount == self.settled.amount && held > self.settled.held
+    }
+
+    /// Puts a receipt aside that is payable later, unless another one is payable before it.
+    fn put_aside(&mut self, receipt: Signed<Receipt>) {
+        if self.early.as_ref().is_none_or(|early| receipt.body.amount < early.body.amount) {
+            self.early = Some(receipt);
+        }
     }
 
     /// Whether a receipt may replace the best one.
-    fn check(&self, receipt: &Receipt, elapsed: Millis) -> Result<(), ReceiptError> {
+    fn check(&self, receipt: &Receipt, claimable: &Claimable) -> Result<(), ReceiptError> {
         let Receipt { lease, generation, sequence, counters, amount, disputed } = *receipt;
         if generation != self.generation {
             return Err(ReceiptError::WrongGeneration { lease, theirs: generation, ours: self.generation });
         }
         let known = self.best.as_ref().map_or(0, |best| best.body.sequence).max(self.settled.sequence);
-        if sequence <= known {
+        let (granted, acknowledged) = self.standing();
+        if sequence == 0 || (sequence <= known && amount <= acknowledged) {
             return Err(ReceiptError::Stale { lease, sequence, known });
         }
         // Whoever was told the largest number there may be goes on from it, also when the ledger's clock stands still; one that
         // says nothing new does not push the numbers on.
         let news = |best: &Signed<Receipt>| counters != best.body.counters || disputed != best.body.disputed;
         let further = if self.best.as_ref().is_none_or(news) { known.saturating_add(ROOM) } else { 0 };
-        let latest = Receipt::latest(elapsed).max(further);
+        let latest = Receipt::latest(claimable.elapsed).max(further);
         if sequence > latest {
             return Err(ReceiptError::Leaps { lease, sequence, latest });
         }
-        let (granted, acknowledged) = self.standing();
         if !counters.extends(&granted) || amount < acknowledged {
             return Err(ReceiptError::Backwards { lease, sequence });
         }
-        // Where the cap binds, payer and provider may see block times that differ a little.
+        // Where the cap binds, payer and provider may see blocks that differ a little.
         let charge = self.terms.prices.charge(&self.terms.resources, &counters);
-        let least = self.terms.cap(Millis(elapsed.0.saturating_sub(ELAPSED_TOLERANCE.0)));
-        let most = self.terms.cap(Millis(elapsed.0.saturating_add(ELAPSED_TOLERANCE.0)));
-        if amount > charge || amount > most || (amount < charge && amount < least) {
-            let due = self.terms.amount(&counters, elapsed);
+        if amount > charge || amount > claimable.soon || (amount < charge && amount < claimable.before) {
+            let due = charge.min(claimable.now);
             return Err(ReceiptError::WrongAmount { lease, sequence, stated: amount, due });
+        }
+        if amount > claimable.now {
+            return Err(ReceiptError::Early { lease, sequence, stated: amount, most: claimable.now });
         }
         Ok(())
     }
@@ -359,8 +407,9 @@ impl Till {
             generation,
             terms,
             best: None,
+            early: None,
             settled,
-            asked: (now, settled),
+            asked: (now, settled.amount),
             delivered,
             opened_at: delivered.served,
             acknowledged_at: delivered.served,
@@ -371,7 +420,7 @@ impl Till {
             strangers: Counters::default(),
             open_to_strangers: true,
             refused_at: None,
-            elapsed: None,
+            claimable: None,
             closing: false,
             stopped: false,
         });
@@ -414,21 +463,33 @@ impl Till {
         }
     }
 
-    /// So much block time has passed since a lease began.
-    pub fn elapsed(&mut self, lease: &LeaseId, elapsed: Millis) {
+    /// The ledger lets the receipts of a lease say so much by now.
+    pub fn claimable(&mut self, lease: &LeaseId, claimable: Claimable) {
         if let Some(tab) = self.tabs.get_mut(lease) {
-            tab.elapsed = Some(elapsed);
+            tab.claimable = Some(claimable);
         }
     }
 
-    /// Takes a receipt whose envelope was opened. `elapsed` is the block time since the lease began.
-    pub fn accept(&mut self, now: Time, elapsed: Millis, receipt: Signed<Receipt>) -> Result<(), ReceiptError> {
+    /// A receipt that was put aside and is payable now, to be looked at again.
+    pub fn poll_early(&mut self) -> Option<Signed<Receipt>> {
+        let due = |tab: &&mut Tab| tab.early.as_ref().is_some_and(|early| early.body.amount <= tab.most());
+        self.tabs.values_mut().find(due)?.early.take()
+    }
+
+    /// Takes a receipt whose envelope was opened, or puts it aside: [`ReceiptError::Early`].
+    pub fn accept(&mut self, now: Time, claimable: Claimable, receipt: Signed<Receipt>) -> Result<(), ReceiptError> {
         let Receipt { lease, sequence, .. } = receipt.body;
         let tab = self.tabs.get_mut(&lease).ok_or(ReceiptError::UnknownLease { lease })?;
-        tab.check(&receipt.body, elapsed)?;
+        tab.claimable = Some(claimable);
+        let checked = tab.check(&receipt.body, &claimable);
         if receipt.expires < now.after(RECEIPT_LIFE_LEFT) {
             return Err(ReceiptError::ExpiresSoon { lease, sequence, expires: receipt.expires });
         }
+        if let Err(early @ ReceiptError::Early { .. }) = checked {
+            tab.put_aside(receipt);
+            return Err(early);
+        }
+        checked?;
         let (granted, _) = tab.standing();
         let Receipt { counters, amount, .. } = receipt.body;
         if tab.refused_at.is_some() {
@@ -466,8 +527,7 @@ impl Till {
         let due = self.tabs.values_mut().filter(|tab| tab.is_due(now));
         due.filter_map(|tab| {
             let best = tab.best.clone()?;
-            let Receipt { sequence, amount, counters, .. } = best.body;
-            tab.asked = (now, Settled { sequence, amount, counters });
+            tab.asked = (now, best.body.amount);
             Some(best)
         })
         .collect()
@@ -482,7 +542,7 @@ impl Till {
 
     /// The ledger has paid a lease up to this.
     pub fn settled(&mut self, lease: &LeaseId, settled: Settled) {
-        let newer = |tab: &&mut Tab| settled.sequence > tab.settled.sequence;
+        let newer = |tab: &&mut Tab| settled.sequence > tab.settled.sequence || settled.amount > tab.settled.amount;
         if let Some(tab) = self.tabs.get_mut(lease).filter(newer) {
             // A larger number alone is no pay.
             if settled.amount > tab.settled.amount {

@@ -12,7 +12,8 @@ use proptest::prelude::*;
 
 const LEASE: LeaseId = LeaseId([1; 32]);
 /// The word of a key without a ceiling, long after the lease began.
-const OWNER: Word = Word::Full { elapsed: Millis::HOUR };
+/// The word of an owner's key by which the ledger pays what counters cost.
+const OWNER: Word = Word::Full { most: Amount::credits(360) };
 const GENERATION: u64 = 4;
 const START: Time = Time(1_000_000);
 
@@ -33,6 +34,11 @@ fn terms() -> LeaseTerms {
         },
         max_rate: Amount::credits(360),
     }
+}
+
+/// The most that a receipt may say after so long.
+fn cap(elapsed: Millis) -> Amount {
+    terms().cap(elapsed)
 }
 
 fn meter() -> Meter {
@@ -84,15 +90,15 @@ fn served_time_lies_between_successes_that_are_near_each_other() {
 #[test]
 fn a_receipt_is_made_when_it_says_more_than_the_last() {
     let mut meter = meter();
-    assert_eq!(meter.receipt(at(0), Millis(0)), None);
+    assert_eq!(meter.receipt(at(0), cap(Millis(0))), None);
     probe(&mut meter, 0..=10);
     meter.gateway(1_000_000, ByteCount::gib(1));
-    let first = meter.receipt(at(10), Millis::seconds(10_000)).unwrap();
+    let first = meter.receipt(at(10), cap(Millis::seconds(10_000))).unwrap();
     assert_eq!((first.sequence, first.counters), (1, counters(10, 1_000_000, 1 << 30)));
     assert_eq!(first.amount.to_string(), "2.01");
-    assert_eq!(meter.receipt(at(10), Millis::seconds(10_000)), None);
+    assert_eq!(meter.receipt(at(10), cap(Millis::seconds(10_000))), None);
     probe(&mut meter, 11..=12);
-    assert_eq!(meter.receipt(at(12), Millis::seconds(10_000)).unwrap().amount.to_string(), "2.012");
+    assert_eq!(meter.receipt(at(12), cap(Millis::seconds(10_000))).unwrap().amount.to_string(), "2.012");
     assert_eq!(meter.last().unwrap().sequence, 2);
 }
 
@@ -100,10 +106,10 @@ fn a_receipt_is_made_when_it_says_more_than_the_last() {
 fn the_cap_of_the_lease_bounds_a_receipt_and_grows_with_block_time() {
     let mut meter = meter();
     meter.gateway(100_000_000, ByteCount(0));
-    assert_eq!(meter.receipt(at(0), Millis::seconds(10)).unwrap().amount.to_string(), "1");
-    let later = meter.receipt(at(0), Millis::seconds(20)).unwrap();
+    assert_eq!(meter.receipt(at(0), cap(Millis::seconds(10))).unwrap().amount.to_string(), "1");
+    let later = meter.receipt(at(0), cap(Millis::seconds(20))).unwrap();
     assert_eq!((later.sequence, later.amount.to_string()), (2, "2".into()));
-    assert_eq!(meter.receipt(at(0), Millis::seconds(20)), None);
+    assert_eq!(meter.receipt(at(0), cap(Millis::seconds(20))), None);
 }
 
 #[test]
@@ -111,7 +117,7 @@ fn a_lease_without_prices_has_no_receipts() {
     let own = LeaseTerms { prices: Prices::default(), ..terms() };
     let mut meter = Meter::new(LEASE, own, GENERATION, START, None);
     probe(&mut meter, 0..=10);
-    assert_eq!((meter.receipt(at(10), Millis::HOUR), meter.usage().served), (None, Millis::seconds(10)));
+    assert_eq!((meter.receipt(at(10), cap(Millis::HOUR)), meter.usage().served), (None, Millis::seconds(10)));
 }
 
 /// What is signed when the payer counted a thousand seconds, requests and bytes, and the provider claims something.
@@ -122,7 +128,7 @@ fn check_claim(claim: Counters, expected: Counters, disputed: bool) {
     meter.gateway(1_000, ByteCount(1_000));
     meter.report(claim);
     assert_eq!(meter.disputed(at(2_000)), disputed);
-    assert_eq!(meter.receipt(at(2_000), Millis::HOUR).unwrap().counters, expected);
+    assert_eq!(meter.receipt(at(2_000), cap(Millis::HOUR)).unwrap().counters, expected);
 }
 
 #[test]
@@ -148,7 +154,7 @@ fn whoever_reports_a_fifth_too_much_is_paid_what_silence_is_paid() {
                 meter.report(counters(second * 6 / 5, honest.requests * 6 / 5, honest.egress.0 * 6 / 5));
             }
             if second % 10 == 0 {
-                meter.receipt(at(second), Millis::seconds(second));
+                meter.receipt(at(second), cap(Millis::seconds(second)));
             }
         }
         meter.last().unwrap().clone()
@@ -162,16 +168,16 @@ fn whoever_reports_a_fifth_too_much_is_paid_what_silence_is_paid() {
     probe(&mut meter, 0..=100);
     meter.report(counters(120, 0, 0));
     assert_eq!(
-        meter.receipt(at(100), Millis::seconds(100)).unwrap().disputed,
+        meter.receipt(at(100), cap(Millis::seconds(100))).unwrap().disputed,
         Amount::ZERO,
         "it may be a moment ahead"
     );
     probe(&mut meter, 101..=110);
-    assert_eq!(meter.receipt(at(110), Millis::seconds(110)).unwrap().disputed, "0.01".parse().unwrap());
+    assert_eq!(meter.receipt(at(110), cap(Millis::seconds(110))).unwrap().disputed, "0.01".parse().unwrap());
     meter.report_lapsed();
-    assert_eq!(meter.receipt(at(110), Millis::seconds(110)), None, "what it asked last stands");
+    assert_eq!(meter.receipt(at(110), cap(Millis::seconds(110))), None, "what it asked last stands");
     meter.report(counters(110, 0, 0));
-    assert_eq!(meter.receipt(at(110), Millis::seconds(110)).unwrap().disputed, Amount::ZERO);
+    assert_eq!(meter.receipt(at(110), cap(Millis::seconds(110))).unwrap().disputed, Amount::ZERO);
 }
 
 #[test]
@@ -179,16 +185,16 @@ fn a_claim_never_lifts_served_time_above_the_clock() {
     let mut meter = meter();
     probe(&mut meter, 0..=1_000);
     meter.report(counters(1_005, 0, 0));
-    assert_eq!(meter.receipt(at(1_000), Millis::HOUR).unwrap().counters.served, Millis::seconds(1_000));
+    assert_eq!(meter.receipt(at(1_000), cap(Millis::HOUR)).unwrap().counters.served, Millis::seconds(1_000));
 }
 
 #[test]
 fn what_was_signed_is_never_taken_back() {
     let mut meter = meter();
     probe(&mut meter, 0..=100);
-    meter.receipt(at(100), Millis::HOUR).unwrap();
+    meter.receipt(at(100), cap(Millis::HOUR)).unwrap();
     meter.report(counters(50, 0, 0));
-    assert_eq!(meter.receipt(at(100), Millis::HOUR), None);
+    assert_eq!(meter.receipt(at(100), cap(Millis::HOUR)), None);
 }
 
 #[test]
@@ -199,7 +205,7 @@ fn taking_over_goes_on_from_the_others_receipt() {
     late.adopt(at(100), &receipt(7, counters(100, 3, 50)), OWNER).unwrap();
     assert_eq!(late.usage(), counters(100, 5, 50));
     probe(&mut late, 101..=110);
-    let next = late.receipt(at(110), Millis::HOUR).unwrap();
+    let next = late.receipt(at(110), cap(Millis::HOUR)).unwrap();
     assert_eq!((next.sequence, next.counters), (8, counters(110, 5, 50)));
 }
 
@@ -208,22 +214,22 @@ fn of_a_receipt_that_is_not_paid_only_the_number_is_taken() {
     let mut owner = meter();
     probe(&mut owner, 0..=100);
     owner.gateway(1_000, ByteCount(0));
-    assert_eq!(owner.receipt(at(100), Millis::seconds(100)).unwrap().amount.to_string(), "0.101");
+    assert_eq!(owner.receipt(at(100), cap(Millis::seconds(100))).unwrap().amount.to_string(), "0.101");
     // A steward counts and grants all that there is.
     let endless = Counters { served: Millis(u64::MAX), requests: u64::MAX, egress: ByteCount(u64::MAX) };
     let most = Receipt { counters: endless, amount: Amount(u128::MAX), ..receipt(7, endless) };
     owner.adopt(at(100), &most, Word::Limited).unwrap();
     assert_eq!(owner.usage(), counters(100, 1_000, 0));
-    assert_eq!(owner.receipt(at(100), Millis::seconds(100)), None, "it says nothing that was not said");
+    assert_eq!(owner.receipt(at(100), cap(Millis::seconds(100))), None, "it says nothing that was not said");
     probe(&mut owner, 101..=120);
-    let next = owner.receipt(at(120), Millis::HOUR).unwrap();
+    let next = owner.receipt(at(120), cap(Millis::HOUR)).unwrap();
     assert_eq!((next.sequence, next.amount.to_string()), (8, "0.121".into()));
     assert_eq!(next.counters, counters(120, 1_000, 0));
     // What the ledger has paid is paid, also under a number that others have left behind.
     owner.adopt(at(120), &receipt(7, counters(150, 1_002, 9)), Word::Paid).unwrap();
     assert_eq!(owner.usage(), counters(150, 1_002, 9));
     probe(&mut owner, 121..=151);
-    let next = owner.receipt(at(151), Millis::HOUR).unwrap();
+    let next = owner.receipt(at(151), cap(Millis::HOUR)).unwrap();
     assert_eq!((next.sequence, next.counters), (9, counters(151, 1_002, 9)));
 }
 
@@ -317,12 +323,16 @@ fn a_receipt_that_is_foreign_or_old_is_not_adopted() {
         assert_eq!(meter.adopt(at(100), &receipt(7, counters(9, 0, 0)), word), Err(stale));
     }
     let stale = AdoptError::Stale { lease: LEASE, sequence: 6, known: 7 };
-    assert_eq!(meter.adopt(at(100), &receipt(6, counters(50, 0, 0)), OWNER), Err(stale));
+    assert_eq!(meter.adopt(at(100), &receipt(6, counters(9, 0, 0)), OWNER), Err(stale));
+    assert_eq!(meter.adopt(at(100), &receipt(6, counters(50, 0, 0)), Word::Limited), Err(stale));
     let mut foreign = receipt(8, counters(50, 0, 0));
     foreign.generation = 5;
     let refused = AdoptError::Foreign { lease: LEASE, generation: 5 };
     assert_eq!(meter.adopt(at(100), &foreign, Word::Paid), Err(refused));
     assert_eq!(meter.usage(), counters(9, 0, 0));
+    // The larger amount counts, whatever its number.
+    meter.adopt(at(100), &receipt(6, counters(50, 0, 0)), OWNER).unwrap();
+    assert_eq!((meter.usage(), meter.last().unwrap().sequence), (counters(50, 0, 0), 7));
 }
 
 #[test]
@@ -334,9 +344,9 @@ fn a_payers_word_on_a_number_is_believed_by_half_and_a_providers_wholly() {
     meter.check_number(at(100), latest).unwrap();
     meter.adopt(at(100), &receipt(u64::MAX - 1, counters(60, 0, 0)), OWNER).unwrap();
     probe(&mut meter, 100..=110);
-    assert_eq!(meter.receipt(at(110), Millis::HOUR).unwrap().sequence, u64::MAX);
+    assert_eq!(meter.receipt(at(110), cap(Millis::HOUR)).unwrap().sequence, u64::MAX);
     probe(&mut meter, 111..=120);
-    assert_eq!(meter.receipt(at(120), Millis::HOUR), None, "there is no number left");
+    assert_eq!(meter.receipt(at(120), cap(Millis::HOUR)), None, "there is no number left");
 }
 
 #[derive(Debug, Clone)]
@@ -402,7 +412,7 @@ proptest! {
                 }
                 Step::Claim { .. } => {}
                 Step::Sign { who } => {
-                    if let Some(signed) = meters[who].receipt(now, now.since(START)) {
+                    if let Some(signed) = meters[who].receipt(now, cap(now.since(START))) {
                         prop_assert!(signed.sequence > largest.sequence);
                         prop_assert!(signed.counters.extends(&largest.counters) && signed.amount >= largest.amount);
                         prop_assert!(signed.counters.served <= now.since(START));
@@ -410,7 +420,7 @@ proptest! {
                         let bound = union(seen.clone());
                         let tolerated = if claims { bound / 100 } else { 0 };
                         prop_assert!(signed.counters.served.0 <= bound + tolerated);
-                        let word = Word::Full { elapsed: now.since(START) };
+                        let word = Word::Full { most: cap(now.since(START)) };
                         meters[1 - who].adopt(now, &signed, word).unwrap();
                         largest = signed;
                     }
@@ -432,11 +442,11 @@ proptest! {
                 meter.gateway(requests, ByteCount(egress));
             }
             if sign {
-                often.receipt(now, Millis::DAY);
+                often.receipt(now, cap(Millis::DAY));
             }
         }
-        often.receipt(now, Millis::DAY);
-        once.receipt(now, Millis::DAY);
+        often.receipt(now, cap(Millis::DAY));
+        once.receipt(now, cap(Millis::DAY));
         let last = |meter: &Meter| meter.last().map(|last| (last.counters, last.amount));
         prop_assert_eq!(last(&often), last(&once));
         let lines: Amount = once.lines().iter().map(|line| line.amount).sum();
@@ -451,7 +461,7 @@ fn visits_that_a_provider_counts_as_requests_are_no_dispute() {
         meter.probe(at(second), true);
         // Nobody else asks: all that its counters show are the payers' own looks, two kilobytes each.
         meter.report(counters(second, second * 7 / 5, second * 7 / 5 * 2_000));
-        if let Some(receipt) = meter.receipt(at(second), Millis::seconds(second)) {
+        if let Some(receipt) = meter.receipt(at(second), cap(Millis::seconds(second))) {
             assert_eq!(receipt.disputed, Amount::ZERO, "after {second} s");
         }
     }

@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use grange_market::{ReceiptError, Settled, Till};
-use grange_market::{meter::CREDIT_WINDOW, till::SETTLE_EVERY};
+use grange_market::{
+    meter::CREDIT_WINDOW,
+    till::{Claimable, ELAPSED_TOLERANCE, SETTLE_EVERY},
+};
 use grange_types::{
     AccountId, Amount, BlobId, ByteCount, Counters, Isolation, Kind, LeaseId, LeaseTerms, Millis, NetworkId, PeerId,
     Prices, Receipt, Resources, SecretKey, Signed, Time,
@@ -48,11 +51,28 @@ fn sign(body: Receipt) -> Signed<Receipt> {
     Signed::seal(NetworkId([9; 32]), &SecretKey::from_bytes(&[7; 32]), at(1_000_000), body)
 }
 
+/// What the ledger lets receipts say so many seconds after the lease began, where its highest rate alone limits it.
+fn by(seconds: u64) -> Claimable {
+    let at = |millis| terms().cap(Millis(millis));
+    let (now, tolerance) = (seconds * 1_000, ELAPSED_TOLERANCE.0);
+    Claimable {
+        elapsed: Millis(now),
+        now: at(now),
+        before: at(now.saturating_sub(tolerance)),
+        soon: at(now + tolerance),
+    }
+}
+
 /// What the ledger has paid, for time alone at a hundredth of a credit a second.
 fn paid(sequence: u64, amount: &str) -> Settled {
     let amount: Amount = amount.parse().unwrap();
     let served = amount.scaled(100_000, Amount::CREDIT.0).0 as u64;
-    Settled { sequence, amount, counters: Counters { served: Millis(served), ..Counters::default() } }
+    Settled {
+        sequence,
+        amount,
+        counters: Counters { served: Millis(served), ..Counters::default() },
+        held: Amount::ZERO,
+    }
 }
 
 fn till() -> Till {
@@ -63,7 +83,7 @@ fn till() -> Till {
 
 /// Takes a receipt over so many seconds after as many of block time.
 fn accept(till: &mut Till, sequence: u64, seconds: u64) {
-    till.accept(at(seconds), Millis::seconds(seconds), sign(body(sequence, served(seconds)))).unwrap();
+    till.accept(at(seconds), by(seconds), sign(body(sequence, served(seconds)))).unwrap();
 }
 
 /// The numbers of the receipts that are handed out.
@@ -77,7 +97,7 @@ fn check_refused(change: impl FnOnce(&mut Receipt), expected: ReceiptError) {
     accept(&mut till, 5, 10);
     let mut receipt = body(6, served(20));
     change(&mut receipt);
-    assert_eq!(till.accept(at(20), Millis::seconds(20), sign(receipt)), Err(expected));
+    assert_eq!(till.accept(at(20), by(20), sign(receipt)), Err(expected));
     assert_eq!(till.tab(&LEASE).unwrap().best().unwrap().body.sequence, 5);
 }
 
@@ -87,7 +107,10 @@ fn a_receipt_that_does_not_extend_the_last_is_refused() {
     let stranger = LeaseId([8; 32]);
     check_refused(|receipt| receipt.lease = stranger, ReceiptError::UnknownLease { lease: stranger });
     check_refused(|receipt| receipt.generation = 3, ReceiptError::WrongGeneration { lease, theirs: 3, ours: 4 });
-    check_refused(|receipt| receipt.sequence = 5, ReceiptError::Stale { lease, sequence: 5, known: 5 });
+    let stale = |sequence| ReceiptError::Stale { lease, sequence, known: 5 };
+    check_refused(|receipt| *receipt = body(5, served(10)), stale(5));
+    check_refused(|receipt| *receipt = body(4, served(10)), stale(4));
+    check_refused(|receipt| receipt.sequence = 0, stale(0));
     let latest = Receipt::latest(Millis::seconds(20));
     let leaps = |sequence| ReceiptError::Leaps { lease, sequence, latest };
     check_refused(|receipt| receipt.sequence = u64::MAX, leaps(u64::MAX));
@@ -102,7 +125,7 @@ fn a_receipt_that_does_not_extend_the_last_is_refused() {
         accept(&mut till, 5, 10);
         let mut receipt = body(6, served(20));
         receipt.amount = stated;
-        assert_eq!(till.accept(at(20), Millis::seconds(1_000), sign(receipt)), Err(expected));
+        assert_eq!(till.accept(at(20), by(1_000), sign(receipt)), Err(expected));
     }
 }
 
@@ -111,9 +134,8 @@ fn after_the_largest_number_there_may_be_what_says_more_goes_on() {
     let mut till = till();
     accept(&mut till, 5, 10);
     // The ledger's clock stands still from here on, as after the lease's end.
-    let elapsed = Millis::seconds(20);
-    let latest = Receipt::latest(elapsed);
-    let mut take = |sequence, seconds| till.accept(at(30), elapsed, sign(body(sequence, served(seconds))));
+    let latest = Receipt::latest(Millis::seconds(20));
+    let mut take = |sequence, seconds| till.accept(at(30), by(20), sign(body(sequence, served(seconds))));
     take(latest, 10).unwrap();
     let leaps = |sequence, latest| Err(ReceiptError::Leaps { lease: LEASE, sequence, latest });
     assert_eq!(take(latest + 1, 10), leaps(latest + 1, latest), "it says nothing new");
@@ -129,11 +151,60 @@ fn a_capped_amount_is_taken_within_the_tolerance_of_two_views() {
         let mut till = till();
         let counters = Counters { requests: 200_000_000, ..served(0) };
         let receipt = Receipt { amount: amount.parse().unwrap(), ..body(1, counters) };
-        till.accept(at(seconds), Millis::seconds(seconds), sign(receipt)).is_ok()
+        till.accept(at(seconds), by(seconds), sign(receipt)).is_ok()
     };
-    assert!(capped(1_000, "100"));
-    assert!(capped(1_000, "94") && capped(1_000, "106"));
-    assert!(!capped(1_000, "93.9") && !capped(1_000, "106.1"));
+    assert!(capped(1_000, "100") && capped(1_000, "94"));
+    assert!(!capped(1_000, "93.9") && !capped(1_000, "100.1"));
+}
+
+#[test]
+fn what_is_payable_a_moment_later_waits_until_it_is() {
+    let mut till = till();
+    let counters = |seconds| Counters { requests: 200_000_000, ..served(seconds) };
+    let take = |till: &mut Till, seconds: u64, sequence, amount: &str| {
+        let receipt = Receipt { amount: amount.parse().unwrap(), ..body(sequence, counters(sequence)) };
+        till.accept(at(seconds), by(seconds), sign(receipt))
+            .map_err(|error| matches!(error, ReceiptError::Early { .. }))
+    };
+    take(&mut till, 100, 1, "10").unwrap();
+    // A payer ahead of us, one who would be for a minute, one whose word is payable before theirs, and one far off.
+    assert_eq!(take(&mut till, 100, 2, "10.2"), Err(true));
+    assert_eq!(take(&mut till, 100, 3, "16"), Err(true));
+    assert_eq!(take(&mut till, 100, 4, "10.1"), Err(true));
+    assert_eq!(take(&mut till, 100, 5, "16.1"), Err(false));
+    assert_eq!((till.poll_early(), till.tab(&LEASE).unwrap().acknowledged().to_string()), (None, "10".into()));
+    till.claimable(&LEASE, by(101));
+    let early = till.poll_early().unwrap();
+    assert_eq!((early.body.sequence, till.poll_early()), (4, None));
+    till.accept(at(101), by(101), early).unwrap();
+    assert_eq!(till.tab(&LEASE).unwrap().acknowledged().to_string(), "10.1");
+}
+
+#[test]
+fn what_a_renewal_makes_payable_only_later_is_not_acknowledged_until_then() {
+    let mut till = till();
+    let counters = |seconds| Counters { requests: 200_000_000, ..served(seconds) };
+    let receipt = |sequence, amount: &str| {
+        sign(Receipt { amount: amount.parse().unwrap(), ..body(sequence, counters(sequence)) })
+    };
+    till.accept(at(100), by(100), receipt(1, "10")).unwrap();
+    let lowered = Claimable { now: "9".parse().unwrap(), ..by(100) };
+    till.claimable(&LEASE, lowered);
+    assert_eq!(till.tab(&LEASE).unwrap().acknowledged().to_string(), "9");
+    // The payer says so as well; what can be paid is handed in.
+    till.accept(at(101), lowered, receipt(2, "9")).unwrap();
+    assert_eq!(settle(&mut till, 101), [2]);
+}
+
+#[test]
+fn what_says_more_needs_no_larger_number() {
+    let mut till = till();
+    accept(&mut till, 50, 10);
+    // Somebody with a hundred at hand says the same again and again; who pays more is taken all the same.
+    till.accept(at(11), by(11), sign(Receipt { disputed: Amount(1), ..body(100, served(10)) })).unwrap();
+    accept(&mut till, 51, 20);
+    assert_eq!(till.tab(&LEASE).unwrap().acknowledged().to_string(), "0.2");
+    assert_eq!(settle(&mut till, 20), [51]);
 }
 
 #[test]
@@ -141,7 +212,7 @@ fn a_receipt_that_expires_on_the_way_is_refused() {
     let expires = at(30);
     let receipt = Signed::seal(NetworkId([9; 32]), &SecretKey::from_bytes(&[7; 32]), expires, body(1, served(1)));
     let expected = ReceiptError::ExpiresSoon { lease: LEASE, sequence: 1, expires };
-    assert_eq!(till().accept(at(1), Millis::seconds(1), receipt), Err(expected));
+    assert_eq!(till().accept(at(1), by(1), receipt), Err(expected));
 }
 
 #[test]
@@ -222,7 +293,7 @@ fn receipts_that_only_crawl_do_not_keep_a_lease_alive() {
         till.delivered(&LEASE, served(second));
         if second % 30 == 0 {
             let crawl = sign(body(second, served(second / 10)));
-            till.accept(at(second), Millis::seconds(second), crawl).unwrap();
+            till.accept(at(second), by(second), crawl).unwrap();
         }
         if till.poll_stop().is_some() {
             stopped = stopped.or(Some(second));
@@ -244,7 +315,7 @@ fn stops(requests: u64, egress: u64, paid: u64, own: bool) -> Option<u64> {
         }
         let (requests, egress) = (counters.requests * paid / 100, ByteCount(counters.egress.0 * paid / 100));
         let receipt = sign(body(second, Counters { requests, egress, ..counters }));
-        till.accept(at(second), Millis::seconds(second), receipt).unwrap();
+        till.accept(at(second), by(second), receipt).unwrap();
         if till.poll_stop().is_some() {
             let cost = terms().cap(CREDIT_WINDOW).scaled(108, 100);
             assert!(
@@ -302,13 +373,13 @@ fn the_next_payer_need_not_go_on_from_what_the_ledger_refused() {
     accept(&mut till, 2, 30);
     let lower = |sequence| sign(body(sequence, served(20)));
     let backwards = Err(ReceiptError::Backwards { lease: LEASE, sequence: 3 });
-    assert_eq!(till.accept(at(40), Millis::seconds(40), lower(3)), backwards);
+    assert_eq!(till.accept(at(40), by(40), lower(3)), backwards);
     till.refused(&LEASE);
     let stale = Err(ReceiptError::Stale { lease: LEASE, sequence: 2, known: 2 });
-    assert_eq!(till.accept(at(40), Millis::seconds(40), lower(2)), stale);
+    assert_eq!(till.accept(at(40), by(40), sign(body(2, served(10)))), stale);
     let below = Err(ReceiptError::Backwards { lease: LEASE, sequence: 3 });
-    assert_eq!(till.accept(at(40), Millis::seconds(40), sign(body(3, served(9)))), below, "less than was paid");
-    till.accept(at(40), Millis::seconds(40), lower(3)).unwrap();
+    assert_eq!(till.accept(at(40), by(40), sign(body(3, served(9)))), below, "less than was paid");
+    till.accept(at(40), by(40), lower(3)).unwrap();
     assert_eq!(till.tab(&LEASE).unwrap().acknowledged().to_string(), "0.2");
     till.settled(&LEASE, paid(3, "0.2"));
     assert!(!till.tab(&LEASE).unwrap().is_refused());
@@ -337,9 +408,9 @@ fn the_next_receipt_goes_on_from_what_the_ledger_was_paid_by_somebody_else() {
     till.settled(&LEASE, handed_in);
     // The ledger would say that it takes ten requests back.
     let backwards = Err(ReceiptError::Backwards { lease: LEASE, sequence: 96 });
-    assert_eq!(till.accept(at(60), Millis::seconds(60), sign(body(96, served(60)))), backwards);
+    assert_eq!(till.accept(at(60), by(60), sign(body(96, served(60)))), backwards);
     let next = Counters { requests: 10, ..served(60) };
-    till.accept(at(60), Millis::seconds(60), sign(body(96, next))).unwrap();
+    till.accept(at(60), by(60), sign(body(96, next))).unwrap();
 }
 
 #[test]
@@ -371,12 +442,12 @@ fn while_the_ledger_stands_still_no_more_is_waited_for_than_can_be_signed() {
     let mut till = till();
     // Far above the rate: three tenths of a credit a second where one is allowed. The ledger stands still after a minute.
     for second in 1..=1_000 {
-        let elapsed = Millis::seconds(second.min(60));
+        let elapsed = second.min(60);
         let counters = Counters { requests: 300_000 * second, ..served(second) };
         till.delivered(&LEASE, counters);
-        till.elapsed(&LEASE, elapsed);
-        let receipt = Receipt { amount: terms().amount(&counters, elapsed), ..body(second, counters) };
-        till.accept(at(second), elapsed, sign(receipt)).unwrap();
+        till.claimable(&LEASE, by(elapsed));
+        let receipt = Receipt { amount: terms().amount(&counters, Millis::seconds(elapsed)), ..body(second, counters) };
+        till.accept(at(second), by(elapsed), sign(receipt)).unwrap();
         assert_eq!(till.poll_stop(), None, "after {second} s");
     }
 }
@@ -386,7 +457,7 @@ fn who_counts_what_he_does_not_pay_is_waited_for_no_longer() {
     let mut till = till();
     till.delivered(&LEASE, served(10));
     let endless = Receipt { amount: Amount::ZERO, ..body(1, served(u64::MAX / 1_000)) };
-    till.accept(at(10), Millis::seconds(10), sign(endless)).unwrap();
+    till.accept(at(10), by(10), sign(endless)).unwrap();
     till.delivered(&LEASE, served(10 + CREDIT_WINDOW.0 / 1_000));
     assert_eq!(till.poll_stop(), None);
     till.delivered(&LEASE, served(11 + CREDIT_WINDOW.0 / 1_000));
@@ -401,7 +472,7 @@ fn receipts_that_only_crawl_are_found_out_after_a_restart_too() {
         till.delivered(&LEASE, served(3_600 + second));
         if second % 30 == 0 {
             let crawl = sign(body(50 + second, served(3_600 + second / 10)));
-            till.accept(at(*second), Millis::seconds(3_600 + second), crawl).unwrap();
+            till.accept(at(*second), by(3_600 + second), crawl).unwrap();
         }
         till.poll_stop().is_some()
     });
@@ -414,17 +485,17 @@ fn a_payer_that_starts_again_while_the_rate_binds_is_no_thief() {
     // Three times the rate for a minute, then nothing but time: the rest would be paid by and by.
     let burst = Counters { requests: 18_000_000, ..served(60) };
     till.delivered(&LEASE, burst);
-    till.elapsed(&LEASE, Millis::seconds(60));
+    till.claimable(&LEASE, by(60));
     let capped = terms().amount(&burst, Millis::seconds(60));
-    till.accept(at(60), Millis::seconds(60), sign(Receipt { amount: capped, ..body(60, burst) })).unwrap();
+    till.accept(at(60), by(60), sign(Receipt { amount: capped, ..body(60, burst) })).unwrap();
     // The payer forgot all but what the ledger has paid.
     let known = till.tab(&LEASE).unwrap().granted();
     assert!(known.requests < burst.requests / 2);
     for second in 61..=1_000 {
         till.delivered(&LEASE, Counters { served: Millis::seconds(second), ..burst });
-        till.elapsed(&LEASE, Millis::seconds(second));
+        till.claimable(&LEASE, by(second));
         let receipt = body(second, Counters { served: Millis::seconds(second), ..known });
-        till.accept(at(second), Millis::seconds(second), sign(receipt)).unwrap();
+        till.accept(at(second), by(second), sign(receipt)).unwrap();
         assert_eq!(till.poll_stop(), None, "after {second} s");
     }
 }
@@ -437,14 +508,14 @@ fn what_is_forgiven_is_forgiven_once() {
     till.delivered(&LEASE, burst);
     for pair in 1..=100 {
         let most = Receipt { amount: body(1, served(30)).amount, ..body(2 * pair, burst) };
-        till.accept(at(30), Millis::seconds(30), sign(most)).unwrap();
-        till.accept(at(30), Millis::seconds(30), sign(body(2 * pair + 1, served(30)))).unwrap();
+        till.accept(at(30), by(30), sign(most)).unwrap();
+        till.accept(at(30), by(30), sign(body(2 * pair + 1, served(30)))).unwrap();
     }
     let more = |seconds: u64| Counters { requests: 10_000_000 + 50_000 * seconds, ..served(30 + seconds) };
     let stopped = (1..=400).find(|second| {
         till.delivered(&LEASE, more(*second));
         let receipt = body(300 + second, served(30 + second));
-        till.accept(at(30 + second), Millis::seconds(30 + second), sign(receipt)).unwrap();
+        till.accept(at(30 + second), by(30 + second), sign(receipt)).unwrap();
         till.poll_stop().is_some()
     });
     assert!(stopped.is_some_and(|second| second < 150), "{stopped:?}");
@@ -456,12 +527,12 @@ fn who_counts_too_much_once_is_not_forgiven_for_ever() {
     let endless = Counters { requests: u64::MAX, ..served(10) };
     let capped = Receipt { amount: terms().cap(Millis::seconds(10)), ..body(10, endless) };
     till.delivered(&LEASE, Counters { requests: 1_000, ..served(10) });
-    till.accept(at(10), Millis::seconds(10), sign(capped)).unwrap();
+    till.accept(at(10), by(10), sign(capped)).unwrap();
     let known = till.tab(&LEASE).unwrap().granted();
     let stopped = (11..=400).find(|second| {
         till.delivered(&LEASE, Counters { requests: 100_000 * second, ..served(*second) });
         let receipt = body(*second, Counters { served: Millis::seconds(*second), ..known });
-        till.accept(at(*second), Millis::seconds(*second), sign(receipt)).unwrap();
+        till.accept(at(*second), by(*second), sign(receipt)).unwrap();
         till.poll_stop().is_some()
     });
     assert!(stopped.is_some_and(|second| second < 120), "{stopped:?}");
@@ -474,7 +545,7 @@ fn what_a_receipt_counts_and_does_not_pay_stands_in_nobodys_way() {
     // Where the ledger's clock may be a minute behind, an amount that is too small passes for capped.
     let endless = Counters { served: Millis(u64::MAX), requests: u64::MAX, egress: ByteCount(0) };
     let free = Receipt { amount: body(1, served(10)).amount, ..body(2, endless) };
-    till.accept(at(11), Millis::seconds(11), sign(free)).unwrap();
+    till.accept(at(11), by(11), sign(free)).unwrap();
     assert_eq!(till.tab(&LEASE).unwrap().granted(), served(10));
     accept(&mut till, 3, 12);
     assert_eq!(till.tab(&LEASE).unwrap().granted(), served(12));
@@ -496,7 +567,7 @@ fn a_restart_forgives_nothing_and_blames_nobody() {
     till.open(START, LEASE, 4, terms(), settled, served(1_010));
     assert_eq!(till.poll_stop(), None);
     let stale = ReceiptError::Stale { lease: LEASE, sequence: 50, known: 50 };
-    let replayed = till.accept(at(0), Millis::seconds(1_010), sign(body(50, served(1_000))));
+    let replayed = till.accept(at(0), by(1_010), sign(body(50, served(1_000))));
     assert_eq!(replayed, Err(stale));
     till.delivered(&LEASE, served(1_070));
     assert_eq!(till.poll_stop(), None);

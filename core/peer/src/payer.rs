@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use grange_ledger::{Deployment, Lease, Ledger};
 use grange_market::{
     Meter, Watch, Word,
+    till::ELAPSED_TOLERANCE,
     watch::{Event as Seen, Health},
 };
 use grange_types::{
@@ -245,9 +246,7 @@ impl Payer {
             return;
         }
         let Some(metered) = self.metered.get_mut(&lease.id) else { return };
-        let until = lease.ended.map_or(ledger.view().now(), |ended| ended.min(ledger.view().now()));
-        let elapsed = until.since(lease.start);
-        if let Some(receipt) = metered.meter.receipt(ctx.now, elapsed) {
+        if let Some(receipt) = metered.meter.receipt(ctx.now, ledger.view().claimable(lease)) {
             let expires = ledger.time().max(ctx.now).after(RECEIPT_LIFE);
             metered.last = Some(Signed::seal(ctx.network, &ctx.key, expires, receipt));
         }
@@ -409,7 +408,7 @@ impl Payer {
         }
         let full = receipt.signer == ctx.key.public() || view.allowance(deployment, receipt.signer).is_none();
         let word = match view.lease(receipt.body.lease) {
-            Some(lease) if full => Word::Full { elapsed: view.now().since(lease.start) },
+            Some(lease) if full => Word::Full { most: lease.claimable(view.now().after(ELAPSED_TOLERANCE)) },
             _ => Word::Limited,
         };
         // One that is not larger than what we know is no news.

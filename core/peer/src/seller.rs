@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use grange_ledger::{Action as Deed, Deployment, Lease, LeaseState, Ledger, Rejection, Verb};
-use grange_market::till::{Settled, Tab};
+use grange_market::till::{Claimable, ELAPSED_TOLERANCE, Settled, Tab};
 use grange_market::{Buyer, Desk, DeskSetup, OpenError, QuoteRequest, Till};
 use grange_types::{
     AccountId, Amount, ByteCount, Counters, Kind, LeaseId, Manifest, Millis, PeerId, Quote, Receipt, Signed, Time,
@@ -180,7 +180,8 @@ impl Seller {
             self.apart.remove(&id);
             return self.stop(ctx, id);
         }
-        let paid = Settled { sequence: lease.sequence, amount: lease.settled, counters: lease.counters };
+        let Lease { sequence, settled: amount, counters, held, .. } = *lease;
+        let paid = Settled { sequence, amount, counters, held };
         if !lease.is_open(view.now()) {
             self.stop(ctx, id);
             self.till.settled(&id, paid);
@@ -278,10 +279,8 @@ impl Seller {
             // The ledger would refuse it, so it is no pay; and what another payer signed must not give way to it.
             return;
         }
-        let until = lease.ended.map_or(view.now(), |ended| ended.min(view.now()));
-        let elapsed = until.since(lease.start);
         // A receipt that is not better than the one we hold changes nothing.
-        if self.till.accept(ctx.now, elapsed, receipt).is_ok()
+        if self.till.accept(ctx.now, claimable(lease, view.now()), receipt).is_ok()
             && let Some(run) = self.runs.get_mut(&lease.id)
             && let Some(tab) = self.till.tab(&lease.id)
         {
@@ -297,11 +296,15 @@ impl Seller {
         if let Some(desk) = &mut self.desk {
             desk.final_block(ledger.time());
         }
-        self.cash(ctx, ledger);
         self.refused.retain(|_, until| *until > ctx.now);
-        for lease in self.runs.keys().filter_map(|id| ledger.view().lease(*id)) {
-            self.till.elapsed(&lease.id, ledger.view().now().since(lease.start));
+        let known: Vec<&Lease> = self.till.tabs().filter_map(|(id, _)| ledger.view().lease(*id)).collect();
+        for lease in known {
+            self.till.claimable(&lease.id, claimable(lease, ledger.view().now()));
         }
+        while let Some(receipt) = self.till.poll_early() {
+            self.receipt(ctx, ledger, receipt);
+        }
+        self.cash(ctx, ledger);
         while let Some((lease, served)) = self.till.poll_strangers() {
             ctx.push(Action::Strangers { lease, served });
         }
@@ -488,6 +491,17 @@ fn work(ctx: &Context, ledger: &Ledger, deployment: &Deployment, lease: &Lease, 
         environment: service.environment.clone(),
         allow_http: service.allow_http.clone(),
     })
+}
+
+/// What the ledger lets the receipts of a lease say at a ledger time, and a moment before and after it.
+fn claimable(lease: &Lease, at: Time) -> Claimable {
+    let before = Time(at.0.saturating_sub(ELAPSED_TOLERANCE.0));
+    Claimable {
+        elapsed: lease.served(at),
+        now: lease.claimable(at),
+        before: lease.claimable(before),
+        soon: lease.claimable(at.after(ELAPSED_TOLERANCE)),
+    }
 }
 
 /// Hands in one receipt.

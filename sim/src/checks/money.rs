@@ -150,7 +150,7 @@ impl Money {
             let (more, longer) = (amount.saturating_sub(paid.amount), served.0.saturating_sub(paid.served.0));
             paid.falsely = (paid.falsely.0.saturating_add(more), Millis(paid.falsely.1.0.saturating_add(longer)));
         }
-        (paid.amount, paid.served) = (amount, served);
+        (paid.amount, paid.served) = (amount, paid.served.max(served));
     }
 
     /// Every account has what it began with, and what it sent, received, earned and spent since, fees included.

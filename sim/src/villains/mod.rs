@@ -68,7 +68,7 @@ pub(crate) fn exaggerated(view: LedgerView<'_>, lease: &Lease, dice: &mut Dice) 
         generation: lease.generation,
         sequence: lease.sequence + 1 + dice.below(100),
         counters,
-        amount: earned.min(view.ceiling(lease)),
+        amount: earned.min(view.claimable(lease)),
         disputed: Amount::ZERO,
     }
 }

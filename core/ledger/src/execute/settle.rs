@@ -1,9 +1,11 @@
 //! Receipts: the one way in which a lease earns.
 //!
 //! # Rules
-//! - A receipt is cumulative. A larger number replaces a smaller one; nothing it counts may shrink.
-//! - It pays at most what its counters cost and at most `max_rate` for the time served in ledger time. The payer
-//!   caps by the time it knows of, which is earlier, so the ledger asks for "not above" rather than "equal".
+//! - A receipt is cumulative, and the larger amount counts, whatever the number: what one payer signed is paid whatever others
+//!   hand in before it. Among receipts of the same amount a larger number decides what is disputed; one that changes
+//!   nothing is refused.
+//! - It pays at most what its own counters cost and at most what [`Lease::claimable`] says. Payers cap by the block they know,
+//!   which is earlier, so the ledger asks for "not above" rather than "equal".
 //! - What it counts beyond what it pays is not remembered: whoever signs for nothing would have others pay for it.
 //! - It is the owner's or a delegate's word, never that of a key of the lease's own operator.
 //! - It counts while the lease is open and for the claim window after its end.
@@ -12,7 +14,7 @@
 //! - The treasury's part is taken of all that was paid so far, so it does not matter in how many steps.
 //! - Several may come in one transaction, which spares its own signature for all but one; all are paid or none.
 
-use grange_types::{Amount, Millis, Plant, Receipt, Signed, is_sown, limits};
+use grange_types::{Amount, Plant, Receipt, Signed, is_sown, limits};
 
 use super::{Execution, Trial};
 use crate::entry::{Lease, LeaseState};
@@ -48,7 +50,7 @@ impl Execution<'_> {
         self.pay(&lease, receipt, more)?;
         if let Some(lease) = self.leases.get_mut(&receipt.lease) {
             lease.settled = receipt.amount;
-            lease.sequence = receipt.sequence;
+            lease.sequence = lease.sequence.max(receipt.sequence);
             lease.counters = lease.terms.paid(&lease.counters, &receipt.counters, receipt.amount);
         }
         Ok(())
@@ -57,8 +59,7 @@ impl Execution<'_> {
     /// Moves what a receipt pays and what it disputes.
     fn pay(&mut self, lease: &Lease, receipt: &Receipt, more: Amount) -> Result<(), Rejection> {
         let (escrow, held) = (Book::Escrow(lease.id), Book::Held(lease.id));
-        let rest = self.claimable(lease).saturating_sub(receipt.amount);
-        let now_held = receipt.disputed.min(rest).min(lease.terms.cap(limits::CREDIT_WINDOW));
+        let now_held = self.disputed(lease, receipt);
         self.post(held, escrow, lease.held.saturating_sub(now_held))?;
         let parameters = &self.state.parameters;
         let fee = parameters.fee_of(receipt.amount).saturating_sub(parameters.fee_of(lease.settled)).min(more);
@@ -67,34 +68,47 @@ impl Execution<'_> {
         self.post(escrow, held, now_held.saturating_sub(lease.held))
     }
 
-    /// The most that a receipt may say now, whatever it counts.
-    fn claimable(&self, lease: &Lease) -> Amount {
-        let set_aside = lease.settled.saturating_add(lease.escrow).saturating_add(lease.held);
-        lease.ceiling(self.now).saturating_add(lease.held).min(set_aside).min(lease.terms.cap(self.served(lease)))
-    }
-
-    /// How long a lease has served, in ledger time.
-    fn served(&self, lease: &Lease) -> Millis {
-        lease.ended.or(lease.end).map_or(self.now, |end| end.min(self.now)).since(lease.start)
+    /// What is held once a receipt is paid. An older one than the last says what is paid; what is disputed, that one has said.
+    fn disputed(&self, lease: &Lease, receipt: &Receipt) -> Amount {
+        let asked = if receipt.sequence > lease.sequence {
+            receipt.disputed
+        } else {
+            lease.held.saturating_sub(receipt.amount.saturating_sub(lease.settled))
+        };
+        let rest = lease.claimable(self.now).saturating_sub(receipt.amount);
+        asked.min(rest).min(lease.terms.cap(limits::CREDIT_WINDOW))
     }
 
     fn check_receipt(&self, lease: &Lease, receipt: &Receipt) -> Result<(), Rejection> {
         if receipt.generation != lease.generation {
             return Err(Rejection::ReceiptGeneration { theirs: receipt.generation, ours: lease.generation });
         }
-        if receipt.sequence == lease.sequence {
-            return Err(Rejection::AlreadySettled { lease: lease.id, sequence: receipt.sequence });
-        }
-        if receipt.sequence < lease.sequence {
-            return Err(Rejection::ReceiptStale { theirs: receipt.sequence, ours: lease.sequence });
-        }
-        if !receipt.counters.extends(&lease.counters) || receipt.amount < lease.settled {
-            return Err(Rejection::ReceiptBackwards);
+        // They are numbered from one; zero stands for none.
+        if receipt.amount <= lease.settled || receipt.sequence == 0 {
+            return self.check_dispute(lease, receipt);
         }
         let earned = lease.terms.prices.charge(&lease.terms.resources, &receipt.counters);
-        let allowed = earned.min(self.claimable(lease));
+        let allowed = earned.min(lease.claimable(self.now));
         if receipt.amount > allowed {
             return Err(Rejection::ReceiptTooHigh { amount: receipt.amount, allowed });
+        }
+        Ok(())
+    }
+
+    /// A receipt that pays nothing more has to be a newer word on what is disputed.
+    fn check_dispute(&self, lease: &Lease, receipt: &Receipt) -> Result<(), Rejection> {
+        let (id, sequence) = (lease.id, receipt.sequence);
+        if sequence == lease.sequence {
+            return Err(Rejection::AlreadySettled { lease: id, sequence });
+        }
+        if sequence < lease.sequence {
+            return Err(Rejection::ReceiptStale { theirs: sequence, ours: lease.sequence });
+        }
+        if receipt.amount < lease.settled {
+            return Err(Rejection::ReceiptBackwards { amount: receipt.amount, paid: lease.settled });
+        }
+        if self.disputed(lease, receipt) == lease.held {
+            return Err(Rejection::ReceiptSaysNothing { lease: id, sequence });
         }
         Ok(())
     }

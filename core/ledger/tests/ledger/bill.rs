@@ -72,6 +72,33 @@ proptest! {
         let _ = lossy.settle("north", signed);
         prop_assert_eq!(outcome(&mut lossy, lease), expected);
     }
+
+    /// Payers who do not hear of each other number as they like, and count other things.
+    #[test]
+    fn the_largest_amount_whatever_the_numbers_and_counters(
+        steps in vec((any::<bool>(), 1u64..40_000, Just(0u64)), 1..12),
+        others in vec((1u64..1_000, 0u64..50), 12),
+        arrivals in vec(any::<prop::sample::Index>(), 0..40),
+    ) {
+        let (mut world, lease) = world(0);
+        let mut all = receipts(lease, &steps);
+        for ((_, receipt), (sequence, requests)) in all.iter_mut().zip(others) {
+            (receipt.sequence, receipt.counters.requests) = (sequence, requests);
+        }
+        let last = all.len() - 1;
+        let mut largest = Amount::ZERO;
+        for which in arrivals.iter().map(|which| which.index(all.len())).chain([last]) {
+            let (signer, receipt) = &all[which];
+            let signed = world.seal(signer, receipt.clone());
+            let paid = world.settle("bob", signed).is_ok();
+            prop_assert_eq!(paid, receipt.amount > largest, "nothing is disputed, so only more is news");
+            largest = largest.max(receipt.amount);
+            world.commit();
+        }
+        let (settled, north, _) = outcome(&mut world, lease);
+        prop_assert_eq!((settled.settled, north), (largest, Amount::credits(1_000).saturating_add(largest)));
+        prop_assert_eq!(largest, all[last].1.amount);
+    }
 }
 
 #[test]

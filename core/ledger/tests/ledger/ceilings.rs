@@ -401,7 +401,8 @@ fn what_a_receipt_counts_and_does_not_pay_binds_nobody() {
     assert_eq!(settle("alice", 1, honest, "0.051"), (Ok(()), honest));
     // For nothing it counts all that there is, and the owner goes on from where he was.
     let endless = Counters { served: Millis(u64::MAX), requests: u64::MAX, egress: ByteCount(0) };
-    assert_eq!(settle("steward", 2, endless, "0.051"), (Ok(()), honest));
+    let nothing = Rejection::ReceiptSaysNothing { lease, sequence: 2 };
+    assert_eq!(settle("steward", 2, endless, "0.051"), (Err(nothing), honest));
     let next = counters(60, 2_000);
     assert_eq!(settle("alice", 3, next, "0.062"), (Ok(()), next));
     // What it pays for counts, and no more.
@@ -409,6 +410,9 @@ fn what_a_receipt_counts_and_does_not_pay_binds_nobody() {
         settle("steward", 4, Counters { served: next.served, ..endless }, "0.072"),
         (Ok(()), counters(60, 12_000))
     );
+    // What the owner signed meanwhile is paid all the same, and binds as far as it pays beside that.
+    let meanwhile = counters(70, 4_000);
+    assert_eq!(settle("alice", 4, meanwhile, "0.074"), (Ok(()), counters(62, 12_000)));
 }
 
 #[test]

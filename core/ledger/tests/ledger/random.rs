@@ -2,8 +2,10 @@
 //! provider's claim is covered, what is counted of a deployment's money is that money, and nobody is paid above the agreed
 //! rate. [`World`] looks after each block.
 
-use grange_ledger::{Action, Ledger, NodeEntry, Parameters};
-use grange_types::{AccountId, Amount, BlobId, DeploymentId, KeyGrant, LeaseId, Millis, Receipt, Role, TxId, Wire};
+use grange_ledger::{Action, Lease, LeaseState, Ledger, NodeEntry, Parameters};
+use grange_types::{
+    AccountId, Amount, BlobId, Counters, DeploymentId, KeyGrant, LeaseId, Millis, Receipt, Role, TxId, Wire,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -209,14 +211,15 @@ impl Chaos {
         let &Attempt::Settle { lease, signer, served: seconds, short, sequence, disputed } = attempt else {
             return None;
         };
-        let id = pick(&self.leases, lease)?;
+        let takes = |lease: &Lease| lease.is_priced() && !matches!(lease.state, LeaseState::Closed { .. });
+        let taking = |id: &&LeaseId| self.world.ledger.view().lease(**id).is_some_and(takes);
+        let taking: Vec<LeaseId> = self.leases.iter().filter(taking).copied().collect();
+        let id = pick(if sequence == 0 { &self.leases } else { &taking }, lease)?;
         let lease = self.world.ledger.view().lease(id)?.clone();
-        let mut counters = served(Millis::seconds(seconds));
-        if short > 0 {
-            counters = grange_types::Counters::max(&counters, &lease.counters);
-        }
+        let before = if short > 0 { lease.counters } else { Counters::default() };
+        let counters = before.plus(&served(Millis::seconds(seconds)));
         let cost = lease.terms.prices.charge(&lease.terms.resources, &counters);
-        let most = self.world.ledger.view().ceiling(&lease);
+        let most = self.world.ledger.view().claimable(&lease);
         let amount = if short == 2 { cost.saturating_add(Amount(1)) } else { cost.min(most) };
         let sequence = lease.sequence + sequence.saturating_sub(1);
         let disputed = Amount(disputed.into());
@@ -304,9 +307,10 @@ fn the_attempts_reach_deep() {
     let strategy = vec((0usize..8, attempts()), 1_000..1_001);
     let mut chaos = Chaos::begin(World::new());
     let drawn = strategy.new_tree(&mut runner).unwrap().current();
-    let (mut settled, mut renewed, mut leased, mut counted) = (0, 0, 0, 0);
+    let (mut settled, mut paid, mut renewed, mut leased, mut counted) = (0, 0, 0, 0, 0);
+    let earned = |chaos: &Chaos| chaos.world.ledger.view().leases().map(|lease| lease.settled).sum::<Amount>();
     for (who, attempt) in drawn {
-        let kind = attempt.clone();
+        let (kind, before) = (attempt.clone(), earned(&chaos));
         let applied = chaos.attempt(SIGNERS[who], attempt) == Some(true);
         match kind {
             Attempt::Settle { .. } => settled += u32::from(applied),
@@ -315,8 +319,10 @@ fn the_attempts_reach_deep() {
             _ => {}
         }
         let deployments = chaos.world.ledger.view().deployments();
+        paid += u32::from(earned(&chaos) > before);
         counted = counted.max(deployments.map(|found| found.counted.len()).sum());
     }
     assert!(settled >= 3 && renewed >= 1 && leased >= 8, "{settled} receipts, {renewed} renewals, {leased} leases");
+    assert!(paid >= 3, "{paid} blocks paid something");
     assert!(counted >= 2, "two keys' parts at most: {counted}");
 }

@@ -233,9 +233,13 @@ fn a_receipt_pays_what_was_counted_and_no_more() {
     let settled = format!("{open} north settles L by alice served 50s sequence 5\nwait 1s\n");
     let refused = |line: &str| check(&format!("{settled} {line}"), "L 3.55, north 1000.05");
     refused("north settles L by alice served 50s sequence 5 => AlreadySettled");
-    refused("north settles L by alice served 60s sequence 4 => ReceiptStale");
+    refused("north settles L by alice served 50s sequence 4 => ReceiptStale");
+    refused("north settles L by alice served 60s amount 0.05 sequence 6 => ReceiptSaysNothing");
     refused("north settles L by alice served 49s sequence 6 => ReceiptBackwards");
     refused("north settles L by alice served 60s amount 0.049 sequence 6 => ReceiptBackwards");
+    // The larger amount counts, whatever its number and whatever another receipt counted.
+    check(&format!("{settled} north settles L by alice served 60s sequence 4"), "L 3.54, north 1000.06");
+    check(&format!("{settled} north settles L by alice served 60s sequence 5"), "L 3.54, north 1000.06");
     // Anyone may hand a receipt in: the payer's word counts, not the messenger.
     check(&format!("{settled} bob settles L by alice served 100s"), "L 3.5, north 1000.1");
 }
@@ -454,6 +458,11 @@ fn what_is_disputed_is_held_until_it_is_granted_or_dropped_or_the_claim_window_e
     check(&disputed, "app 96.4, L 3.51+0.03, north 1000.06");
     check(&format!("{disputed} north settles L by alice served 80s disputed 0.01"), "L 3.51+0.01, north 1000.08");
     check(&format!("{disputed} north settles L by alice served 60s"), "L 3.54, north 1000.06");
+    let held = format!("{open} north settles L by alice served 60s disputed 0.03 sequence 5\nwait 1s\n");
+    // What an older one grants beyond that is disputed no more.
+    check(&format!("{held} north settles L by alice served 70s sequence 4"), "L 3.51+0.02, north 1000.07");
+    let again = "north settles L by alice served 60s disputed 0.03 sequence 6 => ReceiptSaysNothing";
+    check(&format!("{held} {again}"), "L 3.51+0.03");
     check(&format!("{disputed} north settles L by alice served 95s"), "L 3.505, north 1000.095");
     // It outlives the lease, and goes back with the claim window's end.
     check(&format!("{disputed} alice ends L\nwait 29s"), "app 99.869, L 0.041+0.03, north 1000.06");
@@ -472,6 +481,6 @@ fn what_is_disputed_outlives_renewals() {
     let open = "alice opens app budget 100 rate 3.6\nalice leases app/0 from north rate 3.6\nwait 100s\n";
     let disputed = format!("{open} north settles L by alice served 60s disputed 0.04\nwait 40m\n");
     let renewed = format!("{disputed} alice renews L\nwait 50m\nalice renews L\nwait 59m\nalice renews L\nwait 1s\n");
-    check(&format!("{renewed} north settles L by alice served 60s amount 0.06 disputed 0.04"), "north 1000.06");
+    check(&format!("{renewed} north settles L by alice served 60s amount 0.06 disputed 0.03"), "north 1000.06");
     check(&format!("{renewed} north settles L by alice served 100s amount 0.1"), "north 1000.1");
 }

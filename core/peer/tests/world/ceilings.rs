@@ -261,18 +261,19 @@ fn what_a_steward_counts_for_nothing_nobody_pays() {
     let id = done.leases[0].lease;
     world.run_for(Millis::seconds(60));
     let steward = first_steward(&world, done.id);
-    // It gives away no money, so no ceiling stops it; it may come a moment too late for a newer receipt.
-    let gives = |world: &mut World, nonce: u64| {
+    // It gives away next to no money, so no ceiling stops it; it may come a moment too late for a newer receipt.
+    let gives = |world: &mut World, nonce: u64, more: u128| {
         let Lease { sequence, settled, generation, .. } = lease(world, id);
         let counters = Counters { served: Millis(u64::MAX), requests: u64::MAX, egress: ByteCount(u64::MAX) };
-        let sequence = sequence + 500;
-        let receipt = Receipt { lease: id, generation, sequence, counters, amount: settled, disputed: Amount::ZERO };
+        let (sequence, amount) = (sequence + 500, settled.saturating_add(Amount(more)));
+        let receipt = Receipt { lease: id, generation, sequence, counters, amount, disputed: Amount::ZERO };
         let expires = world.now.after(Millis::HOUR);
         let receipt = Signed::seal(world.genesis().network_id(), &world.key(steward), expires, receipt);
         let bytes = sealed(world, steward, nonce, Action::Settle { receipt: Box::new(receipt) });
         matches!(world.ask(steward, Call::SubmitTransaction { bytes }), Ok(Reply::Submitted(_)))
     };
-    assert!((10..20).any(|nonce| gives(&mut world, nonce)));
+    assert!(!(1..10).any(|nonce| gives(&mut world, nonce, 0)), "a receipt that says nothing");
+    assert!((10..20).any(|nonce| gives(&mut world, nonce, 1)));
     let (before, begun) = (lease(&world, id), world.now);
     world.run_for(Millis::seconds(300));
     let after = lease(&world, id);

@@ -8,7 +8,7 @@ use grange_types::{Amount, Counters, LeaseId, Millis, Quote, Receipt, Signed, Wi
 use crate::support::{World, manifest};
 
 /// Hands a transaction to every validator, as a peer does that passes on what it was given.
-fn pass_on(world: &mut World, from: usize, action: Action) {
+pub(crate) fn pass_on(world: &mut World, from: usize, action: Action) {
     let body = Transaction { account: world.peer_id(from).account(), nonce: world.now.0, action };
     let network = world.peer(0).ledger().network();
     let expires = world.peer(0).ledger().time().after(Millis::minutes(1));
@@ -63,11 +63,13 @@ fn a_quote_that_its_provider_did_not_sign_leases_nothing() {
     assert_eq!((slot.lease, slot.generation), (Some(lease), 1));
 }
 
-/// A steward's receipt for no more than what was paid before, under a number of its choice.
+/// A steward's receipt for a second more than what was paid before, under a number of its choice.
 fn numbered(world: &World, lease: LeaseId, steward: usize, sequence: u64) -> Signed<Receipt> {
     let lease = world.peer(0).ledger().view().lease(lease).cloned().unwrap();
-    let Lease { id, generation, counters, settled, held, .. } = lease;
-    let receipt = Receipt { lease: id, generation, sequence, counters, amount: settled, disputed: held };
+    let Lease { id, generation, counters, settled, held, terms, .. } = lease;
+    let counters = Counters { served: Millis(counters.served.0 + 1_000), ..counters };
+    let amount = terms.prices.charge(&terms.resources, &counters).max(settled);
+    let receipt = Receipt { lease: id, generation, sequence, counters, amount, disputed: held };
     let ledger = world.peer(0).ledger();
     Signed::seal(ledger.network(), &world.key(steward), ledger.time().after(Millis::HOUR), receipt)
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use grange_ledger::{Block, Deployment, Lease};
+use grange_ledger::{Action, Block, Deployment, Lease};
 use grange_peer::{Channel, Event, MarketMessage};
-use grange_types::{Amount, Counters, DeploymentId, Height, LeaseId, Millis, PublicKey, Receipt, Signed, Wire};
+use grange_types::{Amount, Counters, DeploymentId, Height, LeaseId, Millis, PublicKey, Receipt, Signed, Time, Wire};
 
 use crate::ceilings::phrase;
+use crate::forged::pass_on;
 use crate::support::{World, manifest};
 
 /// Seven operators, of which the last one is neither payer nor provider of the app.
@@ -126,6 +127,73 @@ fn a_steward_who_pays_ahead_or_worthlessly_stops_no_app() {
     let view = shop.world.peer(shop.gateway).ledger().view();
     assert!(shop.lease().is_open(view.now()), "{:?}", shop.lease());
     assert!(shop.world.deploy(0, manifest("stall", "10")).is_ok(), "and its owner is quoted by everybody");
+}
+
+impl Shop {
+    /// For so many seconds a steward says each second what is made of the lease as it is then: to the provider alone, or to
+    /// the ledger.
+    fn pestered(&mut self, seconds: u64, to_ledger: bool, says: impl Fn(&Lease, Time) -> (Counters, Amount)) {
+        let (steward, begun) = (self.stewards[1], self.world.now);
+        while self.world.now.since(begun) < Millis::seconds(seconds) {
+            self.world.run_for(Millis(1_000));
+            let (lease, network) = (self.lease(), self.world.genesis().network_id());
+            let (counters, amount) = says(&lease, self.world.peer(self.gateway).ledger().view().now());
+            let Lease { id, generation, sequence, .. } = lease;
+            let sequence = sequence + 40;
+            let receipt = Receipt { lease: id, generation, sequence, counters, amount, disputed: Amount::ZERO };
+            let expires = self.world.now.after(Millis::HOUR);
+            let receipt = Signed::seal(network, &self.world.key(steward), expires, receipt);
+            if to_ledger {
+                pass_on(&mut self.world, steward, Action::Settle { receipt: Box::new(receipt) });
+            } else {
+                let (from, bytes) = (self.world.peer_id(steward), MarketMessage::Receipt(receipt).encode());
+                let event = Event::Message { from, channel: Channel::Steward, bytes };
+                self.world.deliver(self.provider, Millis(2), event);
+            }
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.lease().is_open(self.world.peer(self.gateway).ledger().view().now())
+    }
+}
+
+#[test]
+fn a_steward_who_signs_the_highest_rate_each_second_keeps_nobody_from_being_paid() {
+    for ahead in [0, 2, 10, 59] {
+        let mut shop = shop();
+        shop.visited(30);
+        let paid_before = shop.lease().settled;
+        // Requests without number, and as much as may be due a moment later: the most that a provider listens to.
+        shop.pestered(300, false, |lease, now| {
+            let (served, requests) = (lease.served(now), lease.counters.requests + 1_000_000_000);
+            let counters = Counters { served, requests, ..lease.counters };
+            (counters, lease.claimable(now.after(Millis::seconds(ahead))))
+        });
+        let lease = shop.lease();
+        assert!(shop.is_open(), "{ahead} s ahead: {lease:?}");
+        let time = lease.terms.prices.per_hour(&lease.terms.resources).scaled(300, 3_600);
+        let paid = lease.settled.saturating_sub(paid_before);
+        assert!(paid.saturating_add(time.scaled(1, 10)) >= time, "{ahead} s ahead {paid} was paid, {time} was earned");
+        shop.goes_on();
+    }
+}
+
+#[test]
+fn what_a_steward_hands_in_for_next_to_nothing_leaves_nobodys_receipt_behind() {
+    let mut shop = shop();
+    shop.visited(30);
+    let before = shop.lease();
+    // One unit more each second, under a larger number, and counting what no other receipt counts.
+    shop.pestered(300, true, |lease, _| {
+        let counters = Counters { requests: u64::MAX, ..lease.counters };
+        (counters, lease.settled.saturating_add(Amount(1)))
+    });
+    let after = shop.lease();
+    assert!(shop.is_open() && after.sequence > before.sequence + 4_000, "{after:?}");
+    let served = Millis(after.counters.served.0 - before.counters.served.0);
+    assert!(served > Millis::seconds(270), "{served:?} of five minutes were paid");
+    shop.goes_on();
 }
 
 /// Who signed what was paid of each lease in the blocks above a height.
