@@ -1,5 +1,6 @@
 //! In league with providers: signs, for deployments that it looks after, as much as the ledger may take from it, and tells
-//! the other payers, who might go on from it; now and then the largest numbers there are.
+//! the other payers, who might go on from it; now and then the largest numbers there are, what the ledger pays only a moment
+//! later, or next to nothing under a larger number, which might leave the receipts of others behind.
 
 use grange_ledger::{Action as Deed, Transaction, Verb};
 use grange_peer::{Action, Batch, Channel, MarketMessage, Peer};
@@ -26,6 +27,11 @@ impl Villain for GreedySteward {
         let Some(lease) = dice.pick(&leases).filter(|_| dice.chance(300)) else { return Vec::new() };
         let mut receipt = exaggerated(view, lease, dice);
         if dice.chance(250) {
+            let later = view.now().after(Millis::seconds(dice.below(70)));
+            receipt.amount = receipt.amount.max(lease.claimable(later));
+        } else if dice.chance(250) {
+            receipt.amount = lease.settled.saturating_add(Amount(dice.below(2).into()));
+        } else if dice.chance(250) {
             // The one is the largest that anybody reads, the other one nobody.
             receipt.amount = if dice.chance(800) { Amount::MAX } else { Amount(u128::MAX) };
         }
