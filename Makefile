@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .PHONY: help setup build run test soak acceptance install clean
 
 CARGO ?= cargo
+RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 BIN := $(HOME)/.local/bin
 
 help: ## say what there is
@@ -14,11 +15,11 @@ setup: ## install what the build and its tests need
 	@bash .ci/setup
 
 build: setup ## build the release binary
-	@[ -x target/release/grange ] || echo "The first build compiles about 560 crates: 15 to 25 minutes on two cores. Later ones take a minute."
+	@[ -x $(RELEASE)/grange ] || echo "The first build compiles about 560 crates: 15 to 25 minutes on two cores. Later ones take a minute."
 	@$(CARGO) build --release --locked --package grange
 
 run: build ## a cloud of four operators on this machine, with the guestbook on it
-	@exec target/release/grange tour examples/guestbook
+	@exec $(RELEASE)/grange tour examples/guestbook
 
 test: setup ## the whole gate
 	@bash .ci/gate
@@ -33,7 +34,7 @@ acceptance: setup ## every command of docs/acceptance.md, and what is not done y
 	@$(CARGO) xtask acceptance
 
 install: build ## put grange into ~/.local/bin
-	@install -Dm755 target/release/grange $(BIN)/grange && echo "installed $(BIN)/grange"
+	@install -Dm755 $(RELEASE)/grange $(BIN)/grange && echo "installed $(BIN)/grange"
 
 clean: ## remove what was built
 	@$(CARGO) clean
