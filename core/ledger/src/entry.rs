@@ -502,8 +502,8 @@ impl Lease {
         self.floor.amount.saturating_add(self.terms.cap(stop.since(self.floor.time)))
     }
 
-    /// The most that a receipt may say at a ledger time, whatever it counts: what is set aside in all, the highest rate for the
-    /// time served, and what [`Lease::ceiling`] leaves beside what is disputed. It never falls below what was paid, and rises
+    /// The most that receipts are paid at a ledger time, whatever they say: what is set aside in all, the highest rate for the
+    /// time served, and what [`Lease::ceiling`] leaves beside what is disputed. It is never below what was paid, and rises
     /// with time; a renewal may lower it, where less was paid than might have been.
     #[must_use]
     pub fn claimable(&self, at: Time) -> Amount {

@@ -515,8 +515,8 @@ pub enum Rejection {
         /// What was paid.
         paid: Amount,
     },
-    /// The receipt pays more than was earned.
-    #[error("the receipt pays {amount}, its counters and the time since the lease began allow {allowed}")]
+    /// The receipt says more than its counters cost, or nothing of it can be paid by now.
+    #[error("the receipt says {amount}, its counters and the time since the lease began allow {allowed}")]
     ReceiptTooHigh {
         /// What it pays.
         amount: Amount,

@@ -109,8 +109,7 @@ pub enum Word {
 #[derive(Debug, Clone, Copy)]
 struct Heard {
     at: Time,
-    sequence: u64,
-    counters: Counters,
+    amount: Amount,
     /// What had been counted here by then.
     ever: Counters,
 }
@@ -259,12 +258,13 @@ impl Meter {
         let sequence = sequence.max(known);
         match word {
             Word::Limited => {
-                self.hear(now, sequence, counters);
+                self.hear(now, sequence, amount);
                 return Ok(());
             }
             Word::Full { most } => {
                 let most = self.charge(&counters).min(most);
                 if amount > most {
+                    self.hear(now, sequence, amount);
                     return Err(AdoptError::Overstated { lease, sequence, amount, most });
                 }
             }
@@ -282,7 +282,7 @@ impl Meter {
 
     /// Takes the number of a receipt that the ledger has not paid. If it pays it later, what is counted here from now on comes on top
     /// of that: else every hand-over would cost the provider what was served until then.
-    fn hear(&mut self, now: Time, sequence: u64, counters: Counters) {
+    fn hear(&mut self, now: Time, sequence: u64, amount: Amount) {
         self.last.sequence = sequence;
         // The receipt may cover the interval under way.
         let served = self.last_success.map_or(Millis(0), |success| now.since(success));
@@ -290,17 +290,15 @@ impl Meter {
         if self.heard.len() >= HEARD {
             self.heard.pop_front();
         }
-        self.heard.push_back(Heard { at: now, sequence, counters, ever });
+        self.heard.push_back(Heard { at: now, amount, ever });
     }
 
     /// What was counted here since a receipt was heard of that is paid now. Nothing where that was long ago or it says something
     /// else: it might have been told before there was anything to count.
     fn counted_since(&mut self, now: Time, paid: &Receipt) -> Counters {
-        let same = |heard: &&Heard| {
-            heard.sequence == paid.sequence && heard.counters == paid.counters && now.since(heard.at) <= CREDIT_WINDOW
-        };
-        let since = self.heard.iter().find(same).map(|heard| self.ever.minus(&heard.ever));
-        self.heard.retain(|heard| heard.sequence > paid.sequence);
+        let same = |heard: &&Heard| heard.amount == paid.amount && now.since(heard.at) <= CREDIT_WINDOW;
+        let since = self.heard.iter().rev().find(same).map(|heard| self.ever.minus(&heard.ever));
+        self.heard.retain(|heard| heard.amount > paid.amount);
         since.unwrap_or_default()
     }
 

@@ -1,11 +1,13 @@
 //! The provider's till: the best receipt of each lease, when to carry it to the ledger, and when to stop serving.
 //!
 //! # Rules
-//! - A receipt is taken when its lease and generation are known, its number is not absurdly large ([`Receipt::latest`]), its
-//!   counters extend what was granted before and its amount is what the terms say, up to what the ledger pays by the last block
-//!   ([`Claimable`]): what is taken is payable. It replaces the last one if it says more, or the same by a larger number.
+//! - A receipt is taken when its lease and generation are known, its number is not absurdly large ([`Receipt::latest`]) and its
+//!   amount is what the terms say, up to what the ledger pays by the last block ([`Claimable`]): what is taken is payable. It
+//!   replaces the last one if it says more, or the same by a larger number.
 //! - One whose payer knows a later block, and which is payable within [`ELAPSED_TOLERANCE`], is put aside until it is; of several
-//!   the one that is first. A renewal may make what was taken payable only later: until then that much is not acknowledged.
+//!   by one signer the one that is first. A renewal may make what was taken payable only later: the ledger pays it as far as it
+//!   can, and that far it is acknowledged.
+//! - Where all that was earned is acknowledged, nobody owes anything, and what lay before counts for no lag.
 //! - Upon [`SETTLE_THRESHOLD`] of unsettled money, upon [`SETTLE_EVERY`] with anything unsettled, or upon the end of the
 //!   lease: the receipt is handed out to be settled. Unanswered, it is handed out again after [`SETTLE_EVERY`].
 //! - Upon a credit window of service without a newer receipt and beyond what was acknowledged, or receipts that lag behind by more than a window and a
@@ -14,9 +16,10 @@
 //!   that was earned: the same, whether it is time, requests or bytes. Payers' own visits are not on the bill, and neither is
 //!   what gateways of our own operator passed on. So at most that much is ever at risk.
 //! - Upon a credit window of service after the ledger refused a receipt for who signed it, without anything paid since: the
-//!   same. What the ledger does not pay is no pay, however often it is signed for. The next payer need not go on from it.
-//! - Upon a receipt that counts fewer requests or bytes than the last one, though not fewer than that one paid for: what lies
-//!   between them was above the highest rate, and is forgiven. A payer that starts again does not know of it.
+//!   same. What the ledger does not pay is no pay, however often it is signed for. A receipt that is refused or has expired is
+//!   forgotten, with what it granted.
+//! - Upon a receipt that counts fewer requests or bytes than the last one: what lies between them, and was not paid for, was above
+//!   the highest rate, and is forgiven. A payer that starts again does not know of it.
 //! - Upon half a credit window's worth, and a fortieth of all that was earned, that strangers took, whom no payer pays for: they are
 //!   served no more until more was earned. Everybody else is.
 //! - A lease whose prices are all zero owes nothing and never stops.
@@ -26,12 +29,16 @@
 //! # Left out
 //! Signatures and who may sign: the caller has opened the envelope and asked the ledger for owner and delegates.
 
+mod error;
+
 use std::collections::BTreeMap;
 
 use crate::meter::{CREDIT_WINDOW, VISITS};
 use grange_types::{
     Amount, ByteCount, Counters, LeaseId, LeaseTerms, Millis, Plant, Prices, Receipt, Signed, Time, is_sown,
 };
+
+pub use error::ReceiptError;
 
 /// Money that is settled at once.
 pub const SETTLE_THRESHOLD: Amount = Amount::credits(1);
@@ -41,6 +48,9 @@ pub const SETTLE_EVERY: Millis = Millis::seconds(10);
 
 /// How far apart two views of block time may be when the amount of a receipt is checked.
 pub const ELAPSED_TOLERANCE: Millis = Millis::seconds(60);
+
+/// So many payers may have a receipt put aside: more than a deployment has.
+const ASIDE: usize = 32;
 
 /// A receipt that says more may have a number so much above the best one's, however large that is.
 const ROOM: u64 = 64;
@@ -54,89 +64,6 @@ const LAG: u64 = 20;
 /// So much of an answer may be on its way before a visit, which reads no more than its head, has broken it off: a stream's
 /// window.
 const VISIT_BYTES: u64 = 1 << 20;
-
-/// Why a receipt was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ReceiptError {
-    /// No such lease is served here.
-    #[error("lease {} is not served here", .lease.short())]
-    UnknownLease {
-        /// The lease.
-        lease: LeaseId,
-    },
-    /// It is for another generation of the slot.
-    #[error("the receipt is for generation {theirs}, lease {} has {ours}", .lease.short())]
-    WrongGeneration {
-        /// The lease.
-        lease: LeaseId,
-        /// The receipt's generation.
-        theirs: u64,
-        /// The lease's.
-        ours: u64,
-    },
-    /// It says no more than what is known, and its number is not larger.
-    #[error("receipt {sequence} of lease {} is not after {known}", .lease.short())]
-    Stale {
-        /// The lease.
-        lease: LeaseId,
-        /// The receipt's number.
-        sequence: u64,
-        /// The number that is known.
-        known: u64,
-    },
-    /// A number so large that it would leave no room for later receipts.
-    #[error("receipt {sequence} of lease {} leaps beyond {latest}, the largest there may be by now", .lease.short())]
-    Leaps {
-        /// The lease.
-        lease: LeaseId,
-        /// The receipt's number.
-        sequence: u64,
-        /// The largest that is taken.
-        latest: u64,
-    },
-    /// A counter or the amount went backwards.
-    #[error("receipt {sequence} of lease {} takes back what was acknowledged", .lease.short())]
-    Backwards {
-        /// The lease.
-        lease: LeaseId,
-        /// The receipt's number.
-        sequence: u64,
-    },
-    /// The amount is not what the terms make of the counters.
-    #[error("receipt {sequence} of lease {} says {stated}, the terms say {due}", .lease.short())]
-    WrongAmount {
-        /// The lease.
-        lease: LeaseId,
-        /// The receipt's number.
-        sequence: u64,
-        /// What it says.
-        stated: Amount,
-        /// What the terms say.
-        due: Amount,
-    },
-    /// The ledger will pay that much a moment later. It is put aside until then.
-    #[error("receipt {sequence} of lease {} says {stated}, up to {most} is payable yet", .lease.short())]
-    Early {
-        /// The lease.
-        lease: LeaseId,
-        /// The receipt's number.
-        sequence: u64,
-        /// What it says.
-        stated: Amount,
-        /// The most that is paid now.
-        most: Amount,
-    },
-    /// Its envelope expires too soon to reach the ledger.
-    #[error("receipt {sequence} of lease {} expires too soon, at {expires}", .lease.short())]
-    ExpiresSoon {
-        /// The lease.
-        lease: LeaseId,
-        /// The receipt's number.
-        sequence: u64,
-        /// When.
-        expires: Time,
-    },
-}
 
 /// What the ledger has paid of a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -171,15 +98,17 @@ pub struct Tab {
     terms: LeaseTerms,
     best: Option<Signed<Receipt>>,
     settled: Settled,
-    /// One that is payable a moment later.
-    early: Option<Signed<Receipt>>,
+    /// Those that are payable a moment later, of each signer one.
+    early: Vec<Signed<Receipt>>,
     /// What was last handed out to be settled, and when; when the tab was opened, at first.
     asked: (Time, Amount),
-    /// The provider's own count: now, when the tab was opened, and when a receipt last acknowledged more service.
+    /// The provider's own count: now, when the tab was opened or nothing was owed, and when a receipt last acknowledged more
+    /// service.
     delivered: Counters,
     opened_at: Millis,
     acknowledged_at: Millis,
-    /// What was acknowledged already when the tab was opened, and since: as far as it was paid for, or delivered when it was.
+    /// What was acknowledged already when the tab was opened or nothing was owed, and since: as far as it was paid for, or
+    /// delivered when it was.
     known_at_open: Millis,
     acknowledged_service: Millis,
     /// What the receipts so far counted, as far as they pay for it.
@@ -262,13 +191,19 @@ impl Tab {
         self.terms.amount(&self.billable(), self.delivered.served).min(self.most())
     }
 
-    /// What a new receipt has to go on from: what the last ones counted and granted and the ledger has paid, or, once it refused
-    /// them, the latter alone.
-    fn standing(&self) -> (Counters, Amount) {
-        match self.refused_at {
-            Some(_) => (self.settled.counters, self.settled.amount),
-            None => (Counters::max(&self.granted, &self.settled.counters), self.acknowledged()),
+    /// Where nothing is owed, lags are counted from here on.
+    fn clear(&mut self) {
+        if self.exposure().is_zero() {
+            (self.opened_at, self.known_at_open) = (self.delivered.served, self.acknowledged_service);
+            self.acknowledged_at = self.delivered.served;
         }
+    }
+
+    /// The best receipt is worth nothing, nor what it granted.
+    fn forget_best(&mut self) {
+        self.best = None;
+        self.granted = self.settled.counters;
+        self.acknowledged_service = self.acknowledged_service.min(self.granted.served.max(self.known_at_open));
     }
 
     /// What is on the bill of what was delivered.
@@ -297,7 +232,8 @@ impl Tab {
     fn forgive(&mut self, next: &Counters) {
         let Some(best) = &self.best else { return };
         let owed = self.delivered.minus(&self.unbilled);
-        let Counters { requests, egress, .. } = Counters::min(&best.body.counters, &owed).minus(next);
+        let kept = Counters::max(next, &self.granted);
+        let Counters { requests, egress, .. } = Counters::min(&best.body.counters, &owed).minus(&kept);
         self.unbilled = self.unbilled.plus(&Counters { served: Millis(0), requests, egress });
     }
 
@@ -337,11 +273,24 @@ impl Tab {
         best.sequence > self.settled.sequence && best.amount == self.settled.amount && held > self.settled.held
     }
 
-    /// Puts a receipt aside that is payable later, unless another one is payable before it.
+    /// Puts a receipt aside that is payable later, unless another one of its signer is payable before it.
     fn put_aside(&mut self, receipt: Signed<Receipt>) {
-        if self.early.as_ref().is_none_or(|early| receipt.body.amount < early.body.amount) {
-            self.early = Some(receipt);
+        match self.early.iter_mut().find(|early| early.signer == receipt.signer) {
+            Some(early) if receipt.body.amount < early.body.amount => *early = receipt,
+            Some(_) => {}
+            None => self.early.push(receipt),
         }
+        if self.early.len() > ASIDE {
+            self.early.sort_by_key(|early| early.body.amount);
+            self.early.truncate(ASIDE);
+        }
+    }
+
+    /// One that was put aside and is payable now.
+    fn take_early(&mut self) -> Option<Signed<Receipt>> {
+        let most = self.most();
+        let place = self.early.iter().position(|early| early.body.amount <= most)?;
+        Some(self.early.swap_remove(place))
     }
 
     /// Whether a receipt may replace the best one.
@@ -351,7 +300,7 @@ impl Tab {
             return Err(ReceiptError::WrongGeneration { lease, theirs: generation, ours: self.generation });
         }
         let known = self.best.as_ref().map_or(0, |best| best.body.sequence).max(self.settled.sequence);
-        let (granted, acknowledged) = self.standing();
+        let acknowledged = self.acknowledged();
         if sequence == 0 || (sequence <= known && amount <= acknowledged) {
             return Err(ReceiptError::Stale { lease, sequence, known });
         }
@@ -363,7 +312,7 @@ impl Tab {
         if sequence > latest {
             return Err(ReceiptError::Leaps { lease, sequence, latest });
         }
-        if !counters.extends(&granted) || amount < acknowledged {
+        if amount < acknowledged {
             return Err(ReceiptError::Backwards { lease, sequence });
         }
         // Where the cap binds, payer and provider may see blocks that differ a little.
@@ -407,7 +356,7 @@ impl Till {
             generation,
             terms,
             best: None,
-            early: None,
+            early: Vec::new(),
             settled,
             asked: (now, settled.amount),
             delivered,
@@ -460,6 +409,9 @@ impl Till {
     pub fn refused(&mut self, lease: &LeaseId) {
         if let Some(tab) = self.tabs.get_mut(lease) {
             tab.refused_at.get_or_insert(tab.delivered.served);
+            tab.forget_best();
+            // The next one is handed in at once.
+            tab.asked = (Time(0), tab.settled.amount);
         }
     }
 
@@ -472,8 +424,7 @@ impl Till {
 
     /// A receipt that was put aside and is payable now, to be looked at again.
     pub fn poll_early(&mut self) -> Option<Signed<Receipt>> {
-        let due = |tab: &&mut Tab| tab.early.as_ref().is_some_and(|early| early.body.amount <= tab.most());
-        self.tabs.values_mut().find(due)?.early.take()
+        self.tabs.values_mut().find_map(Tab::take_early)
     }
 
     /// Takes a receipt whose envelope was opened, or puts it aside: [`ReceiptError::Early`].
@@ -490,26 +441,23 @@ impl Till {
             return Err(early);
         }
         checked?;
-        let (granted, _) = tab.standing();
         let Receipt { counters, amount, .. } = receipt.body;
-        if tab.refused_at.is_some() {
-            tab.acknowledged_service = granted.served;
-        } else {
-            tab.forgive(&counters);
-        }
-        tab.granted = tab.terms.paid(&granted, &counters, amount);
+        tab.forgive(&counters);
+        tab.granted = tab.terms.paid(&tab.granted, &counters, amount);
         if counters.served > tab.acknowledged_service {
             tab.acknowledged_at = tab.delivered.served;
             let delivered = counters.served.min(tab.delivered.served);
             tab.acknowledged_service = tab.acknowledged_service.max(delivered).max(tab.granted.served);
         }
         tab.best = Some(receipt);
+        tab.clear();
         tab.stopped = tab.stopped && tab.is_unpaid();
         Ok(())
     }
 
     /// A lease whose payer does not pay, each once until it pays again: stop serving it.
     pub fn poll_stop(&mut self) -> Option<LeaseId> {
+        self.tabs.values_mut().for_each(Tab::clear);
         let (lease, tab) = self.tabs.iter_mut().find(|(_, tab)| !tab.stopped && !tab.closing && tab.is_unpaid())?;
         tab.stopped = true;
         Some(*lease)
@@ -524,6 +472,8 @@ impl Till {
 
     /// The receipts to carry to the ledger now.
     pub fn poll_settle(&mut self, now: Time) -> Vec<Signed<Receipt>> {
+        let expired = |tab: &&mut Tab| tab.best.as_ref().is_some_and(|best| best.expires <= now);
+        self.tabs.values_mut().filter(expired).for_each(Tab::forget_best);
         let due = self.tabs.values_mut().filter(|tab| tab.is_due(now));
         due.filter_map(|tab| {
             let best = tab.best.clone()?;
@@ -549,6 +499,8 @@ impl Till {
                 tab.refused_at = None;
             }
             tab.settled = settled;
+            tab.granted = Counters::max(&tab.granted, &settled.counters);
+            tab.clear();
         }
     }
 

@@ -115,7 +115,7 @@ fn a_receipt_that_does_not_extend_the_last_is_refused() {
     let leaps = |sequence| ReceiptError::Leaps { lease, sequence, latest };
     check_refused(|receipt| receipt.sequence = u64::MAX, leaps(u64::MAX));
     check_refused(|receipt| receipt.sequence = latest + 1, leaps(latest + 1));
-    check_refused(|receipt| receipt.counters = served(9), ReceiptError::Backwards { lease, sequence });
+    check_refused(|receipt| *receipt = body(6, served(9)), ReceiptError::Backwards { lease, sequence });
     check_refused(|receipt| receipt.amount = Amount(0), ReceiptError::Backwards { lease, sequence });
     for wrong in ["0.199999999999", "0.200000000001"] {
         let (stated, due) = (wrong.parse().unwrap(), "0.2".parse().unwrap());
@@ -375,8 +375,9 @@ fn the_next_payer_need_not_go_on_from_what_the_ledger_refused() {
     let backwards = Err(ReceiptError::Backwards { lease: LEASE, sequence: 3 });
     assert_eq!(till.accept(at(40), by(40), lower(3)), backwards);
     till.refused(&LEASE);
-    let stale = Err(ReceiptError::Stale { lease: LEASE, sequence: 2, known: 2 });
-    assert_eq!(till.accept(at(40), by(40), sign(body(2, served(10)))), stale);
+    assert_eq!(till.tab(&LEASE).unwrap().best(), None, "it is worth nothing");
+    let stale = Err(ReceiptError::Stale { lease: LEASE, sequence: 1, known: 1 });
+    assert_eq!(till.accept(at(40), by(40), sign(body(1, served(10)))), stale);
     let below = Err(ReceiptError::Backwards { lease: LEASE, sequence: 3 });
     assert_eq!(till.accept(at(40), by(40), sign(body(3, served(9)))), below, "less than was paid");
     till.accept(at(40), by(40), lower(3)).unwrap();
@@ -406,11 +407,45 @@ fn the_next_receipt_goes_on_from_what_the_ledger_was_paid_by_somebody_else() {
     accept(&mut till, 95, 50);
     let handed_in = Settled { counters: Counters { requests: 10, ..served(45) }, ..paid(91, "0.45001") };
     till.settled(&LEASE, handed_in);
-    // The ledger would say that it takes ten requests back.
-    let backwards = Err(ReceiptError::Backwards { lease: LEASE, sequence: 96 });
-    assert_eq!(till.accept(at(60), by(60), sign(body(96, served(60)))), backwards);
-    let next = Counters { requests: 10, ..served(60) };
-    till.accept(at(60), by(60), sign(body(96, next))).unwrap();
+    // It counts no requests, and says more: the ledger pays that all the same.
+    till.accept(at(60), by(60), sign(body(96, served(60)))).unwrap();
+    let less = Err(ReceiptError::Backwards { lease: LEASE, sequence: 97 });
+    assert_eq!(till.accept(at(60), by(60), sign(body(97, served(59)))), less);
+}
+
+#[test]
+fn while_the_ledger_pays_bit_by_bit_nobody_stops_and_afterwards_as_ever() {
+    let mut till = till();
+    let burst = Counters { requests: 400_000_000, ..served(400) };
+    till.delivered(&LEASE, served(400));
+    till.accept(at(400), by(400), sign(Receipt { amount: terms().cap(Millis::seconds(400)), ..body(1, burst) }))
+        .unwrap();
+    // A renewal lets the ledger pay half of that now and the rest by and by; meanwhile no payer can say more.
+    let stop = 600 + CREDIT_WINDOW.0 / 1_000;
+    for second in 401..=stop {
+        let now = terms().cap(Millis::seconds(second.min(600) - 200));
+        let later = Claimable { now, soon: now, before: now, ..by(second) };
+        till.claimable(&LEASE, Claimable { now: terms().cap(Millis::seconds(second - 200)), ..later });
+        till.delivered(&LEASE, served(second));
+        if second % 10 == 0 && second <= 600 {
+            till.settled(&LEASE, Settled { amount: now, ..paid(1, "0") });
+        }
+        assert_eq!(till.poll_stop(), None, "after {second} s");
+    }
+    till.delivered(&LEASE, served(stop + 4_000));
+    till.claimable(&LEASE, by(stop + 4_000));
+    assert_eq!(till.poll_stop(), Some(LEASE), "what it paid is used up");
+}
+
+#[test]
+fn a_receipt_that_expired_is_forgotten() {
+    let mut till = till();
+    let short = Signed::seal(NetworkId([9; 32]), &SecretKey::from_bytes(&[7; 32]), at(90), body(7, served(20)));
+    till.accept(at(20), by(20), short).unwrap();
+    assert_eq!(till.poll_settle(at(90)), []);
+    assert_eq!(till.tab(&LEASE).unwrap().acknowledged(), Amount::ZERO);
+    accept(&mut till, 3, 15);
+    assert_eq!(settle(&mut till, 120), [3]);
 }
 
 #[test]

@@ -89,7 +89,8 @@ impl Receipts {
                 None => return Err(InvoiceError::NoReceipt { lease: id, paid }),
             };
             receipts += u64::from(self.last.contains_key(&id));
-            if paid != amount {
+            // What the ledger could not pay yet is not on the bill.
+            if paid > amount {
                 return Err(InvoiceError::Paid { lease: id, paid, amount });
             }
             let charge = lease.terms.prices.charge(&lease.terms.resources, &counters);
@@ -98,8 +99,8 @@ impl Receipts {
             }
             // What the highest rate did not let it pay for is on no bill.
             usage.lines.extend(bill_rows(ledger, deployment, lease, &lease.counters));
-            usage.total = usage.total.saturating_add(amount);
-            usage.settled = usage.settled.saturating_add(amount);
+            usage.total = usage.total.saturating_add(paid);
+            usage.settled = usage.settled.saturating_add(paid);
             usage.disputed = usage.disputed.saturating_add(lease.held);
         }
         Ok(Invoice { usage, receipts })

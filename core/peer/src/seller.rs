@@ -347,7 +347,8 @@ impl Seller {
                 Rejection::KeyCeiling { .. }
                 | Rejection::DelegateCeiling { .. }
                 | Rejection::ReceiptSigner { .. }
-                | Rejection::ReceiptByOperator { .. },
+                | Rejection::ReceiptByOperator { .. }
+                | Rejection::Inner { .. },
             ) => leases.iter().for_each(|lease| self.till.refused(lease)),
             _ => {}
         }

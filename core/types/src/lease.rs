@@ -123,7 +123,7 @@ pub struct Receipt {
     pub sequence: u64,
     /// What was delivered since the lease began.
     pub counters: Counters,
-    /// What that costs: exactly [`Prices::charge`] of the counters, capped by `max_rate` × time.
+    /// What that costs: [`Prices::charge`] of the counters, up to what the ledger pays by then.
     pub amount: Amount,
     /// What the provider asks beyond that and the payer does not grant: it is held until they agree or the claim window ends.
     pub disputed: Amount,

@@ -208,11 +208,11 @@ impl Money {
         }
     }
 
-    /// Every lease was paid exactly what some receipt says.
+    /// Every lease was paid exactly what some receipt says, or as far as the ledger could pay one that says more.
     pub(super) fn receipted(&self, ledger: &Ledger) -> Result<(), String> {
         for lease in ledger.view().leases().filter(|lease| !lease.settled.is_zero()) {
             let signed = self.signed.get(&lease.id);
-            if !signed.is_some_and(|amounts| amounts.contains(&lease.settled)) {
+            if signed.is_none_or(|amounts| amounts.range(lease.settled..).next().is_none()) {
                 let (id, settled) = (lease.id.short(), lease.settled);
                 return Err(format!("lease {id} was paid {settled}, which no receipt says"));
             }
@@ -254,13 +254,14 @@ impl Money {
         for (receipt, day) in core::mem::take(&mut self.receipts) {
             let id = receipt.body.lease;
             let Some(seen) = self.leases.get(&id) else { continue };
-            let before = self.paid.insert(id, receipt.body.amount).unwrap_or_default();
+            let amount = receipt.body.amount.min(seen.settled);
+            let before = self.paid.insert(id, amount).unwrap_or_default();
             let signer = receipt.signer.account();
             if signer == seen.owner {
                 continue;
             }
             let sum = self.by_delegate.entry((seen.deployment, signer, day)).or_default();
-            *sum = sum.saturating_add(receipt.body.amount.saturating_sub(before));
+            *sum = sum.saturating_add(amount.saturating_sub(before));
             let delegate = view.deployment(seen.deployment).and_then(|found| found.delegate(signer));
             // One that lost its place meanwhile has no ceiling any more.
             let delegate = delegate.filter(|delegate| !delegate.verbs.is_empty());

@@ -4,8 +4,8 @@
 //! - A receipt is cumulative, and the larger amount counts, whatever the number: what one payer signed is paid whatever others
 //!   hand in before it. Among receipts of the same amount a larger number decides what is disputed; one that changes
 //!   nothing is refused.
-//! - It pays at most what its own counters cost and at most what [`Lease::claimable`] says. Payers cap by the block they know,
-//!   which is earlier, so the ledger asks for "not above" rather than "equal".
+//! - It says at most what its own counters cost, and is paid as far as [`Lease::claimable`] goes by then; the same receipt may be
+//!   handed in again for the rest. So a renewal, or an end, takes nothing of what can be paid.
 //! - What it counts beyond what it pays is not remembered: whoever signs for nothing would have others pay for it.
 //! - It is the owner's or a delegate's word, never that of a key of the lease's own operator.
 //! - It counts while the lease is open and for the claim window after its end.
@@ -41,45 +41,53 @@ impl Execution<'_> {
             return Err(Rejection::ClaimsClosed { lease: lease.id });
         }
         self.open_inner(trial, "receipt", signed)?;
-        self.check_receipt(lease, receipt)?;
+        let payable = self.payable(lease, receipt)?;
         let (lease, deployment) = (lease.clone(), self.deployment(lease.deployment)?);
         let (owner, payer) = (deployment.owner, self.payer(deployment, &lease, signed.signer)?);
         let paid = if is_sown(Plant::ReceiptPaidTwice) { Amount::ZERO } else { lease.settled };
-        let more = receipt.amount.saturating_sub(paid);
+        let more = payable.saturating_sub(paid);
         self.charge_payer(&lease, owner, signed.signer, payer, more)?;
-        self.pay(&lease, receipt, more)?;
+        self.pay(&lease, receipt, payable, more)?;
+        // What is granted of what was held takes nothing of what is earned from now on.
+        let over = payable.saturating_sub(lease.ceiling(self.now));
         if let Some(lease) = self.leases.get_mut(&receipt.lease) {
-            lease.settled = receipt.amount;
+            lease.settled = payable;
             lease.sequence = lease.sequence.max(receipt.sequence);
-            lease.counters = lease.terms.paid(&lease.counters, &receipt.counters, receipt.amount);
+            lease.counters = lease.terms.paid(&lease.counters, &receipt.counters, payable);
+            lease.floor.amount = lease.floor.amount.saturating_add(over);
+            lease.mark.amount = lease.mark.amount.saturating_add(over);
         }
         Ok(())
     }
 
     /// Moves what a receipt pays and what it disputes.
-    fn pay(&mut self, lease: &Lease, receipt: &Receipt, more: Amount) -> Result<(), Rejection> {
+    fn pay(&mut self, lease: &Lease, receipt: &Receipt, payable: Amount, more: Amount) -> Result<(), Rejection> {
         let (escrow, held) = (Book::Escrow(lease.id), Book::Held(lease.id));
-        let now_held = self.disputed(lease, receipt);
+        let now_held = self.disputed(lease, receipt, payable);
         self.post(held, escrow, lease.held.saturating_sub(now_held))?;
         let parameters = &self.state.parameters;
-        let fee = parameters.fee_of(receipt.amount).saturating_sub(parameters.fee_of(lease.settled)).min(more);
+        let fee = parameters.fee_of(payable).saturating_sub(parameters.fee_of(lease.settled)).min(more);
         self.post(escrow, Book::Treasury, fee)?;
         self.post(escrow, Book::Balance(lease.terms.operator), more.saturating_sub(fee))?;
         self.post(escrow, held, now_held.saturating_sub(lease.held))
     }
 
     /// What is held once a receipt is paid. An older one than the last says what is paid; what is disputed, that one has said.
-    fn disputed(&self, lease: &Lease, receipt: &Receipt) -> Amount {
+    /// It may be what could have been earned beyond what is paid, or what was held before, if that is more; not both.
+    fn disputed(&self, lease: &Lease, receipt: &Receipt, payable: Amount) -> Amount {
         let asked = if receipt.sequence > lease.sequence {
             receipt.disputed
         } else {
-            lease.held.saturating_sub(receipt.amount.saturating_sub(lease.settled))
+            lease.held.saturating_sub(payable.saturating_sub(lease.settled))
         };
-        let rest = lease.claimable(self.now).saturating_sub(receipt.amount);
-        asked.min(rest).min(lease.terms.cap(limits::CREDIT_WINDOW))
+        let ceiling = lease.ceiling(self.now);
+        let before = lease.held.saturating_sub(payable.saturating_sub(ceiling));
+        let rest = lease.claimable(self.now).saturating_sub(payable);
+        asked.min(rest).min(ceiling.saturating_sub(payable).max(before)).min(lease.terms.cap(limits::CREDIT_WINDOW))
     }
 
-    fn check_receipt(&self, lease: &Lease, receipt: &Receipt) -> Result<(), Rejection> {
+    /// How far a receipt is paid now.
+    fn payable(&self, lease: &Lease, receipt: &Receipt) -> Result<Amount, Rejection> {
         if receipt.generation != lease.generation {
             return Err(Rejection::ReceiptGeneration { theirs: receipt.generation, ours: lease.generation });
         }
@@ -88,15 +96,15 @@ impl Execution<'_> {
             return self.check_dispute(lease, receipt);
         }
         let earned = lease.terms.prices.charge(&lease.terms.resources, &receipt.counters);
-        let allowed = earned.min(lease.claimable(self.now));
-        if receipt.amount > allowed {
-            return Err(Rejection::ReceiptTooHigh { amount: receipt.amount, allowed });
+        let payable = receipt.amount.min(lease.claimable(self.now));
+        if receipt.amount > earned || payable <= lease.settled {
+            return Err(Rejection::ReceiptTooHigh { amount: receipt.amount, allowed: earned.min(payable) });
         }
-        Ok(())
+        Ok(payable)
     }
 
     /// A receipt that pays nothing more has to be a newer word on what is disputed.
-    fn check_dispute(&self, lease: &Lease, receipt: &Receipt) -> Result<(), Rejection> {
+    fn check_dispute(&self, lease: &Lease, receipt: &Receipt) -> Result<Amount, Rejection> {
         let (id, sequence) = (lease.id, receipt.sequence);
         if sequence == lease.sequence {
             return Err(Rejection::AlreadySettled { lease: id, sequence });
@@ -107,9 +115,9 @@ impl Execution<'_> {
         if receipt.amount < lease.settled {
             return Err(Rejection::ReceiptBackwards { amount: receipt.amount, paid: lease.settled });
         }
-        if self.disputed(lease, receipt) == lease.held {
+        if self.disputed(lease, receipt, lease.settled) == lease.held {
             return Err(Rejection::ReceiptSaysNothing { lease: id, sequence });
         }
-        Ok(())
+        Ok(lease.settled)
     }
 }

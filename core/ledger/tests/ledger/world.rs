@@ -199,6 +199,7 @@ impl World {
         for lease in view.leases() {
             let owed = lease.ceiling(view.now()).saturating_sub(lease.settled);
             let closed = matches!(lease.state, LeaseState::Closed { .. });
+            assert!(lease.claimable(view.now()) >= lease.settled, "more was paid than could be: {lease:?}");
             assert!(lease.settled <= lease.terms.cap(view.elapsed(lease)), "a lease was paid above its rate");
             let set_aside = lease.escrow.saturating_add(lease.held);
             assert!(closed || set_aside >= owed, "a provider's claim is not covered: {lease:?}");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use grange_ledger::{Action, Block, Deployment, Lease};
+use grange_ledger::{Action, Block, Deployment, Lease, Parameters};
 use grange_peer::{Channel, Event, MarketMessage};
 use grange_types::{Amount, Counters, DeploymentId, Height, LeaseId, Millis, PublicKey, Receipt, Signed, Time, Wire};
 
@@ -20,7 +20,10 @@ struct Shop {
 }
 
 fn shop() -> Shop {
-    let mut world = World::new(7);
+    shop_in(World::new(7))
+}
+
+fn shop_in(mut world: World) -> Shop {
     world.settle();
     let done = world.deploy(0, manifest("shop", "10")).unwrap();
     let (lease, provider) = (done.leases[0].lease, world.index_of(done.leases[0].provider));
@@ -177,6 +180,36 @@ fn a_steward_who_signs_the_highest_rate_each_second_keeps_nobody_from_being_paid
         assert!(paid.saturating_add(time.scaled(1, 10)) >= time, "{ahead} s ahead {paid} was paid, {time} was earned");
         shop.goes_on();
     }
+}
+
+#[test]
+fn what_a_steward_signs_before_a_renewal_ends_no_lease() {
+    let parameters = Parameters { lease_length: Millis::minutes(4), ..Parameters::dev() };
+    let mut shop = shop_in(World::with(7, parameters, |_| {}));
+    shop.visited(30);
+    // The most that can be paid, about when the provider renews: each second for a while, and then no more.
+    let most = |lease: &Lease, now: Time| {
+        let (served, requests) = (lease.served(now), lease.counters.requests + 1_000_000_000);
+        (Counters { served, requests, ..lease.counters }, lease.claimable(now))
+    };
+    for _ in 0..4 {
+        let end = shop.lease().end;
+        shop.world.run_for(Millis::seconds(60));
+        for _ in 0..180 {
+            if shop.lease().end == end {
+                shop.pestered(1, false, most);
+            }
+        }
+        assert_ne!(shop.lease().end, end, "it renews: {:?}", shop.lease());
+        assert!(shop.is_open(), "{:?}", shop.lease());
+        shop.world.run_for(Millis::seconds(45));
+        assert!(shop.is_open(), "{:?}", shop.lease());
+    }
+    let before = shop.lease();
+    shop.world.run_for(Millis::minutes(4));
+    let (after, earned) = (shop.lease(), before.terms.prices.per_hour(&before.terms.resources).scaled(240, 3_600));
+    assert!(shop.is_open() && after.start == before.start, "{after:?}");
+    assert!(after.settled.saturating_sub(before.settled) >= earned.scaled(9, 10), "{before:?} {after:?}");
 }
 
 #[test]
