@@ -149,9 +149,10 @@ fn fails(error: &InvoiceError, name: &str, audit: &Audit) -> Failure {
     let text = format!("height {}: {error}", audit.summary().height);
     let code = match error {
         InvoiceError::Unknown => ProblemCode::NotFound,
-        InvoiceError::NoReceipt { .. } | InvoiceError::Paid { .. } | InvoiceError::Dear { .. } => {
-            ProblemCode::ChainInvalid
-        }
+        InvoiceError::NoReceipt { .. }
+        | InvoiceError::Paid { .. }
+        | InvoiceError::Short { .. }
+        | InvoiceError::Dear { .. } => ProblemCode::ChainInvalid,
     };
     Problem::new(code, VERIFY, name, text).into()
 }

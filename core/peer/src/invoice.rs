@@ -1,17 +1,18 @@
 //! A bill made again from the receipts in the blocks, by somebody who takes nobody's word for it.
 //!
 //! # Rules
-//! - Upon a block that holds: of each lease its last receipt is remembered, as it stands in the block under its payer's
-//!   signature, which the audit has checked.
-//! - Upon the question for a bill: every lease of the deployment must have been paid exactly what its last receipt says, and
-//!   that is no more than its counters cost at the lease's prices. A lease without a receipt was paid nothing.
+//! - Upon a block that holds: of each lease the receipt that says most is remembered, as it stands in the block under its payer's
+//!   signature, which the audit has checked. After the block the lease must have been paid what the block's receipts say, or
+//!   as far as it could be paid by then.
+//! - Upon the question for a bill: no lease of the deployment was paid more than that receipt says, and that is no more than its
+//!   counters cost at the lease's prices. A lease without a receipt was paid nothing.
 //! - What the ledger has forgotten (leases that ended longer ago than `retention`) is one sum, as on every bill.
 
 use std::collections::BTreeMap;
 
 use grange_api::Usage;
-use grange_ledger::{Block, Ledger};
-use grange_types::{Amount, LeaseId, Receipt};
+use grange_ledger::{Action, Block, Ledger};
+use grange_types::{Amount, Height, LeaseId, Receipt};
 
 use crate::describe::{bill_rows, empty_bill};
 use crate::means;
@@ -33,8 +34,8 @@ pub enum InvoiceError {
         /// What it was paid.
         paid: Amount,
     },
-    /// A lease was paid something else than its last receipt says.
-    #[error("lease {} was paid {paid}, its last receipt says {amount}", .lease.short())]
+    /// A lease was paid more than any receipt says.
+    #[error("lease {} was paid {paid}, the receipt that says most says {amount}", .lease.short())]
     Paid {
         /// The lease.
         lease: LeaseId,
@@ -43,8 +44,25 @@ pub enum InvoiceError {
         /// What its receipt says.
         amount: Amount,
     },
+    /// A lease was paid less than a receipt says and than it could be paid.
+    #[error(
+        "lease {} was paid {paid} after block {height}, a receipt in it says {amount} and {claimable} could be paid",
+        .lease.short()
+    )]
+    Short {
+        /// The lease.
+        lease: LeaseId,
+        /// The block.
+        height: Height,
+        /// What it was paid.
+        paid: Amount,
+        /// What its receipt says.
+        amount: Amount,
+        /// What it could be paid.
+        claimable: Amount,
+    },
     /// A receipt asks for more than what it counts costs.
-    #[error("the last receipt of lease {} says {amount}, what it counts costs {charge}", .lease.short())]
+    #[error("a receipt of lease {} says {amount}, what it counts costs {charge}", .lease.short())]
     Dear {
         /// The lease.
         lease: LeaseId,
@@ -55,22 +73,43 @@ pub enum InvoiceError {
     },
 }
 
-/// The last receipt of each lease, as far as the blocks were read.
+/// What is known of each lease, as far as the blocks were read.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Receipts {
-    last: BTreeMap<LeaseId, Receipt>,
+    /// The receipt that says most.
+    most: BTreeMap<LeaseId, Receipt>,
+    /// The first time that one was not paid as far as it could be.
+    short: BTreeMap<LeaseId, InvoiceError>,
 }
 
 impl Receipts {
     /// Takes those of a block that `ledger` has committed.
     pub(crate) fn take(&mut self, block: &Block, ledger: &Ledger) {
-        for transaction in &block.transactions {
-            for receipt in transaction.body.action.receipts() {
-                self.last.insert(receipt.body.lease, receipt.body.clone());
+        let actions = || block.transactions.iter().map(|transaction| &transaction.body.action);
+        let mut said: BTreeMap<LeaseId, Amount> = BTreeMap::new();
+        for receipt in actions().flat_map(Action::receipts) {
+            let Receipt { lease, amount, .. } = receipt.body;
+            let most = said.entry(lease).or_default();
+            *most = amount.max(*most);
+            if self.most.get(&lease).is_none_or(|known| known.amount <= amount) {
+                self.most.insert(lease, receipt.body.clone());
+            }
+        }
+        // A renewal sets more aside, perhaps after a receipt was paid as far as could be before it.
+        for action in actions() {
+            if let Action::RenewLease { lease, .. } = action {
+                said.remove(lease);
+            }
+        }
+        for (lease, amount) in said {
+            if let Some(short) = falls_short(ledger, lease, amount) {
+                self.short.entry(lease).or_insert(short);
             }
         }
         if block.header.height.0.is_multiple_of(FORGET_EVERY) {
-            self.last.retain(|lease, _| ledger.view().lease(*lease).is_some());
+            let known = |lease: &LeaseId| ledger.view().lease(*lease).is_some();
+            self.most.retain(|lease, _| known(lease));
+            self.short.retain(|lease, _| known(lease));
         }
     }
 
@@ -82,14 +121,17 @@ impl Receipts {
         let mut receipts = 0;
         for lease in view.leases_of(deployment.id).filter(|lease| lease.is_priced()) {
             let (id, paid) = (lease.id, lease.settled);
-            let (counters, amount) = match self.last.get(&id) {
+            let (counters, amount) = match self.most.get(&id) {
                 Some(receipt) => (receipt.counters, receipt.amount),
                 // What was paid before a checkpoint is the checkpoint's word.
                 None if paid.is_zero() || !whole => (lease.counters, paid),
                 None => return Err(InvoiceError::NoReceipt { lease: id, paid }),
             };
-            receipts += u64::from(self.last.contains_key(&id));
-            // What the ledger could not pay yet is not on the bill.
+            receipts += u64::from(self.most.contains_key(&id));
+            if let Some(short) = self.short.get(&id) {
+                return Err(*short);
+            }
+            // What the ledger could not pay is not on the bill.
             if paid > amount {
                 return Err(InvoiceError::Paid { lease: id, paid, amount });
             }
@@ -105,6 +147,14 @@ impl Receipts {
         }
         Ok(Invoice { usage, receipts })
     }
+}
+
+/// Whether a lease was paid less, after a block that has a receipt over `amount`, than both that and what it could be paid.
+fn falls_short(ledger: &Ledger, lease: LeaseId, amount: Amount) -> Option<InvoiceError> {
+    let view = ledger.view();
+    let (paid, claimable) = view.lease(lease).map(|found| (found.settled, found.claimable(view.now())))?;
+    let height = ledger.height();
+    (paid < amount.min(claimable)).then_some(InvoiceError::Short { lease, height, paid, amount, claimable })
 }
 
 /// A bill that comes out.

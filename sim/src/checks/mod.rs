@@ -4,6 +4,7 @@ mod chain;
 mod keys;
 mod money;
 mod offers;
+mod pay;
 mod recovery;
 mod slots;
 mod votes;
