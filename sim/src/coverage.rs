@@ -117,6 +117,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "card-signs",
         ],
     ),
+    ("signatures", &["ed25519", "keyed-hash"]),
     ("recovery", &["genesis", "snapshot", "damaged-log"]),
     ("check", crate::checks::NAMES),
 ];

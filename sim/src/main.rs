@@ -100,7 +100,10 @@ fn verdict(outcome: &Outcome) -> String {
     let Outcome { seed, lived, events, faults, violation, .. } = outcome;
     let head = format!("seed {seed}: {} s virtual, {events} events, {faults} faults", lived.0 / 1_000);
     match violation {
-        None => format!("{head}, ok"),
+        None => match outcome.check_size() {
+            Ok(()) => format!("{head}, ok"),
+            Err(what) => format!("{head}, SHORT OF ITS PROMISE: {what}"),
+        },
         Some(violation) => format!("{head}, VIOLATION of {}: {}", violation.check, violation.what),
     }
 }
@@ -156,7 +159,7 @@ fn single(task: &Task) -> ExitCode {
     // A reader that has gone away needs no verdict.
     let _ = writeln!(out, "digest {}\n{}", outcome.digest, verdict(&outcome)).and_then(|()| out.flush());
     let found = outcome.violation.as_ref().map(|violation| violation.check);
-    code(found == task.plant.map(Sabotage::check))
+    code(found == task.plant.map(Sabotage::check) && (found.is_some() || outcome.check_size().is_ok()))
 }
 
 /// What many worlds came to.
@@ -203,7 +206,8 @@ fn take(sum: &Mutex<Sum>, task: &Task, outcome: &Outcome, done: &AtomicBool) {
     let line = verdict(outcome);
     // Of a broken rule only what the check finds that looks after it.
     let looks = |violation: &&Violation| task.plant.is_none_or(|plant| plant.check() == violation.check);
-    if outcome.violation.as_ref().filter(looks).is_some() {
+    let short = task.plant.is_none() && outcome.violation.is_none() && outcome.check_size().is_err();
+    if short || outcome.violation.as_ref().filter(looks).is_some() {
         let plant = task.plant.map_or(String::new(), |plant| format!(" --plant {plant}"));
         sum.found.push(format!("{line}\n  replay: cargo xtask sim{plant} {}", outcome.seed));
         // A plant is found once; anything else is looked for to the end.

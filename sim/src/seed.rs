@@ -15,9 +15,10 @@ use crate::host::Host;
 use crate::load::Shape;
 use crate::villains::{Villain, cast};
 use crate::voters::{BOND, CANDIDATES};
+use crate::world::Outcome;
 
 /// Nodes of a world, validators among them.
-const NODES: usize = 20;
+const NODES: usize = Outcome::NODES;
 /// Blocks between two snapshots: a world's chain has about nine hundred.
 const SNAPSHOT_EVERY: u64 = 150;
 /// When every world begins.

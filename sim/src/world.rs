@@ -42,12 +42,46 @@ pub struct Outcome {
     pub events: u64,
     /// What went wrong in it.
     pub faults: u64,
+    /// How many nodes there were.
+    pub nodes: usize,
+    /// How many of them voted from the beginning.
+    pub validators: usize,
     /// What was met in it.
     pub coverage: Coverage,
     /// The first thing that must not be.
     pub violation: Option<Violation>,
     /// Equal for equal worlds.
     pub digest: String,
+}
+
+impl Outcome {
+    /// Nodes of every world.
+    pub const NODES: usize = 20;
+    /// Faults of every world, at least.
+    pub const FAULTS: u64 = 20;
+    /// Kinds of faults of every world, at least.
+    pub const KINDS: usize = 5;
+
+    /// Whether a world that went to its end was as long, as large and as bad as every world has to be, and money and leases moved
+    /// in it; or what of that is missing.
+    pub fn check_size(&self) -> Result<(), String> {
+        let of = |group, kind| self.coverage.of(group, kind);
+        let kinds = |group| self.coverage.all().filter(|(of, _, count)| *of == group && *count > 0).count();
+        let (lived, faults, nodes, validators) = (self.lived, self.faults, self.nodes, self.validators);
+        let wanted = [
+            (lived >= Millis::minutes(10), format!("it lived {} s", lived.0 / 1_000)),
+            (nodes == Self::NODES, format!("it has {nodes} nodes")),
+            ((4..=7).contains(&validators), format!("it has {validators} validators")),
+            (faults >= Self::FAULTS, format!("it has {faults} faults")),
+            (kinds("fault") >= Self::KINDS, format!("it has {} kinds of faults", kinds("fault"))),
+            (kinds("villain") >= 1, "it has no villain".into()),
+            (of("deed", "transfer") > 0, "nobody sent money".into()),
+            (of("deed", "open-lease") > 0, "no lease was opened".into()),
+            (of("deed", "renew-lease") + of("deed", "close-deployment") > 0, "no lease went on or ended".into()),
+            (of("deed", "settle") + of("deed", "settle-many") > 0, "no lease was paid".into()),
+        ];
+        wanted.into_iter().find(|(met, _)| !met).map_or(Ok(()), |(_, what)| Err(what))
+    }
 }
 
 /// Independent numbers for every purpose.
@@ -166,6 +200,8 @@ pub fn simulate(seed: u64, sabotage: Option<Sabotage>, sink: &mut dyn Write) -> 
         lived: world.now.since(BEGINNING),
         events: world.trace.events,
         faults: world.faults,
+        nodes: world.hosts.len(),
+        validators: world.validators,
         violation: world.checks.violation.take(),
         digest: world.trace.digest(),
         coverage: world.coverage,
@@ -260,7 +296,9 @@ impl<'a> World<'a> {
             self.note(Some(host), format_args!("is a villain: {name}"));
         }
         let (nodes, validators) = (self.hosts.len(), self.validators);
-        self.note(None, format_args!("{nodes} nodes, {validators} of them validators"));
+        let signatures = if simulation::signs_by_keyed_hash() { "keyed-hash" } else { "ed25519" };
+        self.coverage.count("signatures", signatures);
+        self.note(None, format_args!("{nodes} nodes, {validators} of them validators; signatures: {signatures}"));
     }
 
     /// Writes a line about a host, or about the world.

@@ -23,6 +23,12 @@ pub fn sign_by_keyed_hash(on: bool) {
     KEYED_HASH.set(on);
 }
 
+/// Whether signatures of this thread are a keyed hash.
+#[must_use]
+pub fn signs_by_keyed_hash() -> bool {
+    KEYED_HASH.get()
+}
+
 /// Breaks a rule on this thread, or none.
 pub fn sow(plant: Option<Plant>) {
     SOWN.set(plant);
