@@ -511,6 +511,16 @@ impl Lease {
         self.ceiling(at).saturating_add(self.held).min(set_aside).min(self.terms.cap(self.served(at)))
     }
 
+    /// The most that a receipt which pays `paid` in all may dispute at a ledger time. It may be what could have been earned
+    /// beyond what is paid, or what was held before, if that is more; not both.
+    #[must_use]
+    pub fn holdable(&self, at: Time, paid: Amount) -> Amount {
+        let ceiling = self.ceiling(at);
+        let before = self.held.saturating_sub(paid.saturating_sub(ceiling));
+        let rest = self.claimable(at).saturating_sub(paid);
+        ceiling.saturating_sub(paid).max(before).min(rest).min(self.terms.cap(limits::CREDIT_WINDOW))
+    }
+
     /// How long it has served at a ledger time.
     #[must_use]
     pub fn served(&self, at: Time) -> Millis {

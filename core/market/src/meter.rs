@@ -13,6 +13,8 @@
 //!   from it. What was counted until then and what the receipt covers are the same service, so the larger counts, never the
 //!   sum; and the interval under way is given up, since the receipt may cover it.
 //! - What the ledger has paid is gone on from whatever its number: a smaller one may be paid after a larger one was told.
+//! - What was counted here until a receipt was signed or told that the ledger has paid by now comes on top of no other one: it is
+//!   paid.
 //! - Upon a larger receipt of anybody else: only its number is taken, until the ledger pays it; what was counted here after it
 //!   came then comes on top. What a steward signs, the ledger pays within his ceiling;
 //!   whoever went on from it before that would sign it with his own name, and his own ceiling or none.
@@ -139,6 +141,8 @@ pub struct Meter {
     aged: Option<Counters>,
     /// Receipts of others that were not paid when they were heard of, the latest last.
     heard: VecDeque<Heard>,
+    /// The amounts that were signed here and are not known to be paid, each with what had been counted here by then.
+    signed: VecDeque<(Amount, Counters)>,
     /// The largest receipt known.
     last: Receipt,
 }
@@ -170,6 +174,7 @@ impl Meter {
             ageing: None,
             aged: None,
             heard: VecDeque::new(),
+            signed: VecDeque::new(),
             last,
         }
     }
@@ -242,6 +247,9 @@ impl Meter {
         if lease != self.lease || generation != self.generation {
             return Err(AdoptError::Foreign { lease, generation });
         }
+        if word == Word::Paid {
+            self.level(amount);
+        }
         let known = self.last.sequence;
         let is_news = match word {
             Word::Paid => !self.last.counters.extends(&counters) || amount > self.last.amount || sequence > known,
@@ -297,9 +305,26 @@ impl Meter {
     /// else: it might have been told before there was anything to count.
     fn counted_since(&mut self, now: Time, paid: &Receipt) -> Counters {
         let same = |heard: &&Heard| heard.amount == paid.amount && now.since(heard.at) <= CREDIT_WINDOW;
-        let since = self.heard.iter().rev().find(same).map(|heard| self.ever.minus(&heard.ever));
+        let Some(found) = self.heard.iter().rev().find(same).copied() else { return Counters::default() };
+        self.comes_on_top_since(&found.ever);
         self.heard.retain(|heard| heard.amount > paid.amount);
-        since.unwrap_or_default()
+        self.ever.minus(&found.ever)
+    }
+
+    /// The ledger has paid this much: what was counted until one's own receipt over it is paid.
+    fn level(&mut self, paid: Amount) {
+        let ever = self.signed.iter().find(|(amount, _)| *amount == paid).map(|(_, ever)| *ever);
+        self.signed.retain(|(amount, _)| *amount > paid);
+        if let Some(ever) = ever {
+            self.comes_on_top_since(&ever);
+        }
+    }
+
+    /// Of what is counted here nothing before this comes on top of what others signed.
+    fn comes_on_top_since(&mut self, ever: &Counters) {
+        for heard in &mut self.heard {
+            heard.ever = Counters::max(&heard.ever, ever);
+        }
     }
 
     /// Takes what another payer counted where that is more.
@@ -329,6 +354,12 @@ impl Meter {
             return None;
         }
         let sequence = self.last.sequence.checked_add(1)?;
+        if amount > self.last.amount {
+            if self.signed.len() >= HEARD {
+                self.signed.pop_front();
+            }
+            self.signed.push_back((amount, self.ever));
+        }
         self.last = Receipt { lease: self.lease, generation: self.generation, sequence, counters, amount, disputed };
         Some(self.last.clone())
     }

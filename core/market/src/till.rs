@@ -7,7 +7,8 @@
 //! - One whose payer knows a later block, and which is payable within [`ELAPSED_TOLERANCE`], is put aside until it is; of several
 //!   by one signer the one that is first. A renewal may make what was taken payable only later: the ledger pays it as far as it
 //!   can, and that far it is acknowledged.
-//! - Where all that was earned is acknowledged, nobody owes anything, and what lay before counts for no lag.
+//! - Where all that was earned is acknowledged, nobody owes anything, and lags are counted from when a payer was last heard, or paid:
+//!   what is on the bill is reckoned low, so payers that fall silent would be noticed much later.
 //! - Upon [`SETTLE_THRESHOLD`] of unsettled money, upon [`SETTLE_EVERY`] with anything unsettled, or upon the end of the
 //!   lease: the receipt is handed out to be settled. Unanswered, it is handed out again after [`SETTLE_EVERY`].
 //! - Upon a credit window of service without a newer receipt and beyond what was acknowledged, or receipts that lag behind by more than a window and a
@@ -89,6 +90,8 @@ pub struct Claimable {
     pub before: Amount,
     /// An [`ELAPSED_TOLERANCE`] after that: a payer may be so far ahead.
     pub soon: Amount,
+    /// The most that a dispute holds by the last block, where nothing more is paid.
+    pub holdable: Amount,
 }
 
 /// What is owed, acknowledged and settled of one lease.
@@ -105,6 +108,8 @@ pub struct Tab {
     /// The provider's own count: now, when the tab was opened or nothing was owed, and when a receipt last acknowledged more
     /// service.
     delivered: Counters,
+    /// That count when a payer last said anything, or the ledger paid.
+    heard_at: Millis,
     opened_at: Millis,
     acknowledged_at: Millis,
     /// What was acknowledged already when the tab was opened or nothing was owed, and since: as far as it was paid for, or
@@ -191,11 +196,12 @@ impl Tab {
         self.terms.amount(&self.billable(), self.delivered.served).min(self.most())
     }
 
-    /// Where nothing is owed, lags are counted from here on.
+    /// Where nothing is owed, lags are counted from when a payer was last heard; what is paid ahead is no lag until it is over.
     fn clear(&mut self) {
         if self.exposure().is_zero() {
-            (self.opened_at, self.known_at_open) = (self.delivered.served, self.acknowledged_service);
-            self.acknowledged_at = self.delivered.served;
+            let paid = self.acknowledged_service;
+            (self.opened_at, self.known_at_open) = (self.heard_at.max(paid), paid);
+            self.acknowledged_at = self.heard_at;
         }
     }
 
@@ -268,8 +274,7 @@ impl Tab {
     }
 
     fn disputes_more(&self, best: &Receipt) -> bool {
-        let rest = self.most().saturating_sub(best.amount);
-        let held = best.disputed.min(rest).min(self.terms.cap(CREDIT_WINDOW));
+        let held = best.disputed.min(self.claimable.map_or(Amount::ZERO, |claimable| claimable.holdable));
         best.sequence > self.settled.sequence && best.amount == self.settled.amount && held > self.settled.held
     }
 
@@ -360,6 +365,7 @@ impl Till {
             settled,
             asked: (now, settled.amount),
             delivered,
+            heard_at: delivered.served,
             opened_at: delivered.served,
             acknowledged_at: delivered.served,
             known_at_open: settled.counters.served,
@@ -433,6 +439,9 @@ impl Till {
         let tab = self.tabs.get_mut(&lease).ok_or(ReceiptError::UnknownLease { lease })?;
         tab.claimable = Some(claimable);
         let checked = tab.check(&receipt.body, &claimable);
+        if checked.as_ref().map_or_else(ReceiptError::is_a_word, |()| true) {
+            tab.heard_at = tab.delivered.served;
+        }
         if receipt.expires < now.after(RECEIPT_LIFE_LEFT) {
             return Err(ReceiptError::ExpiresSoon { lease, sequence, expires: receipt.expires });
         }
@@ -497,6 +506,7 @@ impl Till {
             // A larger number alone is no pay.
             if settled.amount > tab.settled.amount {
                 tab.refused_at = None;
+                tab.heard_at = tab.delivered.served;
             }
             tab.settled = settled;
             tab.granted = Counters::max(&tab.granted, &settled.counters);

@@ -270,6 +270,26 @@ fn what_was_counted_since_anothers_receipt_comes_on_top_once_that_is_paid() {
 }
 
 #[test]
+fn what_was_paid_here_meanwhile_comes_on_top_of_nobodys_receipt() {
+    // A steward tells of requests that have not been, and its provider keeps that back until the owner has paid most of it.
+    let mut owner = meter();
+    probe(&mut owner, 0..=10);
+    let ahead = receipt(60, counters(10, 50_000, 0));
+    owner.adopt(at(10), &ahead, Word::Limited).unwrap();
+    let mut signed = None;
+    for second in 11..=50 {
+        owner.probe(at(second), true);
+        owner.gateway(10, ByteCount(0));
+        signed = owner.receipt(at(second), cap(Millis::HOUR));
+    }
+    owner.adopt(at(50), &signed.unwrap(), Word::Paid).unwrap_err();
+    probe(&mut owner, 51..=55);
+    owner.gateway(50, ByteCount(0));
+    owner.adopt(at(55), &ahead, Word::Paid).unwrap();
+    assert_eq!(owner.usage(), counters(55, 50_050, 0), "of what was counted here only what was not paid comes on top");
+}
+
+#[test]
 fn an_owners_receipt_that_grants_more_than_is_due_is_not_adopted() {
     let mut meter = meter();
     let told = receipt(7, counters(100, 0, 0));

@@ -60,6 +60,7 @@ fn by(seconds: u64) -> Claimable {
         now: at(now),
         before: at(now.saturating_sub(tolerance)),
         soon: at(now + tolerance),
+        holdable: terms().cap(CREDIT_WINDOW),
     }
 }
 
@@ -399,6 +400,37 @@ fn service_that_is_acknowledged_ahead_is_not_waited_for() {
     }
     till.delivered(&LEASE, served(131 + CREDIT_WINDOW.0 / 1_000));
     assert_eq!(till.poll_stop(), Some(LEASE));
+}
+
+#[test]
+fn what_was_paid_ahead_is_no_debt_once_it_is_over_at_once() {
+    let mut till = till();
+    till.delivered(&LEASE, served(10));
+    accept(&mut till, 1, 130);
+    till.delivered(&LEASE, served(131));
+    assert_eq!(till.poll_stop(), None);
+}
+
+#[test]
+fn payers_of_a_busy_app_that_fall_silent_are_noticed_as_soon_as_others() {
+    let mut till = Till::new();
+    let prices = Prices { request_million: Amount::credits(10_000), ..terms().prices };
+    let terms = LeaseTerms { prices, ..terms() };
+    till.open(START, LEASE, 4, terms.clone(), Settled::default(), Counters::default());
+    // Five requests a second, and of payers' visits one: two are reckoned, so ever less seems to be owed than is signed for.
+    let delivered = |second| Counters { requests: 6 * second, ..served(second) };
+    for second in 1..=10_000 {
+        till.delivered(&LEASE, delivered(second));
+        let counters = Counters { requests: 5 * second, ..served(second) };
+        let amount = terms.prices.charge(&terms.resources, &counters);
+        till.accept(at(second), by(second), sign(Receipt { amount, ..body(second, counters) })).unwrap();
+        assert_eq!(till.poll_stop(), None, "after {second} s");
+    }
+    let silent = (1..10_000).find(|second| {
+        till.delivered(&LEASE, delivered(10_000 + second));
+        till.poll_stop().is_some()
+    });
+    assert_eq!(silent, Some(CREDIT_WINDOW.0 / 1_000 + 1));
 }
 
 #[test]

@@ -30,6 +30,9 @@ const START_AGAIN: Millis = Millis::seconds(5);
 /// An account whose receipts the ledger refused, until the provider stopped, is quoted nothing for so long.
 const REFUSED_FOR: Millis = Millis::minutes(10);
 
+/// A lease that is older when it is first seen is one that this node served before it started again.
+const NEW: Millis = Millis::seconds(10);
+
 /// So many providers of before are asked for data that nobody else knows of.
 const EARLIER: usize = 8;
 
@@ -58,6 +61,8 @@ struct Run {
     counters: Counters,
     /// A renewal under way, or refused: not asked again before the lease changes.
     renewing: bool,
+    /// This node starts again, and has not heard yet what its payers remember of the time before.
+    forgetful: bool,
 }
 
 pub(crate) struct Seller {
@@ -203,7 +208,8 @@ impl Seller {
         }
         self.till.open(ctx.now, id, lease.generation, lease.terms.clone(), paid, lease.counters);
         let Lease { generation, counters, .. } = *lease;
-        let run = Run { generation, stage: Stage::Waiting, base: counters, counters, renewing: false };
+        let forgetful = view.now().since(lease.start) > NEW;
+        let run = Run { generation, stage: Stage::Waiting, base: counters, counters, renewing: false, forgetful };
         self.runs.insert(id, run);
         self.begin(ctx, ledger, library, id);
     }
@@ -281,10 +287,12 @@ impl Seller {
         }
         // A receipt that is not better than the one we hold changes nothing.
         if self.till.accept(ctx.now, claimable(lease, view.now()), receipt).is_ok()
-            && let Some(run) = self.runs.get_mut(&lease.id)
+            && let Some(run) = self.runs.get_mut(&lease.id).filter(|run| run.forgetful)
             && let Some(tab) = self.till.tab(&lease.id)
         {
-            // A restart forgot what was delivered since the last settlement; the payer's word reminds us.
+            // A restart forgot what was delivered since the last settlement; a payer's word reminds us, once. Whoever paid ahead would
+            // have us count what was never delivered.
+            run.forgetful = false;
             let forgotten = tab.granted().minus(&run.counters);
             run.base = run.base.plus(&forgotten);
             run.counters = run.counters.plus(&forgotten);
@@ -502,6 +510,7 @@ fn claimable(lease: &Lease, at: Time) -> Claimable {
         now: lease.claimable(at),
         before: lease.claimable(before),
         soon: lease.claimable(at.after(ELAPSED_TOLERANCE)),
+        holdable: lease.holdable(at, lease.settled),
     }
 }
 

@@ -73,17 +73,13 @@ impl Execution<'_> {
     }
 
     /// What is held once a receipt is paid. An older one than the last says what is paid; what is disputed, that one has said.
-    /// It may be what could have been earned beyond what is paid, or what was held before, if that is more; not both.
     fn disputed(&self, lease: &Lease, receipt: &Receipt, payable: Amount) -> Amount {
         let asked = if receipt.sequence > lease.sequence {
             receipt.disputed
         } else {
             lease.held.saturating_sub(payable.saturating_sub(lease.settled))
         };
-        let ceiling = lease.ceiling(self.now);
-        let before = lease.held.saturating_sub(payable.saturating_sub(ceiling));
-        let rest = lease.claimable(self.now).saturating_sub(payable);
-        asked.min(rest).min(ceiling.saturating_sub(payable).max(before)).min(lease.terms.cap(limits::CREDIT_WINDOW))
+        asked.min(lease.holdable(self.now, payable))
     }
 
     /// How far a receipt is paid now.

@@ -84,3 +84,10 @@ pub enum ReceiptError {
         expires: Time,
     },
 }
+
+impl ReceiptError {
+    /// Whether whoever sent it still signs for the lease as it should be: it says nothing new, or something a moment too early.
+    pub(super) const fn is_a_word(&self) -> bool {
+        matches!(self, Self::Stale { .. } | Self::Backwards { .. } | Self::Early { .. })
+    }
+}
