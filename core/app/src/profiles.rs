@@ -1,9 +1,10 @@
 //! `profiles`: services that are part of the app only when one of their profiles is asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::finding::{Findings, quote};
 use crate::load::Variables;
+use crate::nearest::suggestion;
 use crate::shape;
 use crate::yaml::{Entry, Map, Value};
 
@@ -21,6 +22,7 @@ pub(crate) fn select(file: &mut Map, asked: &[String], variables: &Variables, fi
         active = named.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
     }
     let mut inactive = Inactive::new();
+    let mut known = BTreeSet::new();
     let entry = file.entries.iter_mut().find(|entry| entry.key == "services");
     let Some(Entry { at, node, .. }) = entry else {
         return inactive;
@@ -30,6 +32,7 @@ pub(crate) fn select(file: &mut Map, asked: &[String], variables: &Variables, fi
     };
     services.entries.retain(|service| {
         let profiles = profiles(service, findings);
+        known.extend(profiles.iter().cloned());
         let stays = profiles.is_empty() || profiles.iter().any(|name| active.contains(&name.as_str()));
         let stays = stays || active.contains(&"*");
         if !stays {
@@ -41,6 +44,11 @@ pub(crate) fn select(file: &mut Map, asked: &[String], variables: &Variables, fi
         let names: Vec<String> = inactive.values().flatten().map(|name| format!("`{name}`")).collect();
         let message = format!("no service is in an active profile; name one with --profile: {}", names.join(", "));
         findings.error(*at, message);
+    }
+    // The variable may be set for several projects, so only what was asked for is surely meant for this one.
+    for name in asked.iter().filter(|name| *name != "*" && !known.contains(*name)) {
+        let near = suggestion(name, known.iter().map(String::as_str));
+        findings.warning(*at, format!("no service has the profile {}{near}", quote(name)));
     }
     inactive
 }

@@ -75,7 +75,8 @@ A finding names the file that holds the mistake.
 
 A service with `profiles` is left out unless one of them is active: `--profile NAME`, which can be given again; without it
 those of the variable `COMPOSE_PROFILES`, separated by commas. `*` is all. What is left out is not looked at any further. A
-service that waits for one that is left out is refused, unless it says `required: false`.
+service that waits for one that is left out is refused, unless it says `required: false`. A `--profile` that no service has
+is warned of.
 
 ## Configs and secrets
 

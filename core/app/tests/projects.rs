@@ -61,6 +61,25 @@ fn a_profile_of_the_variable_counts_where_none_is_named() {
 }
 
 #[test]
+fn a_profile_that_no_service_has_is_warned_of() {
+    let text =
+        format!("{HEAD}services:\n  a: {{x-grange: {{wasm: a}}}}\n  b: {{profiles: [debug], x-grange: {{wasm: b}}}}\n");
+    let texts = BTreeMap::from([("compose.yaml".to_owned(), text)]);
+    let main = ["compose.yaml".to_owned()];
+    let warned = |profile: &str, variable: &str| {
+        let variables = BTreeMap::from([("COMPOSE_PROFILES".to_owned(), variable.to_owned())]);
+        let asked: Vec<String> = [profile.to_owned()].into_iter().filter(|name| !name.is_empty()).collect();
+        let reading = read_project(&Project { files: &main, variables: &variables, profiles: &asked }, &texts).unwrap();
+        let messages = reading.warnings.into_iter().map(|finding| finding.message);
+        messages.filter(|message| message.contains("profile")).collect::<Vec<_>>()
+    };
+    assert_eq!(warned("debgu", ""), ["no service has the profile `debgu`; did you mean `debug`?"]);
+    for (profile, variable) in [("debug", ""), ("*", ""), ("", "another-projects")] {
+        assert_eq!(warned(profile, variable), Vec::<String>::new(), "{profile} {variable}");
+    }
+}
+
+#[test]
 fn files_and_what_is_written_out_of_them_are_bounded() {
     let include = |names: &[String]| format!("{HEAD}include: [{}]\nservices: {{}}\n", names.join(", "));
     let names: Vec<String> = (0..limits::FILES).map(|number| format!("f{number}.yaml")).collect();
