@@ -272,7 +272,10 @@ fn an_app_is_deployed_changed_and_ended() {
     assert_eq!(replicas[0]["state"], "running");
     let (problem, exit) = home.problem(&["ps", "shop", "--json"]);
     assert_eq!((problem["code"].as_str(), exit), (Some("not-found"), 3));
-    assert_eq!(home.json(&["down", "blog", "--json"])["deployment"], "blog");
+    let (problem, exit) = home.problem(&["down", "blog", "--json"]);
+    assert_eq!((problem["code"].as_str(), exit), (Some("usage"), 2));
+    assert!(problem["remedy"].as_str().unwrap().contains("--yes"), "{problem}");
+    assert_eq!(home.json(&["down", "blog", "--yes", "--json"])["deployment"], "blog");
     let (_, exit) = home.problem(&["down", "blog", "--json"]);
     assert_eq!(exit, 3);
 }

@@ -1,7 +1,5 @@
 //! `ps`, `status`, `peers` and `down`: what runs, and ending it.
 
-use std::io::{self, IsTerminal};
-
 use grange_api::{Call, Down, Peer, Replica, ReplicaState, Status};
 
 use super::context::Context;
@@ -100,17 +98,17 @@ pub(super) fn peers(context: Context<'_>) -> Outcome {
     context.output.tabulate(&peers, table, "connected to no peer")
 }
 
-/// Ends a deployment. A person is asked; a script that names the deployment means it.
+/// Ends a deployment. A person is asked; a script says `--yes`.
 pub(super) fn down(context: Context<'_>, name: &str, yes: bool) -> Outcome {
     let client = context.actor("down")?;
-    let person = io::stdin().is_terminal() && io::stderr().is_terminal() && !context.output.is_json();
-    if !yes && person {
+    if !yes {
         let replicas: Vec<Replica> = client.ask(&Call::Deployment { name: name.to_owned() })?;
         let running = replicas.iter().filter(|replica| replica.state == ReplicaState::Running).count();
         let running = counted(running, "running replica", "running replicas");
         let question = format!("end {name} with {running}? its key-value data stays with its provider only");
         if !confirmed("down", name, &question)? {
-            return context.output.line("nothing was ended");
+            let kept = serde_json::json!({ "ended": false });
+            return context.output.show(&kept, |_| "nothing was ended".to_owned());
         }
     }
     let down: Down = client.ask(&Call::Down { name: name.to_owned() })?;
