@@ -157,6 +157,9 @@ fn a_detached_cloud_outlives_the_command_and_is_resumed() {
     assert_eq!(home.json(&["dev", "stop", "--json"])["stopped"], 2);
     assert!(after.iter().all(|pid| !runs(pid.unwrap())));
     assert_eq!(home.json(&["dev", "stop", "--json"])["stopped"], 0);
+    let elsewhere = home.folder.path().join("elsewhere");
+    let (problem, exit) = home.problem(&["dev", "stop", "--data", elsewhere.to_str().unwrap(), "--json"]);
+    assert_eq!((problem["code"].as_str(), exit, elsewhere.exists()), (Some("not-found"), 3, false));
 
     // Ports are kept.
     let again = home.json(&["dev", "--detach", "--json"]);
@@ -278,6 +281,17 @@ fn an_app_is_deployed_changed_and_ended() {
     assert_eq!(home.json(&["down", "blog", "--yes", "--json"])["deployment"], "blog");
     let (_, exit) = home.problem(&["down", "blog", "--json"]);
     assert_eq!(exit, 3);
+
+    // A damaged cloud is named, and can be stopped and removed all the same.
+    let marker = home.cloud().join("cloud.json");
+    let whole = fs::read_to_string(&marker).unwrap();
+    fs::write(&marker, "{").unwrap();
+    let (problem, exit) = home.problem(&["dev", "status", "--json"]);
+    assert_eq!((problem["thing"].as_str(), exit), (marker.to_str(), 1));
+    assert!(problem["remedy"].as_str().unwrap().contains(&format!("write {whole} into it")), "{problem}");
+    assert_eq!(home.json(&["dev", "stop", "--json"])["stopped"], 1);
+    assert_eq!(home.json(&["dev", "reset", "--yes", "--json"])["removed"], true);
+    assert!(!home.cloud().exists());
 }
 
 /// The page at a deployment's URL, asked for by its name at this machine's address.

@@ -27,6 +27,8 @@ use crate::up::{BASE_PRICES, HELD_FILE, secret_key, settings_problem};
 
 /// Where the tour writes its app, below the cloud's folder.
 pub(crate) const TOUR_FOLDER: &str = "tour";
+/// The file in a node's folder that names its process.
+const PID: &str = "pid";
 /// The operators, by index, and how many tenths of the base price each takes.
 const OPERATORS: [(&str, u128); 16] = [
     ("ada", 10),
@@ -74,7 +76,7 @@ struct Marker {
 
 impl Node {
     pub(crate) fn pid_file(&self) -> PathBuf {
-        self.folder.at("pid")
+        self.folder.at(PID)
     }
 
     pub(crate) fn log(&self) -> PathBuf {
@@ -127,20 +129,29 @@ impl Cloud {
         let text = match fs::read(marker(folder)) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(broken(operation, folder, &error)),
+            Err(error) => {
+                return Err(internal(operation, marker(folder).display().to_string(), &error)
+                    .with_remedy("make the file one that you may read"));
+            }
         };
-        let marker: Marker = serde_json::from_slice(&text).map_err(|error| broken(operation, folder, &error))?;
-        let nodes = (0..marker.nodes + marker.light).map(|index| node(folder, index, operation));
+        let marker: Marker = serde_json::from_slice(&text).map_err(|error| damaged(operation, folder, &error))?;
+        let nodes = (0..marker.nodes.saturating_add(marker.light)).map(|index| node(folder, index, operation));
         let nodes = nodes.collect::<Result<_, _>>()?;
         Ok(Some(Self { folder: folder.to_path_buf(), nodes }))
     }
 
     /// The cloud that has to be there.
     pub(crate) fn existing(folder: &Path, operation: &str) -> Result<Self, Problem> {
-        Self::open(folder, operation)?.ok_or_else(|| {
-            Problem::new(ProblemCode::NotFound, operation, folder.display().to_string(), "there is no dev cloud here")
-                .with_remedy(format!("make one with `grange dev{}`", folders::dev_option(folder)))
-        })
+        Self::open(folder, operation)?.ok_or_else(|| Self::none(folder, operation))
+    }
+
+    /// The problem of a folder in which no cloud was made.
+    pub(crate) fn none(folder: &Path, operation: &str) -> Problem {
+        Problem::new(ProblemCode::NotFound, operation, folder.display().to_string(), "there is no dev cloud here")
+            .with_remedy(format!(
+                "name its folder with --data, or make one with `grange dev{}`",
+                folders::dev_option(folder)
+            ))
     }
 
     /// Makes a cloud. The caller holds the folder's lock.
@@ -235,23 +246,45 @@ impl Cloud {
     pub(crate) fn processes(&self) -> Vec<Identity> {
         self.nodes.iter().filter_map(Node::process).collect()
     }
+}
 
-    /// Removes all that a cloud keeps, and its folder if nothing else is in it.
-    pub(crate) fn remove(self) -> Result<(), Problem> {
-        let failed = |error: io::Error| broken("dev reset", &self.folder, &error);
-        // Without its marker it is a cloud that was half made, whatever happens next.
-        fs::remove_file(marker(&self.folder)).map_err(failed)?;
-        for node in &self.nodes {
-            fs::remove_dir_all(&node.folder.0).map_err(failed)?;
-        }
-        for file in [supervisor_file(&self.folder), self.folder.join(HELD_FILE)] {
-            let _ = fs::remove_file(file);
-        }
-        let _ = fs::remove_dir_all(self.folder.join(TOUR_FOLDER));
-        // Fails when somebody keeps something of his own there, which is as it should be.
-        let _ = fs::remove_dir(&self.folder);
-        Ok(())
+/// Whether a cloud was made in a folder, however its files are by now.
+pub(crate) fn is_made(folder: &Path) -> bool {
+    marker(folder).exists()
+}
+
+/// The folders of nodes in a cloud's folder, by what lies there: also where `cloud.json` cannot be read.
+pub(crate) fn node_folders(folder: &Path) -> Vec<Folder> {
+    let number = |name: &str| name.strip_prefix("node-")?.parse::<u32>().ok();
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut found: Vec<(u32, PathBuf)> = entries
+        .filter_map(|entry| Some((number(entry.file_name().to_str()?)?, entry.path())))
+        .filter(|(_, path)| path.is_dir())
+        .collect();
+    found.sort();
+    found.into_iter().map(|(_, path)| Folder(path)).collect()
+}
+
+/// The processes of the nodes in a cloud's folder that are alive.
+pub(crate) fn processes_in(folder: &Path) -> Vec<Identity> {
+    node_folders(folder).iter().filter_map(|node| Identity::read_alive(&node.at(PID))).collect()
+}
+
+/// Removes all that a cloud keeps, and its folder if nothing else is in it.
+pub(crate) fn remove(folder: &Path) -> Result<(), Problem> {
+    let failed = |error: io::Error| broken("dev reset", folder, &error);
+    // Without its marker it is a cloud that was half made, whatever happens next.
+    fs::remove_file(marker(folder)).map_err(failed)?;
+    for node in node_folders(folder) {
+        fs::remove_dir_all(&node.0).map_err(failed)?;
     }
+    for file in [supervisor_file(folder), folder.join(HELD_FILE)] {
+        let _ = fs::remove_file(file);
+    }
+    let _ = fs::remove_dir_all(folder.join(TOUR_FOLDER));
+    // Fails when somebody keeps something of his own there, which is as it should be.
+    let _ = fs::remove_dir(folder);
+    Ok(())
 }
 
 /// The file that names the process in whose foreground a cloud runs.
@@ -264,17 +297,36 @@ fn marker(folder: &Path) -> PathBuf {
 }
 
 fn broken(operation: &str, folder: &Path, error: &dyn std::error::Error) -> Problem {
-    internal(operation, folder.display().to_string(), error)
-        .with_remedy("make the folder writable, or begin anew with `grange dev reset`")
+    internal(operation, folder.display().to_string(), error).with_remedy("make the folder one that you may write")
+}
+
+/// The problem of a `cloud.json` that says nothing of use; what it has to say is in the nodes' folders as well.
+fn damaged(operation: &str, folder: &Path, error: &serde_json::Error) -> Problem {
+    let reset = format!("remove the cloud with `grange dev reset{}`", folders::dev_option(folder));
+    let settings: Result<Vec<Settings>, _> = node_folders(folder).iter().map(Folder::read_settings).collect();
+    let told = settings.ok().filter(|settings| !settings.is_empty()).and_then(|settings| {
+        let light = settings.iter().filter(|settings| settings.light).count() as u32;
+        serde_json::to_string(&Marker { nodes: settings.len() as u32 - light, light }).ok()
+    });
+    let remedy = match told {
+        Some(told) => format!("write {told} into it, which is what the nodes' folders say, or {reset}"),
+        None => reset,
+    };
+    let message = format!("the file is damaged: {error}");
+    Problem::new(ProblemCode::Internal, operation, marker(folder).display().to_string(), message).with_remedy(remedy)
 }
 
 fn nothing(folder: &Path) -> Problem {
     Problem::new(ProblemCode::Internal, "dev", folder.display().to_string(), "the cloud vanished")
 }
 
+/// Replaces the file in one step: half of it would be a damaged cloud.
 fn write_marker(folder: &Path, content: &Marker) -> Result<(), Problem> {
+    let failed = |error: io::Error| broken("dev", folder, &error);
     let text = serde_json::to_string(content).map_err(|error| broken("dev", folder, &error))?;
-    fs::write(marker(folder), text).map_err(|error| broken("dev", folder, &error))
+    let beside = marker(folder).with_extension("new");
+    fs::write(&beside, text).map_err(failed)?;
+    fs::rename(beside, marker(folder)).map_err(failed)
 }
 
 /// What a node without a ledger is told: it sells nothing, and knows where the others are.
@@ -417,9 +469,28 @@ mod tests {
             found.nodes.iter().map(|node| node.folder.read_genesis().unwrap().network_id()).collect();
         assert_eq!(networks.len(), 1);
         fs::write(folder.join("mine"), "kept").unwrap();
-        found.remove().unwrap();
+        remove(&folder).unwrap();
         assert!(Cloud::open(&folder, "dev").unwrap().is_none());
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_damaged_cloud_is_named_with_what_mends_it_and_can_be_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("dev");
+        Cloud::create(&folder, 2, Wanted::default()).unwrap().lighten(1).unwrap();
+        let whole = fs::read_to_string(folder.join("cloud.json")).unwrap();
+        fs::write(folder.join("cloud.json"), &whole[..4]).unwrap();
+        let problem = Cloud::open(&folder, "dev").unwrap_err();
+        assert_eq!(problem.thing, folder.join("cloud.json").display().to_string());
+        assert!(problem.message.starts_with("the file is damaged: "), "{problem:?}");
+        assert!(problem.remedy.contains(&whole) && problem.remedy.contains("grange dev reset --data"), "{problem:?}");
+        // Without the folders' word there is nothing to write.
+        fs::write(folder.join("node-1/node.json"), "half").unwrap();
+        assert!(Cloud::open(&folder, "dev").unwrap_err().remedy.starts_with("remove the cloud with"));
+        assert!(is_made(&folder) && node_folders(&folder).len() == 3);
+        remove(&folder).unwrap();
+        assert!(!folder.exists());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use grange_api::{Problem, ProblemCode};
 use crate::arguments::{Dev, DevAction};
 use crate::failure::{Outcome, internal};
 use crate::folders;
-use crate::output::Output;
+use crate::output::{Output, counted};
 use crate::process::{self, Identity};
 use crate::registry;
 use crate::up::Held;
@@ -67,25 +67,28 @@ fn detach(arguments: &Dev, folder: &Path, output: Output) -> Outcome {
     report::nodes(&running.cloud, output)
 }
 
-/// Stops all processes of a cloud, first the one in whose foreground it runs.
+/// Stops all processes of a cloud.
 pub(crate) fn stop(folder: &Path, output: Output) -> Outcome {
-    let supervisor: Vec<Identity> = Cloud::supervisor(folder).into_iter().collect();
-    let failed = |error: process::Unkillable| internal("dev stop", folder.display().to_string(), &error);
-    process::stop(&supervisor, GRACE + Duration::from_secs(1)).map_err(failed)?;
-    let stopped = match folder.is_dir() {
-        false => 0,
-        true => {
-            let _held = Held::wait(folder, "dev stop")?;
-            let processes = Cloud::open(folder, "dev stop")?.map_or_else(Vec::new, |cloud| cloud.processes());
-            process::stop(&processes, GRACE).map_err(failed)?;
-            processes.len()
-        }
-    };
-    let ended = serde_json::json!({ "stopped": stopped + supervisor.len() });
-    output.show(&ended, |_| match stopped + supervisor.len() {
+    if !cloud::is_made(folder) && Cloud::supervisor(folder).is_none() && cloud::processes_in(folder).is_empty() {
+        return Err(Cloud::none(folder, "dev stop").into());
+    }
+    let stopped = end_processes(folder, "dev stop")?;
+    output.show(&serde_json::json!({ "stopped": stopped }), |_| match stopped {
         0 => "nothing was running".to_owned(),
         _ => format!("the dev cloud is stopped; `grange dev{}` starts it again", folders::dev_option(folder)),
     })
+}
+
+/// Ends all processes of a cloud, first the one in whose foreground it runs, and says how many there were. Asks no more of
+/// the cloud's files than who they are: also a damaged one can be stopped.
+fn end_processes(folder: &Path, operation: &str) -> Result<usize, Problem> {
+    let failed = |error: process::Unkillable| internal(operation, folder.display().to_string(), &error);
+    let supervisor: Vec<Identity> = Cloud::supervisor(folder).into_iter().collect();
+    process::stop(&supervisor, GRACE + Duration::from_secs(1)).map_err(failed)?;
+    let _held = Held::wait(folder, operation)?;
+    let processes = cloud::processes_in(folder);
+    process::stop(&processes, GRACE).map_err(failed)?;
+    Ok(processes.len() + supervisor.len())
 }
 
 fn start_one(folder: &Path, index: u32, rules: Option<u16>, output: Output) -> Outcome {
@@ -123,28 +126,19 @@ fn start_one(folder: &Path, index: u32, rules: Option<u16>, output: Output) -> O
 }
 
 fn reset(folder: &Path, yes: bool, output: Output) -> Outcome {
-    let Some(cloud) = Cloud::open(folder, "dev reset")? else {
+    if !cloud::is_made(folder) {
         return output.show(&serde_json::json!({ "removed": false }), |_| "there is no dev cloud to remove".to_owned());
-    };
-    let count = cloud.nodes.len();
-    let question =
-        format!("remove the dev cloud of {count} nodes in {}, with its money and all data?", folder.display());
+    }
+    let count = counted(cloud::node_folders(folder).len(), "node", "nodes");
+    let question = format!("remove the dev cloud of {count} in {}, with its money and all data?", folder.display());
     if !yes && !confirmed("dev reset", &folder.display().to_string(), &question)? {
         return output.show(&serde_json::json!({ "removed": false }), |_| "nothing was removed".to_owned());
     }
-    stop_quietly(folder)?;
+    end_processes(folder, "dev reset")?;
     let _held = Held::wait(folder, "dev reset")?;
-    cloud.remove()?;
+    cloud::remove(folder)?;
     registry::remove(&folders::registry()?, folder).map_err(|error| internal("dev reset", "nodes.json", &error))?;
     output.show(&serde_json::json!({ "removed": true }), |_| "the dev cloud is removed".to_owned())
-}
-
-fn stop_quietly(folder: &Path) -> Result<(), Problem> {
-    let failed = |error: process::Unkillable| internal("dev reset", folder.display().to_string(), &error);
-    let supervisor: Vec<Identity> = Cloud::supervisor(folder).into_iter().collect();
-    process::stop(&supervisor, GRACE + Duration::from_secs(1)).map_err(failed)?;
-    let processes = Cloud::open(folder, "dev reset")?.map_or_else(Vec::new, |cloud| cloud.processes());
-    process::stop(&processes, GRACE).map_err(failed)
 }
 
 /// Asks the person at the terminal; refuses where there is none.
