@@ -1,6 +1,7 @@
 //! `grange tour`: the main job, from nothing to a served app that is metered and paid for, with the time each step takes.
 //!
-//! Its own thread asks and prints; the cloud is started, watched and stopped as by `grange dev` in the foreground.
+//! Its own thread asks and prints; the cloud is started, watched and stopped as by `grange dev` in the foreground. A cloud
+//! that runs already is used, and goes on when the tour ends.
 
 use std::fs;
 use std::io;
@@ -15,7 +16,7 @@ use crate::arguments::Tour;
 use crate::client::Client;
 use crate::command::deploy::{ask_plan, deploy, leases, phase, plan_sentence, plan_table};
 use crate::command::step::Steps;
-use crate::dev::{self, Cloud, Ending, Stopping, TOUR_FOLDER, Wanted, supervise};
+use crate::dev::{self, Cloud, Ending, Ends, Stopping, TOUR_FOLDER, Wanted, supervise};
 use crate::failure::{Failure, Outcome, internal};
 use crate::output::{Output, counted};
 use crate::project::{self, Project};
@@ -43,14 +44,19 @@ enum Step<'a> {
 pub(crate) fn run(arguments: &Tour, output: Output) -> Outcome {
     let folder = dev::folder(arguments.data.as_deref())?;
     let wanted = Wanted { nodes: arguments.nodes, ..Wanted::default() };
+    // A cloud that is otherwise, or a project that cannot be deployed, is told before anything is made or started.
+    if let Some(cloud) = Cloud::open(&folder, "tour")? {
+        cloud.fits(wanted)?;
+    }
     let app = match &arguments.app {
         Some(app) => app.clone(),
         None => write_guestbook(&folder.join(TOUR_FOLDER))?,
     };
-    // A project that cannot be deployed is told before a cloud is started for it.
     project::open(&project::Wanted::at(&app), "tour")?;
     let began = Instant::now();
-    supervise(&folder, wanted, output, move |cloud, output, stopping| show(cloud, &app, began, output, stopping))
+    supervise(&folder, wanted, Ends::Own, output, move |cloud, output, stopping| {
+        show(cloud, &app, began, output, stopping)
+    })
 }
 
 /// Writes the guestbook, over one of an earlier version.
@@ -85,7 +91,7 @@ fn show(cloud: &Cloud, app: &Path, began: Instant, output: Output, stopping: &St
     show_plan(&plan, &project, output)?;
 
     let done = deploy(&client, &project, output, &Steps::new(), &mut { told })?;
-    show_deployed(&client, &done, output)?;
+    show_deployed(&client, &done, output, stopping)?;
     meter(&client, &done, output, stopping)
 }
 
@@ -111,7 +117,7 @@ fn show_plan(plan: &Plan, project: &Project, output: Output) -> Outcome {
     output.line(&plan_sentence(plan, project))
 }
 
-fn show_deployed(client: &Client, done: &DeployDone, output: Output) -> Outcome {
+fn show_deployed(client: &Client, done: &DeployDone, output: Output, stopping: &Stopping) -> Outcome {
     if output.is_json() {
         return output.data(&Step::Deployed(done));
     }
@@ -131,7 +137,10 @@ fn show_deployed(client: &Client, done: &DeployDone, output: Output) -> Outcome 
     for replica in replicas.iter().filter(|replica| !replica.note.is_empty()) {
         output.line(&format!("{}.{}: {}", replica.service, replica.replica, replica.note))?;
     }
-    output.line("Ctrl-C stops the cloud; the same command resumes it with its ledger, deployment and data")
+    output.line(match stopping.leaves_cloud() {
+        true => "Ctrl-C ends the tour; the cloud ran before, and goes on with the deployment",
+        false => "Ctrl-C stops the cloud; the same command resumes it with its ledger, deployment and data",
+    })
 }
 
 /// A command that fetches a URL on any machine, whatever its resolver thinks of names below `localhost`.

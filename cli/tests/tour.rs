@@ -11,6 +11,26 @@ use std::time::{Duration, Instant};
 /// The longest that a cloud may take until the guestbook is served, on a loaded machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
+fn grange(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_grange"));
+    command
+        .current_dir(home)
+        .env("XDG_DATA_HOME", home.join("data"))
+        .env("XDG_STATE_HOME", home.join("state"))
+        .env_remove("GRANGE_NODE")
+        .stdin(Stdio::null());
+    command
+}
+
+/// Stops the cloud of a home at the end, whatever happens.
+struct Stop<'a>(&'a Path);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        let _ = grange(self.0).args(["dev", "stop"]).output();
+    }
+}
+
 struct Tour {
     process: Child,
     lines: mpsc::Receiver<String>,
@@ -20,18 +40,8 @@ struct Tour {
 impl Tour {
     /// With an app, or outside the repository with the one that comes with the program.
     fn start(home: &Path, app: Option<&Path>) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_grange"))
-            .arg("tour")
-            .args(app)
-            .current_dir(home)
-            .env("XDG_DATA_HOME", home.join("data"))
-            .env("XDG_STATE_HOME", home.join("state"))
-            .env_remove("GRANGE_NODE")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut process =
+            grange(home).arg("tour").args(app).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (sender, lines) = mpsc::channel();
         let output = BufReader::new(process.stdout.take().unwrap());
         std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
@@ -133,4 +143,20 @@ fn the_main_job_is_shown_ends_on_ctrl_c_and_resumes() {
     let (status, entries) = curl(&command, "/entries", None);
     assert!(status == 200 && entries.contains("hello"), "{status} {entries}");
     tour.interrupt();
+
+    // In a cloud that runs already a tour is a guest: it goes, also when it is refused, and the cloud stays.
+    let exit = |arguments: &[&str]| grange(home.path()).args(arguments).output().unwrap().status.code();
+    assert_eq!(exit(&["dev", "--detach"]), Some(0));
+    let _stop = Stop(home.path());
+    let cloud = running(home.path());
+    for refused in [&["tour", "/nowhere"][..], &["tour", "--nodes", "3"]] {
+        assert_ne!(exit(refused), Some(0), "{refused:?}");
+        assert_eq!(running(home.path()), cloud, "{refused:?}");
+    }
+    let mut tour = Tour::start(home.path(), None);
+    tour.until("the cloud ran before, and goes on");
+    tour.until("paid 0.");
+    tour.interrupt();
+    assert_eq!(running(home.path()), cloud);
+    assert_eq!(exit(&["status"]), Some(0));
 }

@@ -181,7 +181,7 @@ pub(crate) enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
-    /// Run a dev cloud, deploy an app to it and show what happens, with the time each step takes
+    /// Run a dev cloud until Ctrl-C, deploy an app to it and show what happens; one that ran before goes on afterwards
     Tour(Tour),
     /// Turn a wasm component into native code; nodes run this
     #[command(hide = true)]

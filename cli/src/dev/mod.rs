@@ -23,7 +23,7 @@ use crate::up::Held;
 
 pub(crate) use cloud::{Cloud, TOUR_FOLDER};
 pub(crate) use report::nodes as show_nodes;
-pub(crate) use supervise::{Ending, Stopping, supervise};
+pub(crate) use supervise::{Ending, Ends, Stopping, supervise};
 pub(crate) use wanted::Wanted;
 
 use running::{GRACE, bring_up, stop_started};
@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &Dev, output: Output) -> Outcome {
     let folder = folder(arguments.data.as_deref())?;
     match &arguments.action {
         None if arguments.detach => detach(arguments, &folder, output),
-        None => supervise(&folder, Wanted::of(arguments), output, supervise::foreground),
+        None => supervise(&folder, Wanted::of(arguments), Ends::All, output, supervise::foreground),
         Some(DevAction::Stop) => stop(&folder, output),
         Some(DevAction::Start { index, rules }) => start_one(&folder, *index, *rules, output),
         Some(DevAction::Status) => report::status(&folder, output),

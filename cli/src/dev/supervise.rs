@@ -3,7 +3,8 @@
 //! # Rules
 //! - The main thread starts the nodes and does nothing that could keep it from stopping them; what the command does
 //!   meanwhile has a thread of its own.
-//! - Upon a wish to stop: all nodes are stopped, also those that another command started, and the exit code is 0.
+//! - Upon a wish to stop: all nodes are stopped, also those that another command started, and the exit code is 0. A tour is
+//!   a guest in a cloud that ran before: it stops only the nodes that it started.
 //! - Upon a node that ends: that is said, and it stays so until `grange dev start`.
 //! - Upon the end of this process by force: the system ends the nodes that it started.
 
@@ -39,13 +40,30 @@ pub(crate) enum Ending {
     WhenStopped,
 }
 
+/// Which nodes end with the command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// All of the cloud.
+    All,
+    /// Those that it started, where some ran before; else all.
+    Own,
+}
+
 /// Whether the cloud is being stopped, for work that would else wonder why nobody answers it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Stopping(Arc<AtomicBool>);
+#[derive(Debug, Clone)]
+pub(crate) struct Stopping {
+    begun: Arc<AtomicBool>,
+    ends: Ends,
+}
 
 impl Stopping {
     pub(crate) fn is_true(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Whether the cloud ran before the command, and goes on after it.
+    pub(crate) fn leaves_cloud(&self) -> bool {
+        self.ends == Ends::Own
     }
 }
 
@@ -53,6 +71,7 @@ impl Stopping {
 pub(crate) fn supervise(
     folder: &Path,
     wanted: Wanted,
+    ends: Ends,
     output: Output,
     work: impl FnOnce(&Cloud, Output, &Stopping) -> Result<Ending, Failure> + Send + 'static,
 ) -> Outcome {
@@ -61,22 +80,23 @@ pub(crate) fn supervise(
     let _name = Name::put(folder);
     report::progress(&running, output);
     let (cloud, mut started) = (Arc::new(running.cloud), running.started);
+    let ends = if started.len() == cloud.nodes.len() { Ends::All } else { ends };
     match wait_ready(&cloud.nodes, &mut started, Some(&stop), output) {
         Ok(Waited::Ready) => {}
-        Ok(Waited::Stopped) => return end(&cloud, &mut started, output),
+        Ok(Waited::Stopped) => return end(&cloud, &mut started, ends, output),
         Err(problem) => {
             stop_started(&started);
             return Err(problem.into());
         }
     }
     let (done, work_done) = mpsc::channel();
-    let (shared, stopping) = (Arc::clone(&cloud), Stopping::default());
+    let (shared, stopping) = (Arc::clone(&cloud), Stopping { begun: Arc::default(), ends });
     let told = stopping.clone();
     // Ends with the process, wherever it is.
     thread::spawn(move || done.send(work(&shared, output, &told)));
     let result = watch(&cloud, &mut started, &stop, &work_done, output);
-    stopping.0.store(true, Ordering::Relaxed);
-    end(&cloud, &mut started, output).and(result)
+    stopping.begun.store(true, Ordering::Relaxed);
+    end(&cloud, &mut started, ends, output).and(result)
 }
 
 /// What `dev` in the foreground says once all nodes are ready, before it waits.
@@ -123,10 +143,21 @@ fn watch(
     Ok(())
 }
 
-fn end(cloud: &Cloud, started: &mut [Started], output: Output) -> Outcome {
+fn end(cloud: &Cloud, started: &mut [Started], ends: Ends, output: Output) -> Outcome {
     let began = Instant::now();
+    let processes = match ends {
+        Ends::All => cloud.processes(),
+        Ends::Own => started.iter().filter_map(|started| started.node.process()).collect(),
+    };
+    if ends == Ends::Own {
+        let option = folders::dev_option(&cloud.folder);
+        output.progress(&format!("the cloud ran before and goes on; `grange dev stop{option}` stops it"));
+    }
+    if processes.is_empty() {
+        return Ok(());
+    }
     output.progress("stopping");
-    let stopped = process::stop(&cloud.processes(), GRACE);
+    let stopped = process::stop(&processes, GRACE);
     for Started { child, .. } in started {
         // They have ended; this takes their exit codes.
         let _ = child.try_wait();
