@@ -3,8 +3,12 @@
 //! # Rules
 //! - `--node` or `GRANGE_NODE` names it; its token is in the file that `--token-file` names, else in `GRANGE_TOKEN`, else in
 //!   the file that `nodes.json` has for that node.
-//! - Without: the node of `grange up` that answers, else the first of a dev cloud. Only who says to be the node that
-//!   `nodes.json` has at that address counts: a dead node's port may be another's by now, who is not shown a token.
+//! - Without: one place is the default, the first of these whose folder is there: the node of `grange up` in its usual folder,
+//!   its nodes in others, the dev cloud in its usual folder, those in others. Of a dev cloud the first node is asked. Only
+//!   who says to be the node that `nodes.json` has at that address counts: a dead node's port may be another's by now, who is
+//!   not shown a token.
+//! - Where the default does not run, no other place is asked: whoever deploys to the wrong cloud pays there. The problem names
+//!   those that run, and how to choose one.
 //! - Where the first of a dev cloud is dead, a command that only reads what is the same everywhere asks the next one and
 //!   says so. A command that acts, or shows what is one's own, does not: the next node is another operator's.
 
@@ -66,10 +70,9 @@ pub(crate) fn next_client(
             (api, token_file)
         }
         None => {
-            let left: Vec<&Entry> = known.iter().filter(|entry| !tried.contains(&entry.api)).collect();
             // A token that the user names is for a node of his own: no other one is shown it.
             let purpose = if names_token(global) { Purpose::Act } else { purpose };
-            let entry = first_that_answers(&left, output, operation, purpose)?;
+            let entry = of_default(&known, tried, output, operation, purpose)?;
             (entry.api.clone(), Some(entry.token_file.clone()))
         }
     };
@@ -159,21 +162,80 @@ fn token(file: &Path, operation: &str) -> Result<String, Problem> {
     fit(&text).ok_or_else(|| Problem::new(ProblemCode::Unauthorized, operation, name(), "the file holds no token"))
 }
 
-fn first_that_answers<'a>(
-    known: &[&'a Entry],
+/// What a command is for: a node of `grange up`, or a dev cloud with all its nodes.
+struct Place<'a> {
+    kind: Kind,
+    folder: &'a Path,
+    /// In the order in which they are asked.
+    nodes: Vec<&'a Entry>,
+}
+
+impl Place<'_> {
+    /// The node that acts for whoever types, while it runs.
+    fn own(&self) -> Option<&Entry> {
+        let own = |entry: &&&Entry| entry.kind == Kind::Up || entry.index == Some(0);
+        self.nodes.iter().find(own).copied().filter(|entry| is_there(entry))
+    }
+
+    fn named(&self) -> String {
+        let what = match self.kind {
+            Kind::Up => "node of `grange up`",
+            Kind::Dev => "dev cloud",
+        };
+        format!("the {what} in {}", self.folder.display())
+    }
+
+    fn start(&self) -> String {
+        match self.kind {
+            Kind::Up => format!("grange up{}", folders::up_option(self.folder)),
+            Kind::Dev => format!("grange dev{}", folders::dev_option(self.folder)),
+        }
+    }
+}
+
+/// The places there are, the default first.
+fn places(known: &[Entry]) -> Vec<Place<'_>> {
+    let mut places: Vec<Place<'_>> = Vec::new();
+    for entry in known {
+        let (kind, folder) = match entry.kind {
+            Kind::Up => (Kind::Up, entry.data.as_path()),
+            Kind::Dev => (Kind::Dev, entry.data.parent().unwrap_or(&entry.data)),
+        };
+        match places.iter_mut().find(|place| place.kind == kind && place.folder == folder) {
+            Some(place) => place.nodes.push(entry),
+            None => places.push(Place { kind, folder, nodes: vec![entry] }),
+        }
+    }
+    // What was removed has no claim; what was made in a folder that is gone runs no more.
+    places.retain(|place| place.folder.is_dir());
+    let usual = [folders::node().ok(), folders::dev().ok()];
+    // The sort is stable: beyond that the file's order stays.
+    places.sort_by_key(|place| {
+        let is_usual = usual.iter().flatten().any(|usual| usual == place.folder);
+        (place.kind == Kind::Dev, !is_usual)
+    });
+    for place in &mut places {
+        place.nodes.sort_by_key(|entry| entry.index.unwrap_or(u32::MAX));
+    }
+    places
+}
+
+/// The node of the default place that a command asks.
+fn of_default<'a>(
+    known: &'a [Entry],
+    tried: &[String],
     output: Output,
     operation: &str,
     purpose: Purpose,
 ) -> Result<&'a Entry, Problem> {
-    let mut dead: Option<&Entry> = None;
-    for entry in preferred(known) {
-        if !is_there(entry) {
-            // Only the first of a dev cloud is somebody's own.
-            dead = dead.or(Some(entry).filter(|entry| entry.kind == Kind::Dev && entry.data.is_dir()));
-            continue;
-        }
+    let places = places(known);
+    let Some((place, others)) = places.split_first() else {
+        return Err(Problem::new(ProblemCode::NoNode, operation, "", "no node answers"));
+    };
+    let left = || place.nodes.iter().copied().filter(|entry| !tried.contains(&entry.api));
+    for entry in left() {
         let stands_in = entry.kind == Kind::Dev && entry.index != Some(0);
-        if stands_in && purpose == Purpose::Act {
+        if stands_in && purpose == Purpose::Act || !is_there(entry) {
             continue;
         }
         if stands_in {
@@ -182,26 +244,40 @@ fn first_that_answers<'a>(
         }
         return Ok(entry);
     }
-    let problem = match dead {
-        Some(entry) => {
-            let message = "no node answers; the dev cloud's first one is not running";
-            Problem::new(ProblemCode::NoNode, operation, entry.api.clone(), message)
-                .with_remedy("start one with `grange up`, or the whole cloud again with `grange dev`")
-        }
-        None => Problem::new(ProblemCode::NoNode, operation, "", "no node answers"),
-    };
-    Err(problem)
+    Err(not_there(place, others, operation))
 }
 
-/// Nodes of `up` first; then the first of each dev cloud; then the others.
-fn preferred<'a>(known: &[&'a Entry]) -> Vec<&'a Entry> {
-    let mut order = known.to_vec();
-    // The sort is stable: within each kind the file's order stays.
-    order.sort_by_key(|entry| match (entry.kind, entry.index) {
-        (Kind::Up, _) => (0, 0),
-        (Kind::Dev, index) => (1, index.unwrap_or(u32::MAX)),
-    });
-    order
+/// The problem of a default that does not run.
+fn not_there(place: &Place<'_>, others: &[Place<'_>], operation: &str) -> Problem {
+    let choices: Vec<String> =
+        others.iter().filter_map(|other| Some(format!("{} is --node {}", other.named(), other.own()?.api))).collect();
+    let problem = |thing: String, message: &str| Problem::new(ProblemCode::NoNode, operation, thing, message);
+    match (choices.as_slice(), place.kind) {
+        ([], Kind::Up) => problem(String::new(), "no node answers"),
+        ([], Kind::Dev) => {
+            let api = place.nodes.first().map(|entry| entry.api.clone());
+            problem(api.unwrap_or_default(), "no node answers; the dev cloud's first one is not running")
+                .with_remedy("start one with `grange up`, or the whole cloud again with `grange dev`")
+        }
+        (choices, kind) => {
+            let message = match kind {
+                Kind::Up => "this node of `grange up` does not run, and no other one is asked in its place",
+                Kind::Dev => "the first node of this dev cloud does not run, and no other cloud is asked in its place",
+            };
+            problem(place.folder.display().to_string(), message).with_remedy(format!(
+                "start it with `{}`, or choose: {}; GRANGE_NODE holds the choice for every command",
+                place.start(),
+                choices.join(", ")
+            ))
+        }
+    }
+}
+
+/// What commands ask that name no node, where that is not the dev cloud in a folder: the name of that place.
+pub(crate) fn asked_before(folder: &Path) -> Option<String> {
+    let known = registry::read(&folders::registry().ok()?).ok()?;
+    let places = places(&known);
+    places.first().filter(|place| place.folder != folder).map(Place::named)
 }
 
 /// Whether something accepts connections at an API's address.
@@ -227,12 +303,14 @@ mod tests {
     use std::thread;
 
     fn entry(api: &str, kind: Kind, index: Option<u32>) -> Entry {
-        let (token_file, data) = ("/nowhere/token".into(), "/".into());
+        // Folders that are there on every machine: each kind has its own.
+        let data = if kind == Kind::Up { "/usr" } else { "/dev/shm" };
+        let (token_file, data) = ("/nowhere/token".into(), data.into());
         Entry { api: api.into(), token_file, data, kind, index, peer: "ada".into(), display: String::new() }
     }
 
     fn chosen<'a>(known: &'a [Entry], operation: &str, purpose: Purpose) -> Result<&'a Entry, Problem> {
-        first_that_answers(&known.iter().collect::<Vec<_>>(), Output::new(true), operation, purpose)
+        of_default(known, &[], Output::new(true), operation, purpose)
     }
 
     /// The address of a node called ada, and one where nobody is.
@@ -255,8 +333,6 @@ mod tests {
     fn a_port_that_another_node_has_by_now_is_not_the_dead_ones() {
         let (live, _) = ends();
         let dead = Entry { peer: "bob".into(), ..entry(&live, Kind::Up, None) };
-        let known = [dead.clone(), entry(&live, Kind::Dev, Some(0))];
-        assert_eq!(chosen(&known, "status", Purpose::Act).unwrap().kind, Kind::Dev);
         assert_eq!(chosen(&[dead], "status", Purpose::Act).unwrap_err().code, ProblemCode::NoNode);
     }
 
@@ -281,9 +357,31 @@ mod tests {
         let (live, dead) = ends();
         let known = [entry(&live, Kind::Dev, Some(0)), entry(&live, Kind::Up, None)];
         assert_eq!(chosen(&known, "status", Purpose::Act).unwrap().kind, Kind::Up);
-        let known = [entry(&dead, Kind::Up, None), entry(&live, Kind::Dev, Some(1)), entry(&live, Kind::Dev, Some(0))];
+        let removed = Entry { data: "/nowhere".into(), ..entry(&dead, Kind::Up, None) };
+        let known = [removed, entry(&live, Kind::Dev, Some(1)), entry(&live, Kind::Dev, Some(0))];
         let first = chosen(&known, "status", Purpose::Act).unwrap();
         assert_eq!((first.kind, first.index), (Kind::Dev, Some(0)));
+    }
+
+    #[test]
+    fn no_other_cloud_is_asked_in_place_of_the_default() {
+        let (live, dead) = ends();
+        let folder = tempfile::tempdir().unwrap();
+        let beside = Entry { data: folder.path().join("node-0"), ..entry(&live, Kind::Dev, Some(0)) };
+        for default in [entry(&dead, Kind::Up, None), entry(&dead, Kind::Dev, Some(0))] {
+            let known = [default, beside.clone()];
+            for purpose in [Purpose::Read, Purpose::Act] {
+                let problem = chosen(&known, "deploy", purpose).unwrap_err();
+                let named = folder.path().display().to_string();
+                assert_eq!((problem.code, problem.exit), (ProblemCode::NoNode, 1));
+                assert!(problem.remedy.contains(&format!("the dev cloud in {named} is --node {live}")), "{problem:?}");
+                assert!(problem.remedy.contains("GRANGE_NODE"), "{problem:?}");
+            }
+        }
+        // Nor where the default's nodes were all asked already.
+        let known = [entry(&live, Kind::Dev, Some(0)), Entry { api: dead.clone(), ..beside }];
+        let tried = std::slice::from_ref(&live);
+        assert!(of_default(&known, tried, Output::new(true), "logs", Purpose::Read).is_err());
     }
 
     #[test]

@@ -16,6 +16,12 @@ pub(crate) fn dev_option(folder: &Path) -> String {
     if usual { String::new() } else { format!(" --data {}", folder.display()) }
 }
 
+/// What a command that works on the node in a folder needs after it: nothing where it is the usual one.
+pub(crate) fn up_option(folder: &Path) -> String {
+    let usual = node().is_ok_and(|usual| usual == folder);
+    if usual { String::new() } else { format!(" --data {}", folder.display()) }
+}
+
 /// The folder of a node where none is given.
 pub(crate) fn node() -> Result<PathBuf, Problem> {
     Ok(data()?.join("grange/node"))

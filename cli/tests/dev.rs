@@ -239,9 +239,10 @@ fn a_node_is_run_once_and_ends_when_asked() {
     let second = ["up", "--data", data.to_str().unwrap(), "--api", api, "--display", "second", "--json"];
     let mut child = home.command(&second).stdout(Stdio::piped()).spawn().unwrap();
     let (_, _reader) = read_until(&mut child, "\n");
-    for arguments in [&["status", "--json"][..], &["--node", api, "status", "--json"]] {
-        assert_eq!(home.json(arguments)["display"], "second", "{arguments:?}");
-    }
+    assert_eq!(home.json(&["--node", api, "status", "--json"])["display"], "second");
+    let (problem, exit) = home.problem(&["status", "--json"]);
+    assert_eq!((problem["code"].as_str(), exit), (Some("no-node"), 1));
+    assert!(problem["remedy"].as_str().unwrap().contains(&format!("--node http://{api}")), "{problem}");
     kill(i64::from(child.id()), "-TERM");
     assert!(child.wait().unwrap().success());
 }

@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
 /// What every command takes.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Global {
-    /// The node to ask, such as http://127.0.0.1:8081; else the local one, else the first of the dev cloud
+    /// The node to ask, such as http://127.0.0.1:8081; else that of `grange up`, else the first of the dev cloud
     #[arg(long, global = true, value_name = "URL", env = "GRANGE_NODE", hide_env_values = true)]
     pub(crate) node: Option<String>,
     /// The file that holds the node's token or an API key; else GRANGE_TOKEN, else the file that nodes.json names

@@ -64,6 +64,7 @@ fn detach(arguments: &Dev, folder: &Path, output: Output) -> Outcome {
     }
     let (option, seconds) = (folders::dev_option(folder), began.elapsed().as_secs_f64());
     output.progress(&format!("ready after {seconds:.2} s; `grange dev stop{option}` stops it"));
+    report::asked_before(folder, &running.cloud, output);
     report::nodes(&running.cloud, output)
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::cloud::{Cloud, Node};
 use super::running::Running;
 use super::start;
+use crate::choice;
 use crate::failure::Outcome;
 use crate::output::{Output, counted};
 use crate::table::Table;
@@ -76,6 +77,14 @@ pub(crate) fn progress(running: &Running, output: Output) {
         (false, started) => {
             output.progress(&format!("resuming the cloud of {operators} in {folder}: starting {started}"));
         }
+    }
+}
+
+/// Says how commands find this cloud, where they ask another place before it.
+pub(crate) fn asked_before(folder: &Path, cloud: &Cloud, output: Output) {
+    if let (Some(other), Some(first)) = (choice::asked_before(folder), cloud.nodes.first()) {
+        let api = first.api();
+        output.notice(&format!("commands ask {other}; `export GRANGE_NODE={api}` makes them ask this cloud"));
     }
 }
 

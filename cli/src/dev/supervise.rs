@@ -101,6 +101,7 @@ pub(crate) fn supervise(
 
 /// What `dev` in the foreground says once all nodes are ready, before it waits.
 pub(crate) fn foreground(cloud: &Cloud, output: Output, _stopping: &Stopping) -> Result<Ending, Failure> {
+    report::asked_before(&cloud.folder, cloud, output);
     report::nodes(cloud, output)?;
     output.progress("Ctrl-C stops it; its ledger, money and data stay");
     Ok(Ending::WhenStopped)
