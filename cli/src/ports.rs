@@ -4,6 +4,7 @@
 //! range may be taken by a stranger while its node is down.
 
 use std::fs;
+use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 
 /// The lowest port that is tried.
@@ -67,9 +68,14 @@ impl Ports {
 
 /// Whether this can be listened on now.
 pub(crate) fn is_free(address: SocketAddr, transport: Transport) -> bool {
+    try_listen(address, transport).is_ok()
+}
+
+/// Listens for a moment, to find out why that cannot be.
+pub(crate) fn try_listen(address: SocketAddr, transport: Transport) -> io::Result<()> {
     match transport {
-        Transport::Tcp => TcpListener::bind(address).is_ok(),
-        Transport::Udp => UdpSocket::bind(address).is_ok(),
+        Transport::Tcp => TcpListener::bind(address).map(drop),
+        Transport::Udp => UdpSocket::bind(address).map(drop),
     }
 }
 

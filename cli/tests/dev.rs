@@ -233,7 +233,18 @@ fn a_node_is_run_once_and_ends_when_asked() {
     let (problem, exit) = home.problem(&["status", "--json"]);
     assert_eq!((problem["code"].as_str(), exit), (Some("no-node"), 1));
 
-    // Another node has its port now: that is the one that commands find, with its own token.
+    // A port that another program has is told before a node's folder is made.
+    let data = home.folder.path().join("refused");
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    let output = home.run(&["up", "--data", data.to_str().unwrap(), "--listen", &listen]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(5), "{said}");
+    assert!(said.starts_with(&format!("error: up {listen}: another program has this port\nhelp: ")), "{said}");
+    assert!(!data.exists());
+
+    // Another node has its port now: that is the one that is asked there, with its own token. Without being named it is not
+    // asked in place of the first.
     let api = ready["api"].as_str().unwrap().trim_start_matches("http://");
     let data = home.folder.path().join("second");
     let second = ["up", "--data", data.to_str().unwrap(), "--api", api, "--display", "second", "--json"];

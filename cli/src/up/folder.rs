@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use grange_api::{Problem, ProblemCode};
 use rustix::fs::FlockOperation;
@@ -39,6 +39,35 @@ impl Held {
     }
 }
 
+/// A folder that is made now. A start that fails before its node was ever ready leaves nothing of it, so that the next one
+/// begins as this one did.
+#[derive(Debug)]
+pub(super) struct Fresh {
+    folder: PathBuf,
+    was_there: bool,
+}
+
+impl Fresh {
+    /// To be asked before anything is written; none of a folder that holds something.
+    pub(super) fn of(folder: &Path) -> Option<Self> {
+        let was_there = folder.exists();
+        let is_empty = || fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+        (!was_there || is_empty()).then(|| Self { folder: folder.to_path_buf(), was_there })
+    }
+
+    /// Removes what was made. The failure that led here is the one to tell.
+    pub(super) fn undo(self) {
+        if !self.was_there {
+            let _ = fs::remove_dir_all(&self.folder);
+            return;
+        }
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        }
+    }
+}
+
 fn open(folder: &Path, operation: &str) -> Result<File, Problem> {
     let failed = |error: std::io::Error| {
         internal(operation, folder.display().to_string(), &error)
@@ -51,6 +80,23 @@ fn open(folder: &Path, operation: &str) -> Result<File, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_was_not_there_before_is_undone() {
+        let parent = tempfile::tempdir().unwrap();
+        let [new, empty, full] = ["new", "empty", "full"].map(|name| parent.path().join(name));
+        fs::create_dir(&empty).unwrap();
+        fs::create_dir(&full).unwrap();
+        fs::write(full.join("mine"), "kept").unwrap();
+        assert!(Fresh::of(&full).is_none());
+        for folder in [&new, &empty] {
+            let fresh = Fresh::of(folder).unwrap();
+            drop(Held::take(folder, "up").unwrap());
+            fs::create_dir(folder.join("blobs")).unwrap();
+            fresh.undo();
+        }
+        assert!(!new.exists() && fs::read_dir(&empty).unwrap().next().is_none());
+    }
 
     #[test]
     fn a_folder_is_held_once() {

@@ -1,5 +1,6 @@
 //! A node's folder: made the first time, and changed by what is given later.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use grange_api::{NodeRole, PriceSettings, Problem, ProblemCode};
@@ -11,7 +12,7 @@ use crate::failure::internal;
 use crate::machine;
 use crate::node_process::{self, Contact, Folder, Genesis, Settings, SettingsError, dev_genesis, founder};
 use crate::output::Output;
-use crate::ports::{Ports, Transport, is_free};
+use crate::ports::{Ports, Transport, is_free, try_listen};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -55,6 +56,9 @@ pub(super) fn found(folder: &Folder, arguments: &Up, output: Output, operation: 
     let peer = key.public().peer();
     let mut settings = fresh(folder, arguments, operation)?;
     apply(&mut settings, arguments, operation)?;
+    if operation == "up" {
+        can_listen(&settings)?;
+    }
     let genesis = match &arguments.join {
         Some(text) => {
             let invitation = node_process::invitation(text, operation)?;
@@ -105,10 +109,34 @@ pub(super) fn resume(folder: &Folder, arguments: &Up, output: Output) -> Result<
             .with_remedy("a network's name is fixed; found another one with --data"));
     }
     apply(&mut settings, arguments, "up")?;
+    // Before it is written: what cannot be listened on is not kept for the next time.
+    can_listen(&settings)?;
     if settings != present {
         folder.write_settings(&settings).map_err(failed)?;
     }
     output.progress(&format!("starting the node {} in {}", settings.display, folder.0.display()));
+    Ok(())
+}
+
+/// Says which of a node's addresses cannot be listened on, before anything of it is made or started.
+fn can_listen(settings: &Settings) -> Result<(), Problem> {
+    let serves = settings.roles.contains(&NodeRole::Gateway);
+    let all = [
+        ("--api", Some(settings.api), Transport::Tcp),
+        ("--gateway", Some(settings.gateway).filter(|_| serves), Transport::Tcp),
+        ("--listen", Some(settings.listen), Transport::Udp),
+        ("--relay", settings.relay, Transport::Tcp),
+    ];
+    for (option, address, transport) in all {
+        let Some(address) = address else { continue };
+        let Err(error) = try_listen(address, transport) else { continue };
+        let why = match error.kind() {
+            io::ErrorKind::AddrInUse => "another program has this port".to_owned(),
+            _ => format!("cannot listen there: {}", error.to_string().to_lowercase()),
+        };
+        return Err(Problem::new(ProblemCode::Conflict, "up", address.to_string(), why)
+            .with_remedy(format!("end what has the port, or choose another with {option}")));
+    }
     Ok(())
 }
 
@@ -213,6 +241,23 @@ mod tests {
         assert_eq!(settings.prices, PriceSettings { cpu_hour: Amount::CREDIT, ..BASE_PRICES });
         let wrong = Up { display: Some("a\nb".into()), ..Up::default() };
         assert_eq!(apply(&mut settings, &wrong, "up").unwrap_err().code, ProblemCode::Usage);
+    }
+
+    #[test]
+    fn a_port_that_another_program_has_is_told_with_its_option() {
+        let stream = std::net::TcpListener::bind((LOOPBACK, 0)).unwrap();
+        let packets = std::net::UdpSocket::bind((LOOPBACK, 0)).unwrap();
+        let (tcp, udp) = (stream.local_addr().unwrap(), packets.local_addr().unwrap());
+        let check = |arguments: Up, taken: SocketAddr, option: &str| {
+            let settings = fresh(&Folder("/nowhere".into()), &arguments, "up").unwrap();
+            let problem = can_listen(&settings).unwrap_err();
+            assert_eq!((problem.code, problem.thing), (ProblemCode::Conflict, taken.to_string()));
+            assert_eq!(problem.message, "another program has this port");
+            assert!(problem.remedy.contains(option), "{}", problem.remedy);
+        };
+        check(Up { api: Some(tcp), ..Up::default() }, tcp, "--api");
+        check(Up { gateway: Some(tcp), ..Up::default() }, tcp, "--gateway");
+        check(Up { listen: Some(udp), ..Up::default() }, udp, "--listen");
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod found;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use grange_api::{Problem, ProblemCode};
@@ -22,6 +23,7 @@ use crate::output::Output;
 use crate::registry::{self, Entry, Kind};
 use crate::stop_signal::Wish;
 
+use folder::Fresh;
 pub(crate) use folder::{FILE as HELD_FILE, Held};
 pub(crate) use found::{BASE_PRICES, secret_key, settings_problem};
 
@@ -52,9 +54,21 @@ pub(crate) fn run(arguments: &Up, output: Output) -> Outcome {
         Some(data) => data.clone(),
         None => folders::node()?,
     })?;
-    let folder = Folder(data.clone());
+    let fresh = Fresh::of(&data);
     // Held until the process ends: no second one may run the same node.
     let held = Held::take(&data, "up")?;
+    let was_ready = AtomicBool::new(false);
+    let result = serve(arguments, data, output, kept, &was_ready);
+    if let Some(fresh) = fresh.filter(|_| result.is_err() && !was_ready.load(Ordering::Relaxed)) {
+        fresh.undo();
+    }
+    drop(held);
+    result.map_err(Failure::from)
+}
+
+/// Makes or resumes the node in a folder, and runs it.
+fn serve(arguments: &Up, data: PathBuf, output: Output, kept: bool, was_ready: &AtomicBool) -> Result<(), Problem> {
+    let folder = Folder(data.clone());
     if folder.settings().exists() {
         found::resume(&folder, arguments, output)?;
     } else {
@@ -63,11 +77,10 @@ pub(crate) fn run(arguments: &Up, output: Output) -> Outcome {
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| internal("up", "runtime", &error))?;
-    let result = runtime.block_on(until_stopped(data, output, kept));
+    let result = runtime.block_on(until_stopped(data, output, kept, was_ready));
     // Whatever still runs in threads has nothing to say any more.
     runtime.shutdown_background();
-    drop(held);
-    result.map_err(Failure::from)
+    result
 }
 
 /// Makes the folder of a node that founds a network, and starts nothing.
@@ -83,6 +96,7 @@ pub(crate) fn create(arguments: &Up, output: Output) -> Outcome {
         None => folders::node()?,
     })?;
     let folder = Folder(data.clone());
+    let fresh = Fresh::of(&data);
     let _held = Held::take(&data, "network create")?;
     if folder.settings().exists() {
         let message = "the folder already holds a node";
@@ -90,7 +104,11 @@ pub(crate) fn create(arguments: &Up, output: Output) -> Outcome {
             .with_remedy("name another folder with --data, or start this one with `grange up`")
             .into());
     }
-    let created = found::found(&folder, arguments, output, "network create")?;
+    let created = found::found(&folder, arguments, output, "network create");
+    if let Some(fresh) = fresh.filter(|_| created.is_err()) {
+        fresh.undo();
+    }
+    let created = created?;
     output.show(&created, |created| {
         format!(
             "network {} ({}) is founded; start it with `grange up --data {}`",
@@ -116,11 +134,14 @@ fn place(arguments: &Up) -> std::io::Result<()> {
     Ok(())
 }
 
-async fn until_stopped(data: PathBuf, output: Output, kept: bool) -> Result<(), Problem> {
+async fn until_stopped(data: PathBuf, output: Output, kept: bool, was_ready: &AtomicBool) -> Result<(), Problem> {
     let mut wish = Wish::new().map_err(|error| internal("up", "signals", &error))?;
     let shutdown = CancellationToken::new();
     let announced = data.clone();
-    let ready = move |ready: Ready| announce(&ready, &announced, output, kept);
+    let ready = move |ready: Ready| {
+        was_ready.store(true, Ordering::Relaxed);
+        announce(&ready, &announced, output, kept);
+    };
     let mut node = std::pin::pin!(node_process::run(data, shutdown.clone(), ready));
     tokio::select! {
         result = &mut node => return result,
