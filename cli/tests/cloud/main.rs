@@ -7,6 +7,7 @@ mod errors;
 mod faults;
 mod identity;
 mod keys;
+mod liar;
 mod light;
 mod load;
 mod logs;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{Cloud, until};
+use crate::liar::Liar;
+use crate::support::{Cloud, text, until};
 
 fn written(cloud: &Cloud, name: &str, value: &Value) -> PathBuf {
     let path = cloud.root.path().join(name);
@@ -17,7 +18,7 @@ fn written(cloud: &Cloud, name: &str, value: &Value) -> PathBuf {
 fn a_chain_is_verified_from_its_genesis_and_another_genesis_is_refused() {
     let cloud = Cloud::start(4);
     let to = "55".repeat(32);
-    cloud.json(&["wallet", "send", &to, "1", "--memo", "so that a block has a transaction"]);
+    let paid = cloud.json(&["wallet", "send", &to, "1", "--memo", "so that a block has a transaction"]);
 
     let genesis = cloud.json(&["ledger", "genesis"]);
     let file = written(&cloud, "genesis.json", &genesis);
@@ -37,12 +38,34 @@ fn a_chain_is_verified_from_its_genesis_and_another_genesis_is_refused() {
         assert_eq!(cloud.json_of(node, &["ledger", "verify", "--genesis", own.to_str().unwrap()])["ok"], true);
     }
 
+    altered_blocks_are_named(&cloud, paid["height"].as_u64().unwrap(), &verify);
+
     let mut richer = genesis;
     richer["accounts"][0]["balance"] = "1000001".into();
     let file = written(&cloud, "richer.json", &richer);
     let problem = cloud.problem(&["ledger", "verify", "--genesis", file.to_str().unwrap()]);
     assert_eq!((&problem["code"], &problem["exit"]), (&"chain-invalid".into(), &1.into()), "{problem}");
     assert!(problem["message"].as_str().unwrap().starts_with("height 1:"), "{problem}");
+}
+
+/// A node that shows one block, or its certificate, other than it was decided: the command ends with 1 and names the height.
+fn altered_blocks_are_named(cloud: &Cloud, height: u64, verify: &[&str]) {
+    let liar = Liar::before(&cloud.nodes[0].api);
+    let token_file = cloud.nodes[0].token_file.to_str().unwrap();
+    let asked = [&["--node", &liar.api, "--token-file", token_file][..], verify].concat();
+    assert_eq!(cloud.json(&asked)["ok"], true, "as long as it alters nothing");
+    for field in ["block", "certificate"] {
+        liar.alter(height, field);
+        let problem = cloud.problem(&asked);
+        assert_eq!((&problem["code"], &problem["exit"]), (&"chain-invalid".into(), &1.into()), "{problem}");
+        assert_eq!(problem["thing"], liar.api.as_str(), "the node that shows it");
+        let named = format!("height {height}:");
+        assert!(problem["message"].as_str().unwrap().starts_with(&named), "{problem}");
+        let plain = cloud.run(&asked);
+        let (out, err) = (text(&plain.stdout), text(&plain.stderr));
+        assert_eq!(plain.status.code(), Some(1), "{out} {err}");
+        assert!(out.is_empty() && err.contains(&named), "{out} {err}");
+    }
 }
 
 /// Makes the node of a cloud of one decide so many blocks: one for each payment.
