@@ -14,7 +14,7 @@ use grange_disk::{BlobWriter as DiskWriter, Blobs, DiskError};
 use grange_gateway::{Answer, Backend, BlobWriter, CallRecord, Principal, SecretToken, TokenRefusal};
 use grange_ledger::Genesis;
 use grange_net::{Net, PathKind};
-use grange_peer::{Asker, Event};
+use grange_peer::{Asker, Event, Named};
 use grange_sandbox::SandboxError;
 use grange_types::{
     AccountId, Amount, BlobId, ByteCount, DeploymentId, Height, LeaseId, Manifest, Millis, PeerId, SiteIndex, Wire,
@@ -281,6 +281,7 @@ impl Api {
         let Ok(Some((name, named))) = table.find(name, principal.prefix()) else {
             return self.ask(principal, call).await;
         };
+        let earlier = matches!(call, Call::Logs { earlier: true, .. } | Call::ExportData { earlier: true, .. });
         let request = match &call {
             Call::Logs { service, follow, after, .. } => PaperRequest::Logs {
                 name: name.to_owned(),
@@ -296,14 +297,13 @@ impl Api {
             return Err(request.denied());
         }
         if let PaperRequest::Logs { service: Some(service), .. } = &request
-            && !named.replicas.iter().any(|replica| replica.service == *service)
+            && !named.services.contains(service)
         {
-            let text = format!("{name} has no replica of a service {service} now");
-            return Err(Problem::new(ProblemCode::NotFound, "logs", service, text));
+            return Err(no_service("logs", name, named, service));
         }
         let (net, ingress) = (Arc::clone(&self.net), Arc::clone(&self.ingress));
         let papers = Papers { net, ingress, sandboxes: Arc::clone(self.workloads.sandboxes()) };
-        let lines = papers.collect(request);
+        let lines = papers.collect(request, earlier);
         let next = |mut lines: mpsc::Receiver<Line>| async move { lines.recv().await.map(|line| (Ok(line), lines)) };
         Ok(Answer::Lines(Box::pin(stream::unfold(lines, next))))
     }
@@ -467,6 +467,13 @@ fn blocks(archive: &Stored, from: Height) -> Result<Answer, Problem> {
         }
     };
     Ok(Answer::Lines(stream::try_unfold(from, next_page).try_flatten().boxed()))
+}
+
+fn no_service(operation: &str, name: &str, named: &Named, service: &str) -> Problem {
+    let there_are = named.services.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let text = format!("{name} has no service {service}; its services are {there_are}");
+    Problem::new(ProblemCode::NotFound, operation, service, text)
+        .with_remedy(format!("name one of them, or leave out --service; `grange ps {name}` lists them"))
 }
 
 /// Streams the pieces of a snapshot.

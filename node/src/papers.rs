@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use grange_api::{DataLine, Line, LogLine, Problem, ProblemCode, Timestamp};
+use grange_api::{DataLine, Line, LogLine, NoteLine, Problem, ProblemCode, Timestamp};
 use grange_net::{Net, PeerStream, Protocol};
-use grange_peer::{Replica, RouteTable};
+use grange_peer::{Replica, RouteTable, Routed};
 use grange_sandbox::Sandboxes;
 use grange_types::{DeploymentId, LeaseId, PeerId, Wire, limits};
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,9 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufR
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+mod generations;
+
+use self::generations::{Newest, notes_of, replaced};
 use crate::ingress::Ingress;
 
 /// What is wanted.
@@ -51,6 +54,12 @@ impl PaperRequest {
     /// Whether the answer goes on after what there is.
     const fn is_followed(&self) -> bool {
         matches!(self, Self::Logs { follow: true, .. })
+    }
+
+    /// Whether it is about this replica's service.
+    fn wants(&self, replica: &Replica) -> bool {
+        let (Self::Logs { service, .. } | Self::Data { service, .. }) = self;
+        service.as_ref().is_none_or(|service| *service == replica.service)
     }
 
     /// Whether a peer may see it, by our own ledger.
@@ -110,16 +119,19 @@ pub(crate) struct Papers {
 }
 
 impl Papers {
-    /// Collects lines from every node that has some. What could not be reached is said at the end, and why there are no
-    /// more to whoever follows.
-    pub(crate) fn collect(self, request: PaperRequest) -> mpsc::Receiver<Line> {
+    /// Collects lines from every node that has some: of the present generation of each replica, and upon `earlier` also
+    /// of those before. What could not be reached is said at the end, and why there are no more to whoever follows.
+    pub(crate) fn collect(self, request: PaperRequest, earlier: bool) -> mpsc::Receiver<Line> {
         let (lines, collected) = mpsc::channel(LINES);
         tokio::spawn(async move {
             let (PaperRequest::Logs { name, .. } | PaperRequest::Data { name, .. }) = &request;
             let deployment = self.leads_to(name);
             let missed = match &request {
-                PaperRequest::Logs { .. } => self.logs(name, deployment, &request, &lines).await,
-                PaperRequest::Data { .. } => self.data(name, &request, &lines).await,
+                PaperRequest::Logs { .. } => {
+                    self.before(name, &request, earlier, &lines).await;
+                    self.logs(name, deployment, &request, &lines).await
+                }
+                PaperRequest::Data { .. } => self.data(name, &request, earlier, &lines).await,
             };
             let problem = match request.is_followed() {
                 true => Some(self.over(name, deployment, &missed)),
@@ -132,11 +144,63 @@ impl Papers {
         collected
     }
 
-    async fn data(&self, name: &str, request: &PaperRequest, lines: &mpsc::Sender<Line>) -> BTreeSet<PeerId> {
+    /// What is at the newest generation of each replica, and upon `earlier` at every holder. Gives who of the former
+    /// could not be asked; without the others the present data is whole, and a note is enough.
+    async fn data(
+        &self,
+        name: &str,
+        request: &PaperRequest,
+        earlier: bool,
+        lines: &mpsc::Sender<Line>,
+    ) -> BTreeSet<PeerId> {
         let table = self.ingress.table();
-        let holders = table.names.get(name).map(|named| named.holders.clone()).unwrap_or_default();
-        let fetches = holders.into_iter().map(|peer| self.ask_peer(peer, request.clone(), lines.clone()));
-        futures_util::future::join_all(fetches).await.into_iter().flatten().collect()
+        let Some(named) = table.names.get(name) else { return BTreeSet::new() };
+        let newest = Newest::of(named, request);
+        let asked = if earlier { &newest.providers | &named.holders } else { newest.providers.clone() };
+        let (gathered, given) = mpsc::channel(LINES);
+        let fetch = async {
+            let ask = |peer: PeerId| self.ask_peer(peer, request.clone(), gathered.clone());
+            let missed = futures_util::future::join_all(asked.iter().copied().map(ask)).await;
+            drop(gathered);
+            missed.into_iter().flatten().collect::<BTreeSet<PeerId>>()
+        };
+        let (missed, left_out) = tokio::join!(fetch, newest.sift(given, earlier, lines));
+        let others: BTreeSet<PeerId> = &missed - &newest.providers;
+        if !others.is_empty() {
+            let text = format!("{} held earlier generations alone and cannot be asked now", shorts(&others));
+            note(text + ": the present data does not need them", lines).await;
+        }
+        let unasked = &named.holders - &asked;
+        if left_out > 0 || !unasked.is_empty() {
+            let whose = if unasked.is_empty() { String::new() } else { format!(", also at {}", shorts(&unasked)) };
+            note(format!("what earlier generations left{whose} is not shown: --earlier shows it"), lines).await;
+        }
+        &missed & &newest.providers
+    }
+
+    /// Lines of replicas that were replaced, the oldest first; or a note that there may be some.
+    async fn before(&self, name: &str, request: &PaperRequest, earlier: bool, lines: &mpsc::Sender<Line>) {
+        let table = self.ingress.table();
+        let Some(named) = table.names.get(name) else { return };
+        let before = replaced(named, request);
+        if !earlier {
+            for text in notes_of(named, request, &before) {
+                note(text, lines).await;
+            }
+            return;
+        }
+        let mut missed = BTreeSet::new();
+        for replica in before {
+            let Routed { provider, lease, .. } = replica.at;
+            if !missed.contains(&provider) {
+                // What was is at its end, also for whoever follows what is.
+                missed.extend(self.ask_peer(provider, at_once(request, lease), lines.clone()).await);
+            }
+        }
+        if !missed.is_empty() {
+            let text = format!("{} cannot be asked now", shorts(&missed));
+            note(text + ": what earlier generations wrote there is missing", lines).await;
+        }
     }
 
     /// One stream a lease; whoever follows gets those of later generations as they come, until the name no longer leads to
@@ -198,11 +262,14 @@ impl Papers {
 
     /// The present leases that a request for logs is about.
     fn leases(&self, request: &PaperRequest) -> Vec<(LeaseId, PeerId)> {
-        let PaperRequest::Logs { name, service, .. } = request else { return Vec::new() };
+        let PaperRequest::Logs { name, .. } = request else { return Vec::new() };
         let table = self.ingress.table();
         let replicas = table.names.get(name).map(|named| named.replicas.as_slice()).unwrap_or_default();
-        let wanted = |replica: &&Replica| service.as_ref().is_none_or(|service| *service == replica.service);
-        replicas.iter().filter(wanted).map(|replica| (replica.at.lease, replica.at.provider)).collect()
+        replicas
+            .iter()
+            .filter(|replica| request.wants(replica))
+            .map(|replica| (replica.at.lease, replica.at.provider))
+            .collect()
     }
 
     /// Lines of one node, from this one without a packet; the node if it could not be asked.
@@ -257,8 +324,8 @@ impl Papers {
         let table = self.ingress.table();
         match request {
             PaperRequest::Logs { name, lease, follow, after, .. } => {
-                let replicas = table.names.get(name).map(|named| named.replicas.as_slice()).unwrap_or_default();
-                if let Some(replica) = replicas.iter().find(|replica| Some(replica.at.lease) == *lease) {
+                let named = table.names.get(name);
+                if let Some(replica) = named.zip(*lease).and_then(|(named, lease)| named.under(lease)) {
                     self.tail(name, replica, *follow, *after, lines).await;
                 }
             }
@@ -324,6 +391,7 @@ fn show(replica: &Replica, line: grange_sandbox::LogLine) -> LogLine {
         service: replica.service.clone(),
         replica: replica.replica,
         provider: replica.at.provider,
+        generation: replica.at.generation,
         stream: line.stream.as_str().to_owned(),
         text: line.text,
     }
@@ -335,6 +403,19 @@ fn of_lease(request: &PaperRequest, of: LeaseId) -> PaperRequest {
         *lease = Some(of);
     }
     request
+}
+
+/// The same for what a lease that is over has written, without waiting for more.
+fn at_once(request: &PaperRequest, of: LeaseId) -> PaperRequest {
+    let mut request = of_lease(request, of);
+    if let PaperRequest::Logs { follow, .. } = &mut request {
+        *follow = false;
+    }
+    request
+}
+
+async fn note(note: String, lines: &mpsc::Sender<Line>) {
+    let _ = lines.send(Line::Note(NoteLine { note })).await;
 }
 
 fn shorts(peers: &BTreeSet<PeerId>) -> String {
@@ -432,7 +513,10 @@ async fn export(
         let line = Line::Data(DataLine {
             service: entry.service,
             provider: me,
+            replica: entry.replica,
             generation: entry.generation,
+            // Whoever gathers the lines of all nodes knows it.
+            current: false,
             bucket: entry.bucket,
             key: entry.key,
             value: entry.value,
@@ -448,6 +532,7 @@ async fn export(
 #[derive(Deserialize)]
 struct Exported {
     service: String,
+    replica: u32,
     generation: u64,
     #[serde(default)]
     bucket: String,

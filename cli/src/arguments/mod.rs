@@ -89,6 +89,9 @@ pub(crate) enum Command {
         /// Only lines whose id is greater
         #[arg(long, value_name = "ID", value_parser = whole(0..=u64::MAX))]
         after: Option<u64>,
+        /// Also print lines of replicas that were replaced
+        #[arg(long)]
+        earlier: bool,
     },
     /// Show how the node and its ledger fare
     Status,
@@ -233,13 +236,16 @@ pub(crate) enum Template {
 /// What can be done with data.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DataAction {
-    /// Print all key-value data of a deployment, one JSON object a line
+    /// Print the key-value data of a deployment, one JSON object a line
     Export {
         /// The deployment: its name or its id
         name: String,
         /// Only this service
         #[arg(long)]
         service: Option<String>,
+        /// Also print what earlier generations left
+        #[arg(long)]
+        earlier: bool,
     },
 }
 

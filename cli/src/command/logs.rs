@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use grange_api::{Call, Line, LogLine, Problem, ProblemCode, Replica};
+use grange_api::{Call, Line, LogLine, NoteLine, Problem, ProblemCode, Replica};
 
 use super::context::Context;
 use crate::choice;
@@ -23,12 +23,14 @@ pub(super) struct Wanted<'a> {
     pub(super) service: Option<&'a str>,
     pub(super) follow: bool,
     pub(super) after: Option<u64>,
+    /// Whether also those of replicas that were replaced.
+    pub(super) earlier: bool,
 }
 
 impl Wanted<'_> {
     fn call(&self, after: Option<u64>) -> Call {
         let (name, service) = (self.name.to_owned(), self.service.map(str::to_owned));
-        Call::Logs { name, service, follow: self.follow, after }
+        Call::Logs { name, service, follow: self.follow, after, earlier: self.earlier }
     }
 }
 
@@ -116,12 +118,14 @@ fn stream(client: &Client, wanted: &Wanted<'_>, place: &mut Place, output: Outpu
             output.progress("stream resumed");
         }
         match next {
-            Wait::Line(line) => {
-                if let Line::Log(line) = *line {
+            Wait::Line(line) => match *line {
+                Line::Log(line) => {
                     print(&line, output)?;
                     place.after = Some(line.id);
                 }
-            }
+                Line::Note(line) => note(&line, output)?,
+                _ => {}
+            },
             Wait::Nothing => {}
             Wait::End => return Ok(()),
         }
@@ -141,30 +145,51 @@ fn print(line: &LogLine, output: Output) -> Outcome {
     output.line(&format!("{at} {service}.{replica} {mark}{}", output.foreign(text)))
 }
 
-/// Prints all key-value data, one JSON object a line, whether or not `--json` is given.
-pub(super) fn export(context: Context<'_>, name: &str, service: Option<&str>) -> Outcome {
-    from_who_may(context, "data export", |client| data(context, client, name, service))
+/// What is worth knowing of the lines: for people on stderr, for scripts among the lines.
+fn note(line: &NoteLine, output: Output) -> Outcome {
+    if output.is_json() {
+        return output.data(line);
+    }
+    output.progress(&format!("note: {}", line.note));
+    Ok(())
 }
 
-fn data(context: Context<'_>, client: &Client, name: &str, service: Option<&str>) -> Outcome {
-    let call = Call::ExportData { name: name.to_owned(), service: service.map(str::to_owned) };
+/// Prints the key-value data, one JSON object a line, whether or not `--json` is given.
+pub(super) fn export(context: Context<'_>, name: &str, service: Option<&str>, earlier: bool) -> Outcome {
+    from_who_may(context, "data export", |client| data(context, client, (name, service), earlier))
+}
+
+fn data(context: Context<'_>, client: &Client, (name, service): (&str, Option<&str>), earlier: bool) -> Outcome {
+    let call = Call::ExportData { name: name.to_owned(), service: service.map(str::to_owned), earlier };
     let lines = client.lines(&call)?;
     let mut count = 0_usize;
     while let Some(line) = lines.next()? {
-        if let Line::Data(line) = line {
-            context.output.data(&line)?;
-            count += 1;
+        match line {
+            Line::Data(line) => {
+                context.output.data(&line)?;
+                count += 1;
+            }
+            Line::Note(line) => note(&line, context.output)?,
+            _ => {}
         }
     }
     if let Some(service) = service.filter(|_| count == 0) {
         let replicas: Vec<Replica> = client.ask(&Call::Deployment { name: name.to_owned() })?;
         if !replicas.iter().any(|replica| replica.service == *service) {
-            let text = format!("{name} has no service {service}, and no node holds data of one");
-            return Err(Problem::new(ProblemCode::NotFound, "data export", service, text)
-                .with_remedy(format!("list its services with `grange ps {name}`"))
-                .into());
+            let (text, remedy) = no_service((name, service), earlier);
+            return Err(Problem::new(ProblemCode::NotFound, "data export", service, text).with_remedy(remedy).into());
         }
     }
     context.output.progress(&counted(count, "entry", "entries"));
     Ok(())
+}
+
+/// That a deployment has no such service; what one that was removed has left is an earlier generation's.
+fn no_service((name, service): (&str, &str), earlier: bool) -> (String, String) {
+    let (text, remedy) =
+        (format!("{name} has no service {service}"), format!("list its services with `grange ps {name}`"));
+    if earlier {
+        return (text + ", and no node holds data of one", remedy);
+    }
+    (text, remedy + "; --earlier shows what one that was removed has left")
 }

@@ -44,13 +44,15 @@ pub(crate) fn run(context: Context<'_>, command: &Command) -> Outcome {
         Command::Plan(app) => deploy::plan(context, &app.wanted()),
         Command::Deploy(app) => deploy::run(context, &app.wanted()),
         Command::Ps { name } => replicas::ps(context, name.as_deref()),
-        Command::Logs { name, follow, service, after } => {
-            logs::run(context, &logs::Wanted { name, service: service.as_deref(), follow: *follow, after: *after })
+        Command::Logs { name, follow, service, after, earlier } => {
+            let service = service.as_deref();
+            let wanted = logs::Wanted { name, service, follow: *follow, after: *after, earlier: *earlier };
+            logs::run(context, &wanted)
         }
         Command::Status => replicas::status(context),
         Command::Down { name, yes } => replicas::down(context, name, *yes),
-        Command::Data { action: DataAction::Export { name, service } } => {
-            logs::export(context, name, service.as_deref())
+        Command::Data { action: DataAction::Export { name, service, earlier } } => {
+            logs::export(context, name, service.as_deref(), *earlier)
         }
         Command::Providers => market::providers(context),
         Command::Offers => market::offers(context),

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::load::{GONE, Load, NOT_NOW, Through};
 use crate::support::{Cloud, UNIT, http, text, units, until};
 
@@ -84,11 +86,36 @@ fn a_dead_provider_is_replaced_and_its_old_lease_serves_nothing() {
     until("it has copies again", Duration::from_secs(5), copied);
     assert!(cloud.get(0, "moved", "/entries").1.contains("before"), "what was acknowledged is there");
 
+    // The present data is whole without the dead one, which only whoever wants more than that is told of.
+    let (present, notes) = exported(&cloud, &["moved"]);
+    assert!(!present.is_empty() && present.iter().all(|line| is_of(line, 2, true)), "{present:?}");
+    assert!(notes.contains("--earlier"), "{notes}");
+    let (all, notes) = exported(&cloud, &["moved", "--earlier"]);
+    assert!(all == present && notes.contains("cannot be asked now"), "{notes}");
+    let logs = cloud.run(&["logs", "moved"]);
+    assert!(logs.status.success() && text(&logs.stderr).contains("is generation 2 since 20"), "{logs:?}");
+
     cloud.revive(provider);
     old_lease_serves_nothing(&cloud, provider, "moved", done["leases"][0]["lease"].as_str().unwrap());
-    let exported = cloud.run(&["data", "export", "moved", "--json"]);
-    let exported = String::from_utf8(exported.stdout).unwrap();
-    assert!(exported.contains("\"generation\":1"), "the old copy is kept: {exported}");
+    let (all, notes) = exported(&cloud, &["moved", "--earlier"]);
+    assert!(!notes.contains("note"), "{notes}");
+    assert!(all.iter().any(|line| is_of(line, 1, false)), "the old copy is kept: {all:?}");
+    assert!(all.iter().any(|line| is_of(line, 2, true)) && exported(&cloud, &["moved"]).0 == present);
+    let logs = cloud.run(&["logs", "moved", "--earlier", "--json"]);
+    assert!(logs.status.success() && !text(&logs.stdout).contains("\"note\""), "{logs:?}");
+}
+
+/// The lines of an export that succeeds, and what it says on stderr.
+#[track_caller]
+fn exported(cloud: &Cloud, arguments: &[&str]) -> (Vec<Value>, String) {
+    let output = cloud.run(&[&["data", "export"], arguments].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let lines = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    (lines, text(&output.stderr))
+}
+
+fn is_of(line: &Value, generation: u64, current: bool) -> bool {
+    line["generation"] == generation && line["current"] == current
 }
 
 #[test]

@@ -38,6 +38,11 @@ fn whoever_follows_a_log_is_told_when_what_wrote_it_is_removed() {
     assert_eq!(cloud.get(1, "shop", "/first").0, 404);
     let (plain, json) = (follow(&cloud, &[]), follow(&cloud, &["--json"]));
 
+    let unknown = cloud.problem(&["logs", "shop", "--service", "nope"]);
+    assert_eq!((&unknown["code"], &unknown["thing"]), (&"not-found".into(), &"nope".into()), "{unknown}");
+    assert_eq!(unknown["message"], "shop has no service nope; its services are web", "{unknown}");
+    assert!(unknown["remedy"].as_str().unwrap().contains("`grange ps shop`"), "{unknown}");
+
     assert_eq!(cloud.get(1, "shop", "/last").0, 404);
     cloud.json(&["down", "shop", "--yes"]);
     let (out, err) = rest(plain.0, plain.1);

@@ -77,6 +77,8 @@ pub enum Call {
         follow: bool,
         /// Only lines with a greater id.
         after: Option<u64>,
+        /// Also lines of replicas that were replaced.
+        earlier: bool,
     },
     /// The key-value data of a deployment.
     ExportData {
@@ -84,6 +86,8 @@ pub enum Call {
         name: String,
         /// Only this service.
         service: Option<String>,
+        /// Also what earlier generations left.
+        earlier: bool,
     },
     /// The balance.
     Wallet,

@@ -257,10 +257,20 @@ pub struct LogLine {
     /// The node it ran on.
     #[schema(value_type = String)]
     pub provider: PeerId,
+    /// Its generation: how often the replica had been given to a node by then.
+    #[serde(default)]
+    pub generation: u64,
     /// `stdout`, `stderr`, or `node` for what the node says of the replica.
     pub stream: String,
     /// The line, without its end.
     pub text: String,
+}
+
+/// A sentence on the other lines of a stream, such as which there are besides and how to ask for them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NoteLine {
+    /// The sentence.
+    pub note: String,
 }
 
 /// One key and its value, of a deployment's key-value data.
@@ -271,8 +281,14 @@ pub struct DataLine {
     /// The node that held it.
     #[schema(value_type = String)]
     pub provider: PeerId,
+    /// Which replica of it.
+    #[serde(default)]
+    pub replica: u32,
     /// The generation of the replica that wrote it; copies of several generations are never merged.
     pub generation: u64,
+    /// Whether that is the replica's newest generation, so that this is the value which the service itself reads.
+    #[serde(default)]
+    pub current: bool,
     /// The bucket.
     pub bucket: String,
     /// The key.

@@ -13,7 +13,7 @@ use utoipa::openapi::{
 };
 
 use crate::access::AuditLine;
-use crate::deployment::{DataLine, DeployDone, DeployPhase, Down, LogLine, Replica, Usage};
+use crate::deployment::{DataLine, DeployDone, DeployPhase, Down, LogLine, NoteLine, Replica, Usage};
 use crate::key::{ApiKey, KeyRequest, NewApiKey, RevokedKey};
 use crate::ledger::{
     Account, BlockLine, GenesisFile, KeySet, Lease, LedgerHeight, Name, NameRequest, Network, OwnedAccount, PieceLine,
@@ -257,8 +257,10 @@ fn answer_schema(operation: Operation, schemas: &mut Schemas) -> RefOr<Schema> {
         Operation::Deployments | Operation::Deployment => schemas.list::<Replica>(),
         Operation::Down => schemas.reference::<Down>(),
         Operation::Usage => schemas.reference::<Usage>(),
-        Operation::Logs => lines_or_problem([schemas.reference::<LogLine>()], schemas),
-        Operation::ExportData => lines_or_problem([schemas.reference::<DataLine>()], schemas),
+        Operation::Logs => lines_or_problem([schemas.reference::<LogLine>(), schemas.reference::<NoteLine>()], schemas),
+        Operation::ExportData => {
+            lines_or_problem([schemas.reference::<DataLine>(), schemas.reference::<NoteLine>()], schemas)
+        }
         Operation::Wallet => schemas.reference::<Wallet>(),
         Operation::Caps => schemas.reference::<Caps>(),
         Operation::SetCap

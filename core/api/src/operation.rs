@@ -237,7 +237,7 @@ impl Operation {
                 "The bill of a deployment, by its name or its id, line by line.",
             ),
             Self::Logs => lines("/v1/deployments/{name}/logs", "What the services of a deployment wrote.", LOG_QUERY),
-            Self::ExportData => lines("/v1/deployments/{name}/data", "All key-value data of a deployment.", DATA_QUERY),
+            Self::ExportData => lines("/v1/deployments/{name}/data", "The key-value data of a deployment.", DATA_QUERY),
             Self::Wallet => route(Get, "/v1/wallet", "The balance of the account."),
             Self::Caps => route(Get, "/v1/wallet/caps", "What keys may put into deployments, and how budgets stand."),
             Self::SetCap => json(Put, "/v1/wallet/caps", "Say what each key may put into deployments a day."),
@@ -293,13 +293,17 @@ const LOG_QUERY: &[(&str, &str)] = &[
     ("service", "Only this service."),
     ("follow", "`true` keeps the stream open and makes it server-sent events."),
     ("after", "Only lines whose id is greater; a Last-Event-ID header takes precedence."),
+    ("earlier", "`true` also gives lines of replicas that were replaced, as far as their nodes still have them."),
 ];
 const AUDIT_QUERY: &[(&str, &str)] = &[
     ("follow", "`true` keeps the stream open and makes it server-sent events."),
     ("after", "Only lines whose number is greater."),
     ("principal", "Only calls of this key's name, its id or eight or more first digits of that, or of `owner`."),
 ];
-const DATA_QUERY: &[(&str, &str)] = &[("service", "Only this service.")];
+const DATA_QUERY: &[(&str, &str)] = &[
+    ("service", "Only this service."),
+    ("earlier", "`true` also gives what earlier generations left, as far as their nodes can be asked."),
+];
 const TRUST_QUERY: &[(&str, &str)] = &[(
     "of",
     "Only this operator: its account, a node of its, eight or more first digits of either, or a node's name.",

@@ -79,8 +79,13 @@ impl Call {
                 service: reader.query("service")?,
                 follow: reader.query("follow")?.unwrap_or(false),
                 after: reader.query("after")?,
+                earlier: reader.query("earlier")?.unwrap_or(false),
             },
-            Operation::ExportData => Self::ExportData { name: reader.path("name")?, service: reader.query("service")? },
+            Operation::ExportData => Self::ExportData {
+                name: reader.path("name")?,
+                service: reader.query("service")?,
+                earlier: reader.query("earlier")?.unwrap_or(false),
+            },
             Operation::Wallet => Self::Wallet,
             Operation::Caps => Self::Caps,
             Operation::SetCap => Self::SetCap(reader.body()?),
@@ -154,12 +159,16 @@ impl Call {
                 .query("follow", follow.then_some("true"))
                 .query("after", after.map(|after| after.to_string()).as_deref())
                 .query("principal", principal.as_deref()),
-            Self::Logs { name, service, follow, after } => writer
+            Self::Logs { name, service, follow, after, earlier } => writer
                 .path("name", name)
                 .query("service", service.as_deref())
                 .query("follow", follow.then_some("true"))
-                .query("after", after.map(|after| after.to_string()).as_deref()),
-            Self::ExportData { name, service } => writer.path("name", name).query("service", service.as_deref()),
+                .query("after", after.map(|after| after.to_string()).as_deref())
+                .query("earlier", earlier.then_some("true")),
+            Self::ExportData { name, service, earlier } => writer
+                .path("name", name)
+                .query("service", service.as_deref())
+                .query("earlier", earlier.then_some("true")),
             Self::Transfer(request) => writer.json(request),
             Self::SetCap(request) => writer.json(request),
             Self::WalletHistory { limit } => writer.query("limit", Some(&limit.to_string())),

@@ -81,9 +81,16 @@ fn samples() -> Vec<Call> {
         Call::Deployment { name: name() },
         Call::Down { name: name() },
         Call::Usage { name: name() },
-        Call::Logs { name: name(), service: Some("a&b=c+d e".into()), follow: true, after: Some(u64::MAX) },
-        Call::Logs { name: name(), service: None, follow: false, after: None },
-        Call::ExportData { name: name(), service: Some("api".into()) },
+        Call::Logs {
+            name: name(),
+            service: Some("a&b=c+d e".into()),
+            follow: true,
+            after: Some(u64::MAX),
+            earlier: false,
+        },
+        Call::Logs { name: name(), service: None, follow: false, after: None, earlier: true },
+        Call::ExportData { name: name(), service: Some("api".into()), earlier: false },
+        Call::ExportData { name: name(), service: None, earlier: true },
         Call::Wallet,
         Call::Caps,
         Call::SetCap(CapRequest { per_day: Some(Amount(1)) }),
@@ -224,7 +231,7 @@ fn objects(value: &serde_json::Value, place: String) -> Vec<String> {
 fn an_unknown_query_parameter_is_named() {
     let problem = refused(Operation::Logs, &[("name", "a")], &[("folow", "true")], "");
     assert_eq!((problem.code, problem.thing.as_str()), (ProblemCode::UnknownField, "folow"));
-    assert_eq!(problem.message, "unknown query parameter `folow`, expected one of service, follow, after");
+    assert_eq!(problem.message, "unknown query parameter `folow`, expected one of service, follow, after, earlier");
     let problem = refused(Operation::Status, &[], &[("x", "1")], "");
     assert_eq!(problem.message, "unknown query parameter `x`, there are none");
     let problem = refused(Operation::Logs, &[("name", "a")], &[("after", "1"), ("after", "2")], "");

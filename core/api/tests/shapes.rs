@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use grange_api::{
-    Base64, BlockLine, DeployDone, DeployPhase, GenesisFile, LeaseEntry, LedgerHeight, Line, LogLine, NodeRole, Offer,
-    PieceLine, Plan, PlannedService, Problem, ProblemCode, Replica, ReplicaState, Reply, Status, Timestamp, Usage,
-    UsageRow, Wallet,
+    Base64, BlockLine, DeployDone, DeployPhase, GenesisFile, LeaseEntry, LedgerHeight, Line, LogLine, NodeRole,
+    NoteLine, Offer, PieceLine, Plan, PlannedService, Problem, ProblemCode, Replica, ReplicaState, Reply, Status,
+    Timestamp, Usage, UsageRow, Wallet,
 };
 use grange_types::{
     AccountId, Amount, ByteCount, Counters, DeploymentId, Height, Isolation, Kind, LeaseId, Millis, NetworkId, PeerId,
@@ -127,10 +127,13 @@ fn the_lines_of_a_deployment() {
         service: "api".into(),
         replica: 0,
         provider: PeerId([1; 32]),
+        generation: 3,
         stream: "stdout".into(),
         text: "hello".into(),
     };
-    for line in [Line::Phase(phase), Line::Done(done), Line::Problem(problem), Line::Log(log)] {
+    let note = NoteLine { note: "there is more".into() };
+    assert_eq!(serde_json::to_value(Line::Note(note.clone())).unwrap(), json!({"note": "there is more"}));
+    for line in [Line::Phase(phase), Line::Done(done), Line::Problem(problem), Line::Log(log), Line::Note(note)] {
         let text = serde_json::to_string(&line).unwrap();
         assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), line);
     }

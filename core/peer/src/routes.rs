@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use grange_ledger::{Deployment, Ledger};
+use grange_ledger::{Deployment, Lease, Ledger, Slot};
 use grange_objects::log::LogId;
-use grange_types::{AmbiguousId, BlobId, ByteCount, DeploymentId, IdStart, Kind, LeaseId, PeerId};
+use grange_types::{AmbiguousId, BlobId, ByteCount, DeploymentId, IdStart, Kind, LeaseId, PeerId, Time};
+
+use crate::describe::wall;
 
 /// What each name leads to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -56,11 +58,15 @@ pub struct Writer {
 pub struct Named {
     /// The deployment.
     pub deployment: DeploymentId,
+    /// The name of every service.
+    pub services: BTreeSet<String>,
     /// Every replica with an open lease.
     pub replicas: Vec<Replica>,
+    /// What the replicas were before, as far as the ledger shows it: of each the newest few, oldest first.
+    pub earlier: Vec<Replica>,
     /// The prefixes that lead to a service.
     pub routes: Vec<Route>,
-    /// Every node that holds or held a lease that is still on the ledger, and so may hold data.
+    /// Every node that holds or held a component's lease that is still on the ledger, and so may hold data.
     pub holders: BTreeSet<PeerId>,
 }
 
@@ -91,9 +97,16 @@ pub struct Replica {
     pub service: String,
     /// Which replica of it.
     pub replica: u32,
+    /// What runs it.
+    pub kind: Kind,
     /// Where it is.
     pub at: Routed,
+    /// Since when.
+    pub since: Time,
 }
+
+/// Of so many earlier generations of a replica the logs are found.
+const EARLIER: usize = 8;
 
 impl RouteTable {
     /// Reads the table off the ledger.
@@ -199,28 +212,70 @@ fn writers(ledger: &Ledger, deployment: &Deployment) -> Vec<(LogId, Writer)> {
 impl Named {
     fn read(ledger: &Ledger, deployment: &Deployment) -> Self {
         let view = ledger.view();
-        let mut replicas = Vec::new();
+        let (mut replicas, mut earlier) = (Vec::new(), Vec::new());
         let mut prefixes: BTreeMap<&str, Vec<Routed>> = BTreeMap::new();
+        let mut leases: BTreeMap<u32, Vec<&Lease>> = BTreeMap::new();
+        for lease in view.leases_of(deployment.id) {
+            leases.entry(lease.slot).or_default().push(lease);
+        }
         for slot in &deployment.slots {
             let open = slot.lease.and_then(|lease| view.lease(lease)).filter(|lease| lease.is_open(view.now()));
-            let at = open.map(|lease| Routed {
-                provider: lease.terms.provider,
-                lease: lease.id,
-                generation: lease.generation,
-            });
-            if let Some(at) = at {
-                replicas.push(Replica { service: slot.spec.service.clone(), replica: slot.spec.replica, at });
+            if let Some(lease) = open {
+                replicas.push(Replica::of(ledger, slot, lease));
             }
             if let Some(route) = &slot.spec.route {
-                prefixes.entry(route).or_default().extend(at);
+                prefixes.entry(route).or_default().extend(open.map(Routed::of));
             }
+            let of_slot = leases.get(&slot.number).into_iter().flatten();
+            let mut over: Vec<&&Lease> = of_slot.filter(|lease| open.is_none_or(|open| open.id != lease.id)).collect();
+            over.sort_by_key(|lease| lease.generation);
+            let newest = over.iter().skip(over.len().saturating_sub(EARLIER));
+            earlier.extend(newest.map(|lease| Replica::of(ledger, slot, lease)));
         }
+        let with_data = leases.values().flatten().filter(|lease| lease.terms.kind == Kind::Wasm);
         let routes = prefixes.into_iter().map(|(prefix, replicas)| Route { prefix: prefix.into(), replicas });
         Self {
             deployment: deployment.id,
+            services: deployment.slots.iter().map(|slot| slot.spec.service.clone()).collect(),
             replicas,
+            earlier,
             routes: routes.collect(),
-            holders: view.leases_of(deployment.id).map(|lease| lease.terms.provider).collect(),
+            holders: with_data.map(|lease| lease.terms.provider).collect(),
         }
+    }
+
+    /// What ran or runs under a lease.
+    #[must_use]
+    pub fn under(&self, lease: LeaseId) -> Option<&Replica> {
+        self.replicas.iter().chain(&self.earlier).find(|replica| replica.at.lease == lease)
+    }
+
+    /// Each replica of a component in its newest generation, whether or not the lease of that is still open: there its
+    /// present key-values are.
+    pub fn newest(&self) -> impl Iterator<Item = &Replica> {
+        let all = || self.replicas.iter().chain(&self.earlier);
+        let is_newest = move |replica: &&Replica| {
+            let same = |other: &&Replica| (&other.service, other.replica) == (&replica.service, replica.replica);
+            all().filter(same).all(|other| other.at.generation <= replica.at.generation)
+        };
+        all().filter(|replica| replica.kind == Kind::Wasm).filter(is_newest)
+    }
+}
+
+impl Replica {
+    fn of(ledger: &Ledger, slot: &Slot, lease: &Lease) -> Self {
+        Self {
+            service: slot.spec.service.clone(),
+            replica: slot.spec.replica,
+            kind: lease.terms.kind,
+            at: Routed::of(lease),
+            since: wall(ledger, lease.start),
+        }
+    }
+}
+
+impl Routed {
+    const fn of(lease: &Lease) -> Self {
+        Self { provider: lease.terms.provider, lease: lease.id, generation: lease.generation }
     }
 }

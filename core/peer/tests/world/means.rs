@@ -11,8 +11,8 @@ fn readers(text: &str) -> [Call; 4] {
     [
         Call::Deployment { name: name.clone() },
         Call::Usage { name: name.clone() },
-        Call::Logs { name: name.clone(), service: service.clone(), follow: false, after: None },
-        Call::ExportData { name, service },
+        Call::Logs { name: name.clone(), service: service.clone(), follow: false, after: None, earlier: false },
+        Call::ExportData { name, service, earlier: false },
     ]
 }
 

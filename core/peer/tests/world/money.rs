@@ -357,8 +357,8 @@ fn what_was_removed_keeps_its_bill_over_a_restart_and_says_that_it_was_removed()
     let budget = history.iter().find(|entry| entry.kind == HistoryKind::Budget).unwrap();
     assert_eq!(budget.transaction.unwrap().0, done.id.0, "where the remedy says that the id is");
 
-    let logs = |name: &str| Call::Logs { name: name.into(), service: None, follow: false, after: None };
-    let data = |name: &str| Call::ExportData { name: name.into(), service: None };
+    let logs = |name: &str| Call::Logs { name: name.into(), service: None, follow: false, after: None, earlier: false };
+    let data = |name: &str| Call::ExportData { name: name.into(), service: None, earlier: false };
     for (call, operation) in [(logs("shop"), "logs"), (data("shop"), "data export")] {
         let removed = world.ask(0, call.clone()).unwrap_err();
         assert_eq!((removed.code, removed.operation.as_str()), (ProblemCode::NotFound, operation));

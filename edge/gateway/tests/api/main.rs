@@ -81,7 +81,7 @@ async fn arguments_arrive_decoded() {
     let node = Node::start().await;
     let calls = [
         Call::Deployment { name: "a/b ü?".into() },
-        Call::Logs { name: "a".into(), service: Some("x&y=z+".into()), follow: false, after: Some(7) },
+        Call::Logs { name: "a".into(), service: Some("x&y=z+".into()), follow: false, after: Some(7), earlier: false },
         Call::SubmitTransaction { bytes: vec![0, 1, 255] },
         Call::WalletHistory { limit: 3 },
     ];
@@ -235,7 +235,7 @@ async fn a_blob_is_kept_only_if_it_is_what_it_is_named() {
 
 fn log(id: u64) -> LogLine {
     let (service, stream, text) = ("api".into(), "stdout".into(), format!("line {id}\u{2028}\n"));
-    LogLine { id, at: Timestamp(Time(id)), service, replica: 0, provider: PeerId([1; 32]), stream, text }
+    LogLine { id, at: Timestamp(Time(id)), service, replica: 0, provider: PeerId([1; 32]), generation: 1, stream, text }
 }
 
 #[tokio::test]
@@ -265,7 +265,7 @@ async fn followed_logs_are_events_that_can_be_resumed() {
     asking.headers_mut().insert("last-event-id", "41".parse().unwrap());
     let mut response = node.send(asking).await;
     assert_eq!(response.headers()["content-type"], "text/event-stream");
-    let expected = Call::Logs { name: "app".into(), service: None, follow: true, after: Some(41) };
+    let expected = Call::Logs { name: "app".into(), service: None, follow: true, after: Some(41), earlier: false };
     assert_eq!(node.backend.take_calls(), [expected]);
     lines.send(Ok(grange_api::Line::Log(log(42)))).await.unwrap();
     let event = node::next(&mut response).await.unwrap();
