@@ -169,7 +169,7 @@ fn mistakes(
     let mut wrong = Vec::new();
     for named in &refusal.named {
         if let Some(source) = &named.source
-            && let Err(error) = pack::pack(source, root)
+            && let Err(error) = pack::pack(source, root, None)
         {
             wrong.push((source.at(), error.to_string()));
         }
@@ -213,7 +213,7 @@ fn pack_all(
 ) -> Result<(BTreeMap<String, Packed>, Secrets), Problem> {
     let (mut packed, mut secrets, mut wrong) = (BTreeMap::new(), Secrets::default(), Vec::new());
     for (name, service) in &reading.app.services {
-        let work = pack::pack(&service.source, root);
+        let work = pack::pack(&service.source, root, service.route.as_deref());
         match (work, furnish::contents(&service.files, root, variables, &mut secrets)) {
             (Ok(Packed { workload, pieces }), Ok(files)) => {
                 let workload = furnish::furnish(workload, files);
@@ -263,6 +263,9 @@ pub(crate) fn finding(finding: &grange_app::Finding) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use grange_types::{SiteIndex, Wire};
+
+    use super::pack::Piece;
     use super::*;
 
     /// Writes a compose file with one site and one component into a new folder.
@@ -285,8 +288,29 @@ mod tests {
         assert_eq!(project.file, folder.path().join("compose.yaml"));
         assert_eq!(project.manifest.services.len(), 2);
         assert_eq!(project.packed["web"].pieces.len(), 2);
+        assert_eq!(site_paths(&project, "web"), ["index.html"]);
         let named = open(&Wanted::at(&folder.path().join("compose.yaml")), "deploy").unwrap();
         assert_eq!(named.manifest, project.manifest);
+    }
+
+    fn site_paths(project: &Project, service: &str) -> Vec<String> {
+        let Some(Piece::Bytes { bytes, .. }) = project.packed[service].pieces.last() else { panic!("it is no site") };
+        SiteIndex::decode(bytes).unwrap().files.into_iter().map(|file| file.path).collect()
+    }
+
+    #[test]
+    fn a_site_with_a_route_is_served_below_it() {
+        let text = "name: shop\nservices:\n  docs:\n    x-grange: {site: ./public, route: /a/docs}\n  web:\n    x-grange: {site: ./public}\n";
+        let folder = folder(text);
+        fs::create_dir_all(folder.path().join("public/.well-known")).unwrap();
+        for path in ["index.html", "404.html", ".well-known/x"] {
+            fs::write(folder.path().join("public").join(path), path).unwrap();
+        }
+        let project = open(&Wanted::at(folder.path()), "deploy").unwrap();
+        assert_eq!(site_paths(&project, "web"), [".well-known/x", "404.html", "index.html"]);
+        // What a request for `/a/docs/` looks up; the page for what is not there is looked up by its own name.
+        let below = ["404.html", "a/docs/.well-known/x", "a/docs/index.html"];
+        assert_eq!(site_paths(&project, "docs"), below);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use grange_app::WorkSource;
-use grange_types::{BlobId, ByteCount, SiteIndex, Wire, Workload, limits};
+use grange_types::{BlobId, ByteCount, SiteFile, SiteIndex, Wire, Workload, limits};
 
 use super::error::PackError;
 use super::site;
@@ -57,12 +57,12 @@ impl Piece {
     }
 }
 
-/// Packs what a service runs, which lies below `root`.
-pub(crate) fn pack(source: &WorkSource, root: &Path) -> Result<Packed, PackError> {
+/// Packs what a service runs, which lies below `root` and takes the paths below `route`.
+pub(crate) fn pack(source: &WorkSource, root: &Path, route: Option<&str>) -> Result<Packed, PackError> {
     let path = root.join(source.path());
     match source {
         WorkSource::Wasm { path: name, .. } => component(&path, name),
-        WorkSource::Site { path: name, .. } => pack_site(&path, name),
+        WorkSource::Site { path: name, .. } => pack_site(&path, name, route.unwrap_or("/")),
     }
 }
 
@@ -92,7 +92,10 @@ fn component(path: &Path, name: &str) -> Result<Packed, PackError> {
     Ok(Packed { workload, pieces: vec![Piece::File { path: path.to_path_buf(), blob, size }] })
 }
 
-fn pack_site(path: &Path, name: &str) -> Result<Packed, PackError> {
+/// The page of a site for what is not there: looked up by its own name, wherever the site is.
+const MISSING_PAGE: &str = "404.html";
+
+fn pack_site(path: &Path, name: &str, route: &str) -> Result<Packed, PackError> {
     if !look(path, name, true)?.is_dir() {
         return Err(PackError::NotFolder { path: name.to_owned() });
     }
@@ -100,7 +103,7 @@ fn pack_site(path: &Path, name: &str) -> Result<Packed, PackError> {
     let size = ByteCount(files.iter().map(|(file, _)| file.size.0).sum());
     let mut pieces: Vec<Piece> =
         files.iter().map(|(file, path)| Piece::File { path: path.clone(), blob: file.blob, size: file.size }).collect();
-    let index = SiteIndex { files: files.into_iter().map(|(file, _)| file).collect() };
+    let index = SiteIndex { files: below(route, files.into_iter().map(|(file, _)| file)) };
     let bytes = index.encode();
     if bytes.len() > SiteIndex::LIMIT {
         let (size, limit) = (bytes.len(), SiteIndex::LIMIT);
@@ -109,6 +112,20 @@ fn pack_site(path: &Path, name: &str) -> Result<Packed, PackError> {
     let blob = BlobId::of(&bytes);
     pieces.push(Piece::Bytes { blob, bytes });
     Ok(Packed { workload: Workload::Site { index: blob, size }, pieces })
+}
+
+/// The files as requests name them, in the order of their paths: the gateway hands a path on whole, with the route that led to
+/// the site.
+fn below(route: &str, files: impl Iterator<Item = SiteFile>) -> Vec<SiteFile> {
+    let route = route.trim_matches('/');
+    let placed = |file: SiteFile| match file.path.as_str() {
+        _ if route.is_empty() => file,
+        MISSING_PAGE => file,
+        path => SiteFile { path: format!("{route}/{path}"), ..file },
+    };
+    let mut files: Vec<SiteFile> = files.map(placed).collect();
+    files.sort_by(|one, other| one.path.cmp(&other.path));
+    files
 }
 
 fn look(path: &Path, name: &str, folder: bool) -> Result<fs::Metadata, PackError> {
@@ -154,13 +171,13 @@ mod tests {
     fn the_index_of_a_site_comes_last() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("index.html"), "hello").unwrap();
-        let packed = pack_site(folder.path(), "public").unwrap();
+        let packed = pack_site(folder.path(), "public", "/").unwrap();
         let last = packed.pieces.last().unwrap();
         assert_eq!(last.blob(), packed.workload.blob());
         let Piece::Bytes { bytes, .. } = last else { panic!("the index is no file") };
         assert_eq!(SiteIndex::decode(bytes).unwrap().files[0].path, "index.html");
         assert_eq!(
-            pack_site(&folder.path().join("index.html"), "public").unwrap_err().to_string(),
+            pack_site(&folder.path().join("index.html"), "public", "/").unwrap_err().to_string(),
             "public is no folder; `site` names one"
         );
     }

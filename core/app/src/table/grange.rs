@@ -26,7 +26,8 @@ const SERVICE_KEYS: &[Key] = &[
     honoured("site", "the folder of files to serve, below the compose file").takes(Takes::Text),
     honoured(
         "route",
-        "the path prefix that the gateway sends to this service, such as `/api`. Where no service says `/`, it goes \
+        "the path prefix that the gateway sends to this service, such as `/api`. A component sees the whole path; of a \
+         site with the route `/docs`, `index.html` is at `/docs/`. Where no service says `/`, it goes \
          to the one service with `ports`, else to the only service, else to the first site",
     )
     .takes(Takes::Form("/.*")),
