@@ -384,7 +384,6 @@ impl Api {
             },
             relayed: status.path == Some(PathKind::Relayed),
             round_trip_ms: status.rtt.map(|rtt| rtt.as_millis() as u64),
-            height: None,
             since: Timestamp(grange_types::Time(
                 now.0.saturating_sub(status.connected_for.map_or(0, |span| span.as_millis() as u64)),
             )),

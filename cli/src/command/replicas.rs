@@ -80,7 +80,7 @@ pub(super) fn status(context: Context<'_>) -> Outcome {
 pub(super) fn peers(context: Context<'_>) -> Outcome {
     let peers: Vec<Peer> = context.reader("peers")?.ask(&Call::Peers)?;
     let table = |peers: &Vec<Peer>| {
-        let mut table = Table::new(&["peer", "name", "address", ">round trip", ">height", "since"]);
+        let mut table = Table::new(&["peer", "name", "address", ">round trip", "since"]);
         for peer in peers {
             let way = if peer.relayed { " (relayed)" } else { "" };
             let address = peer.address.as_deref().unwrap_or("unknown");
@@ -89,7 +89,6 @@ pub(super) fn peers(context: Context<'_>) -> Outcome {
                 peer.display.clone(),
                 format!("{address}{way}"),
                 peer.round_trip_ms.map_or_else(|| "unknown".to_owned(), |millis| format!("{millis} ms")),
-                peer.height.map_or_else(|| "unknown".to_owned(), |height| height.to_string()),
                 peer.since.to_string(),
             ]);
         }

@@ -90,9 +90,6 @@ pub struct Peer {
     pub relayed: bool,
     /// The round trip in milliseconds, once measured.
     pub round_trip_ms: Option<u64>,
-    /// The last final block it told of.
-    #[schema(value_type = Option<u64>)]
-    pub height: Option<Height>,
     /// Since when it is connected.
     #[schema(value_type = String, format = DateTime)]
     pub since: Timestamp,
