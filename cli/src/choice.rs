@@ -10,7 +10,7 @@
 //! - Where the default does not run, no other place is asked: whoever deploys to the wrong cloud pays there. The problem names
 //!   those that run, and how to choose one.
 //! - Where the first of a dev cloud is dead, a command that only reads what is the same everywhere asks the next one and
-//!   says so. A command that acts, or shows what is one's own, does not: the next node is another operator's.
+//!   says so. A command that acts, or shows what is one's own, does not, and says why: the next node is another operator's.
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
@@ -185,6 +185,10 @@ impl Place<'_> {
         format!("the {what} in {}", self.folder.display())
     }
 
+    fn start_first(&self) -> String {
+        format!("grange dev start 0{}", folders::dev_option(self.folder))
+    }
+
     fn start(&self) -> String {
         match self.kind {
             Kind::Up => format!("grange up{}", folders::up_option(self.folder)),
@@ -232,10 +236,12 @@ fn of_default<'a>(
     let Some((place, others)) = places.split_first() else {
         return Err(Problem::new(ProblemCode::NoNode, operation, "", "no node answers"));
     };
+    let mut next = None;
     let left = || place.nodes.iter().copied().filter(|entry| !tried.contains(&entry.api));
-    for entry in left() {
+    for entry in left().filter(|entry| is_there(entry)) {
         let stands_in = entry.kind == Kind::Dev && entry.index != Some(0);
-        if stands_in && purpose == Purpose::Act || !is_there(entry) {
+        if stands_in && purpose == Purpose::Act {
+            next = next.or(Some(entry));
             continue;
         }
         if stands_in {
@@ -244,7 +250,18 @@ fn of_default<'a>(
         }
         return Ok(entry);
     }
-    Err(not_there(place, others, operation))
+    Err(next.map_or_else(|| not_there(place, others, operation), |next| first_is_dead(place, next, operation)))
+}
+
+/// The problem of a dev cloud whose first node does not run, though another operator's does.
+fn first_is_dead(place: &Place<'_>, next: &Entry, operation: &str) -> Problem {
+    let api = place.nodes.first().map(|entry| entry.api.clone());
+    let message = "the dev cloud's first node is not running; the others are other operators' and do not stand in for its account";
+    Problem::new(ProblemCode::NoNode, operation, api.unwrap_or_default(), message).with_remedy(format!(
+        "start it again with `{}`; `--node {}` asks another one, for the account of that one",
+        place.start_first(),
+        next.api
+    ))
 }
 
 /// The problem of a default that does not run.
@@ -391,8 +408,11 @@ mod tests {
         assert_eq!(chosen(&known, "ps", Purpose::Read).unwrap().index, Some(1));
         let problem = chosen(&known, "deploy", Purpose::Act).unwrap_err();
         assert_eq!((problem.code, problem.exit), (ProblemCode::NoNode, 1));
+        assert!(problem.message.contains("the others are other operators' and"), "{problem:?}");
+        assert!(problem.remedy.contains("`grange dev start 0`") && problem.remedy.contains(&live), "{problem:?}");
+        let all = chosen(&known[..1], "deploy", Purpose::Act).unwrap_err();
         let none = chosen(&[], "deploy", Purpose::Act).unwrap_err();
-        for problem in [problem, none] {
+        for problem in [all, none] {
             assert!(problem.remedy.contains("`grange up`") && problem.remedy.contains("`grange dev`"));
         }
     }
