@@ -104,6 +104,7 @@ pub(super) fn begin(context: Context<'_>, operation: &str, trusted: &Trusted) ->
         checkpoint.check(&beginning, machine::now()).map_err(|error| of_file(&error, file))?;
     }
     let client = context.reader(operation)?;
+    of_one_network(&client, &beginning)?;
     let audit = match &checkpoint {
         None => Audit::from_genesis(&beginning).map_err(|error| of_file(&error, genesis))?,
         Some((_, checkpoint)) => {
@@ -113,6 +114,20 @@ pub(super) fn begin(context: Context<'_>, operation: &str, trusted: &Trusted) ->
         }
     };
     Ok((client, audit))
+}
+
+/// Says it in plain words where the node is of another network than the genesis makes: what it says of itself is only believed
+/// against it.
+fn of_one_network(client: &Client, genesis: &Genesis) -> Result<(), Problem> {
+    let (ours, node) = (genesis.network_id(), client.ask::<Network>(&Call::Network));
+    // A node that tells no network still has to show blocks that hold.
+    let Some(theirs) = node.ok().map(|node| node.network).filter(|theirs| *theirs != ours) else { return Ok(()) };
+    let text =
+        format!("height 1: the genesis makes network {ours}, the node is of network {theirs}: these are two networks");
+    Err(Problem::new(ProblemCode::ChainInvalid, client.operation(), client.api(), text).with_remedy(
+        "give the genesis of the node's network, as a node of it that you trust prints it with `grange ledger genesis`; or name a \
+         node of the other network with --node URL",
+    ))
 }
 
 /// Takes every block that the node says it has, and holds its word on the state against them.

@@ -45,7 +45,10 @@ fn a_chain_is_verified_from_its_genesis_and_another_genesis_is_refused() {
     let file = written(&cloud, "richer.json", &richer);
     let problem = cloud.problem(&["ledger", "verify", "--genesis", file.to_str().unwrap()]);
     assert_eq!((&problem["code"], &problem["exit"]), (&"chain-invalid".into(), &1.into()), "{problem}");
-    assert!(problem["message"].as_str().unwrap().starts_with("height 1:"), "{problem}");
+    let message = problem["message"].as_str().unwrap();
+    assert!(message.starts_with("height 1:") && message.contains("two networks"), "{problem}");
+    let network = &cloud.json(&["network", "show"])["network"];
+    assert!(message.contains(network.as_str().unwrap()), "{problem}");
 }
 
 /// A node that shows one block, or its certificate, other than it was decided: the command ends with 1 and names the height.
