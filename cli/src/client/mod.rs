@@ -208,8 +208,8 @@ impl Client {
 
 /// The codes that a status stands for where the answer has no body.
 fn is_about_requests(code: ProblemCode) -> bool {
-    use ProblemCode::{Denied, LimitReached, NotFound, NotReady, Timeout, Unauthorized, WrongHost};
-    matches!(code, NotFound | Unauthorized | Denied | WrongHost | NotReady | LimitReached | Timeout)
+    use ProblemCode::{Denied, LimitReached, NotFound, NotReady, Timeout, Unauthorized, Unsupported, WrongHost};
+    matches!(code, NotFound | Unauthorized | Denied | WrongHost | NotReady | LimitReached | Timeout | Unsupported)
 }
 
 fn read(body: &mut Body) -> Result<Vec<u8>, ureq::Error> {

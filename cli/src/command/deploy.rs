@@ -13,7 +13,7 @@ use super::step::{Step, Steps};
 use crate::client::{Client, Wait};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, called, counted};
-use crate::project::{self, Project, Wanted, upload};
+use crate::project::{self, Project, Sent, Wanted, upload};
 use crate::stop_signal::leave_with;
 use crate::table::Table;
 
@@ -145,7 +145,11 @@ pub(crate) fn deploy(
     tell: &mut dyn FnMut(&DeployPhase) -> Outcome,
 ) -> Result<DeployDone, Failure> {
     let began = Instant::now();
-    let sent = upload(client, &project.packed, false)?;
+    let sent = match upload(client, &project.packed, false) {
+        // A node that takes no files deploys nothing either: asked for that, it says why.
+        Err(problem) if problem.code == ProblemCode::Unsupported => Sent::default(),
+        sent => sent?,
+    };
     tell(&phase("upload", began))?;
     if sent.blobs > 0 {
         output.progress(&format!(

@@ -21,7 +21,7 @@ use below::Below;
 use error::PackError;
 
 pub(crate) use pack::Packed;
-pub(crate) use upload::upload;
+pub(crate) use upload::{Sent, upload};
 
 /// The names under which a folder's compose file is looked for, in this order.
 pub(crate) const NAMES: [&str; 3] = ["compose.yaml", "compose.yml", "docker-compose.yml"];

@@ -54,6 +54,18 @@ fn a_light_node_answers_what_is_proven_to_it_and_sends_money() {
     assert!(refused["remedy"].as_str().unwrap().contains("--node"));
     assert_eq!(refused["thing"], cloud.nodes[4].peer.as_str(), "the node itself, where nothing else is named");
 
+    // It proves one name and lists none; and it takes no file of what it would not deploy.
+    let refused = cloud.problem(&["--node", api, "name", "list"]);
+    assert_eq!((&refused["code"], &refused["operation"]), (&"unsupported".into(), &"name list".into()), "{refused}");
+    assert!(refused["remedy"].as_str().unwrap().contains("`grange ledger name NAME`"), "{refused}");
+    let refused = cloud.problem(&["--node", api, "deploy", folder.to_str().unwrap()]);
+    assert_eq!((&refused["code"], &refused["thing"]), (&"unsupported".into(), &"shop".into()), "{refused}");
+    assert!(refused["message"].as_str().unwrap().contains("light node"), "{refused}");
+    let blobs = std::fs::read_dir(cloud.root.path().join("data/grange/dev/node-4/blobs"));
+    let files =
+        blobs.into_iter().flatten().flatten().filter_map(|entry| std::fs::read_dir(entry.path()).ok()).flatten();
+    assert_eq!(files.count(), 0, "nothing was uploaded");
+
     // It has no blocks for an auditor either, and says that it is no node to ask for them.
     let genesis = cloud.root.path().join("genesis.json");
     std::fs::write(&genesis, cloud.run(&["ledger", "genesis", "--json"]).stdout).unwrap();
@@ -66,6 +78,8 @@ fn a_light_node_answers_what_is_proven_to_it_and_sends_money() {
     ] {
         let refused = cloud.problem(&[&["--node", api], arguments].concat());
         assert_eq!((&refused["code"], &refused["operation"]), (&"unsupported".into(), &operation.into()), "{refused}");
+        let named = if operation == "usage verify" { "shop" } else { cloud.nodes[4].peer.as_str() };
+        assert_eq!(refused["thing"], named, "what is named, else the node itself: {refused}");
         assert!(refused["message"].as_str().unwrap().contains("light node"), "{refused}");
         assert!(refused["remedy"].as_str().unwrap().contains("--node URL"), "{refused}");
     }

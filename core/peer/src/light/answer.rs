@@ -178,7 +178,9 @@ pub(super) fn height(header: &BlockHeader, time: Option<Time>) -> LedgerHeight {
 
 /// What a call is about: the node itself, where it names nothing.
 fn thing(call: &Call, me: PeerId) -> String {
-    Some(call.object()).filter(|object| !object.is_empty()).unwrap_or_else(|| me.to_string())
+    // What is asked for blocks from one on is wanted of the node.
+    let object = Some(call.object()).filter(|object| !object.is_empty() && !matches!(call, Call::LedgerBlocks { .. }));
+    object.unwrap_or_else(|| me.to_string())
 }
 
 /// Not without a ledger.
@@ -188,8 +190,14 @@ pub(super) fn light(call: &Call, me: PeerId) -> Problem {
         return Problem::new(ProblemCode::Unsupported, crate::calls::papers(call), name, text)
             .with_remedy("ask the node of the deployment's owner, or a steward's: name it with --node URL");
     }
-    let text = "this is a light node, which keeps no ledger: it answers for accounts, keys, leases, names and the network, \
-                and sends money";
+    if matches!(call, Call::Names) {
+        let text = "this is a light node, which keeps no ledger: it is shown proofs of single entries, and lists none";
+        return Problem::new(ProblemCode::Unsupported, call.operation().id(), thing(call, me), text).with_remedy(
+            "ask it for one name with `grange ledger name NAME`, or a node that keeps the ledger for all: name it with --node URL",
+        );
+    }
+    let text = "this is a light node, which keeps no ledger: it answers for one account, key, lease or name at a time and \
+                for the network, and sends money";
     Problem::new(ProblemCode::Unsupported, call.operation().id(), thing(call, me), text)
         .with_remedy("ask a node that keeps the ledger: name it with --node URL")
 }
