@@ -13,7 +13,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use grange_api::{DataLine, Line, LogLine, NoteLine, Problem, ProblemCode, Timestamp};
 use grange_net::{Net, PeerStream, Protocol};
 use grange_peer::{Replica, RouteTable, Routed};
-use grange_sandbox::Sandboxes;
+use grange_sandbox::{LogStream, Sandboxes};
 use grange_types::{DeploymentId, LeaseId, PeerId, Wire, limits};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -392,8 +392,17 @@ fn show(replica: &Replica, line: grange_sandbox::LogLine) -> LogLine {
         replica: replica.replica,
         provider: replica.at.provider,
         generation: replica.at.generation,
-        stream: line.stream.as_str().to_owned(),
+        stream: word(line.stream).to_owned(),
         text: line.text,
+    }
+}
+
+/// Where a line came from, in the API's words.
+const fn word(stream: LogStream) -> &'static str {
+    match stream {
+        LogStream::Out => "stdout",
+        LogStream::Error => "stderr",
+        LogStream::System => "node",
     }
 }
 

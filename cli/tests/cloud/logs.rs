@@ -46,11 +46,12 @@ fn whoever_follows_a_log_is_told_when_what_wrote_it_is_removed() {
     assert_eq!(cloud.get(1, "shop", "/last").0, 404);
     cloud.json(&["down", "shop", "--yes"]);
     let (out, err) = rest(plain.0, plain.1);
-    assert!(out.contains("nothing is at /last"), "what it wrote at last is there: {out}");
+    assert!(out.contains("web.0 nothing is at /last"), "what it wrote at last is there: {out}");
     assert_eq!(err.lines().last(), Some("shop was removed: its log ends here"), "{err}");
     let (out, err) = rest(json.0, json.1);
     let last: serde_json::Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
     assert!(last["text"].as_str().unwrap().contains("nothing is at /last"), "{out}");
+    assert_eq!(last["stream"], "stdout", "{last}");
     assert_eq!(err, "", "scripts read lines, and know the end by the exit code");
     assert_eq!(cloud.problem(&["logs", "-f", "shop"])["code"], "not-found", "what is not there is not followed");
 }

@@ -21,7 +21,7 @@ pub enum LogStream {
 }
 
 impl LogStream {
-    /// The word that stands for it in files and answers.
+    /// The word that stands for it in files.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
