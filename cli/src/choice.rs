@@ -409,7 +409,7 @@ mod tests {
         let problem = chosen(&known, "deploy", Purpose::Act).unwrap_err();
         assert_eq!((problem.code, problem.exit), (ProblemCode::NoNode, 1));
         assert!(problem.message.contains("the others are other operators' and"), "{problem:?}");
-        assert!(problem.remedy.contains("`grange dev start 0`") && problem.remedy.contains(&live), "{problem:?}");
+        assert!(problem.remedy.contains("`grange dev start 0") && problem.remedy.contains(&live), "{problem:?}");
         let all = chosen(&known[..1], "deploy", Purpose::Act).unwrap_err();
         let none = chosen(&[], "deploy", Purpose::Act).unwrap_err();
         for problem in [all, none] {
