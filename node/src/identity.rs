@@ -1,7 +1,7 @@
 //! What an owner's key signs, made on the owner's machine: no node gets to see the key.
 
 use grange_ledger::{Action, KeyStatement, NodeEntry, Purpose, Transaction};
-use grange_types::{AccountId, KeyGrant, Millis, NetworkId, PeerId, Region, SecretKey, Signed, Time, Wire};
+use grange_types::{AccountId, Amount, KeyGrant, Millis, NetworkId, PeerId, Region, SecretKey, Signed, Time, Wire};
 
 pub use grange_keystore::{Cost, Keystore, KeystoreError, Passphrase, Phrase, PhraseError};
 
@@ -46,6 +46,12 @@ impl Owner {
     #[must_use]
     pub fn remove_node(&self, node: PeerId, now: Time, nonce: u64) -> Vec<u8> {
         self.seal(Action::RemoveNode { node }, now, nonce)
+    }
+
+    /// The signed bytes that say what each key may put into deployments a day; none lifts the cap.
+    #[must_use]
+    pub fn set_cap(&self, per_day: Option<Amount>, now: Time, nonce: u64) -> Vec<u8> {
+        self.seal(Action::SetCap { per_day }, now, nonce)
     }
 
     fn seal(&self, action: Action, now: Time, nonce: u64) -> Vec<u8> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use grange_types::{AccountId, Amount, PublicKey};
+use grange_types::{AccountId, Amount, IdStart, PublicKey};
 
 use super::value;
 
@@ -12,6 +12,13 @@ use super::value;
 pub(crate) struct Identity {
     #[command(subcommand)]
     pub(crate) action: IdentityAction,
+    #[command(flatten)]
+    pub(crate) sealed: Sealed,
+}
+
+/// Where the owner's key is sealed, and what opens it.
+#[derive(Debug, Args)]
+pub(crate) struct Sealed {
     /// The folder of the node; else the one that nodes.json names
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) data: Option<PathBuf>,
@@ -78,9 +85,9 @@ pub(crate) enum DeviceAction {
     },
     /// Take a key out; the ledger refuses what it signs from then on
     Revoke {
-        /// The device's public key
-        #[arg(value_name = "KEY", value_parser = value::public_key)]
-        key: PublicKey,
+        /// The device's public key, or eight or more first digits of it
+        #[arg(value_name = "KEY", value_parser = value::public_key_start)]
+        key: IdStart,
     },
 }
 

@@ -14,7 +14,7 @@ use grange_types::{AccountId, Amount, IdStart};
 use crate::project::Wanted;
 
 pub(crate) use dev::{Dev, DevAction, Tour};
-pub(crate) use identity::{DeviceAction, DeviceRole, Identity, IdentityAction};
+pub(crate) use identity::{DeviceAction, DeviceRole, Identity, IdentityAction, Sealed};
 pub(crate) use key::{KeyAction, Limits};
 pub(crate) use node::{Prices, Up};
 pub(crate) use value::duration;
@@ -267,9 +267,12 @@ pub(crate) enum WalletAction {
     },
     /// Show or change what keys may put into deployments a day, and how the budgets of deployments stand
     Caps {
-        /// Each key may put in so many credits a day from now on; `none` lifts the cap. Only the owner's key may say so
-        #[arg(long, value_name = "CREDITS|none", value_parser = cap)]
+        /// Each key may put in so many credits a day from now on; `none` lifts the cap, and nothing is counted without one.
+        /// Only the owner's key may say so
+        #[arg(long, value_name = "CREDITS|none", allow_negative_numbers = true, value_parser = cap)]
         per_day: Option<Cap>,
+        #[command(flatten)]
+        sealed: Sealed,
     },
     /// Show what came and went, newest first
     History {

@@ -23,12 +23,18 @@ pub(crate) enum ValueError {
     Whole { least: u64, most: u64 },
     #[error("a cap is an amount, or `none` for no cap")]
     Cap { source: ParseAmountError },
-    #[error("an account is 64 hexadecimal digits; its owner reads it off `grange wallet balance`")]
+    #[error(
+        "an account is 64 hexadecimal digits, all of which are needed here; its owner reads it off `grange wallet balance`"
+    )]
     Account,
     #[error("an account is 64 hexadecimal digits, of which the first 8 or more will do here")]
     AccountStart,
     #[error("a lease is 64 hexadecimal digits, of which the first 8 or more will do; `grange usage` shows them")]
     Lease,
+    #[error(
+        "a key is 64 hexadecimal digits, of which the first 8 or more will do here; `grange identity device list` shows them"
+    )]
+    PublicKeyStart,
     #[error("a public key is 64 hexadecimal digits; a node's is its id, which `grange status` shows")]
     PublicKey,
 }
@@ -120,6 +126,11 @@ pub(crate) fn lease_start(text: &str) -> Result<IdStart, ValueError> {
 /// A public key.
 pub(crate) fn public_key(text: &str) -> Result<PublicKey, ValueError> {
     text.parse().map_err(|_| ValueError::PublicKey)
+}
+
+/// A key of the account's, to look up.
+pub(crate) fn public_key_start(text: &str) -> Result<IdStart, ValueError> {
+    text.parse().map_err(|_| ValueError::PublicKeyStart)
 }
 
 /// An address and a port.

@@ -1,24 +1,20 @@
 //! `identity`: the owner's key, its recovery phrase, and the devices that act for the account.
-//!
-//! The owner's key signs here, in this process, and what it signed is handed to the node: a node never holds it.
 
 use std::io::{self, IsTerminal};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use grange_api::{Account, Call, Key, KeySet, OwnedAccount, Problem, ProblemCode, Replica, Status, Submitted};
-use grange_types::{AccountId, Amount, KeyGrant, NetworkId, PeerId, PublicKey, Role, SecretKey};
+use grange_api::{Account, Call, Key, KeySet, OwnedAccount, Problem, ProblemCode, Replica, Status};
+use grange_types::{AccountId, Amount, IdStart, KeyGrant, PeerId, PublicKey, Role};
 use serde::Serialize;
 
 use super::context::Context;
 use super::ledger;
+use super::place::Place;
 use crate::arguments::{DeviceAction, DeviceRole, Identity, IdentityAction};
-use crate::choice;
-use crate::client::Client;
-use crate::failure::{Outcome, chain, internal};
-use crate::folders;
+use crate::failure::Outcome;
 use crate::machine;
-use crate::node_process::{Cost, Folder, Keystore, KeystoreError, Owner, Phrase};
+use crate::node_process::{Keystore, Owner, Phrase};
 use crate::secret;
 use crate::up::settings_problem;
 
@@ -34,9 +30,9 @@ pub(super) fn run(context: Context<'_>, identity: &Identity) -> Outcome {
         IdentityAction::Phrase { yes, per_day, .. } => phrase(context, identity, *yes, *per_day),
         IdentityAction::Restore { account, per_day } => restore(context, identity, *account, *per_day),
         IdentityAction::Passwd { new_passphrase_file } => {
-            let place = Place::find(context, identity, "identity passwd")?;
+            let place = Place::find(context, &identity.sealed, "identity passwd")?;
             let keystore = place.keystore()?.ok_or_else(|| place.no_phrase())?;
-            let phrase = place.open(&keystore, identity)?;
+            let phrase = place.open(&keystore, &identity.sealed)?;
             let new = secret::new_passphrase(place.operation, new_passphrase_file.as_deref())?;
             let keystore = place.seal(&phrase, keystore.account(), &new)?;
             place.keep(&keystore)?;
@@ -45,139 +41,6 @@ pub(super) fn run(context: Context<'_>, identity: &Identity) -> Outcome {
         }
         IdentityAction::Device { action } => device(context, identity, action),
     }
-}
-
-/// A node of this machine, its folder, and what the ledger says of its account.
-struct Place {
-    operation: &'static str,
-    client: Client,
-    folder: Folder,
-    node: PeerId,
-    network: NetworkId,
-    account: AccountId,
-}
-
-impl Place {
-    fn find(context: Context<'_>, identity: &Identity, operation: &'static str) -> Result<Self, Problem> {
-        let client = choice::client(context.global, context.output, operation, choice::Purpose::Act)?;
-        let folder = Folder(match &identity.data {
-            Some(data) => folders::absolute(data)?,
-            None => choice::folder_of(client.api(), operation)?,
-        });
-        let status: Status = client.ask(&Call::Status)?;
-        let (node, network, account) = (status.peer, status.network, status.operator);
-        let place = Self { operation, client, folder, node, network, account };
-        if place.node_key()?.public().peer() != node {
-            let thing = place.folder.0.display().to_string();
-            return Err(Problem::new(ProblemCode::Usage, operation, thing, "the folder is another node's")
-                .with_remedy("name the folder of the node that --node names with --data"));
-        }
-        Ok(place)
-    }
-
-    fn node_key(&self) -> Result<SecretKey, Problem> {
-        self.folder.read_key().map_err(|error| settings_problem(&error, self.operation, &self.folder))
-    }
-
-    fn keystore(&self) -> Result<Option<Keystore>, Problem> {
-        Keystore::read(&self.folder.keystore()).map_err(|error| self.keystore_problem(&error))
-    }
-
-    fn keystore_problem(&self, error: &KeystoreError) -> Problem {
-        let thing = self.folder.keystore().display().to_string();
-        match error {
-            KeystoreError::Refused => Problem::new(ProblemCode::Denied, self.operation, thing, chain(error))
-                .with_remedy(
-                    "try the passphrase again; with the recovery phrase, `grange identity restore` sets a new one",
-                ),
-            _ => internal(self.operation, thing, error),
-        }
-    }
-
-    fn open(&self, keystore: &Keystore, identity: &Identity) -> Result<Phrase, Problem> {
-        let passphrase = secret::passphrase(self.operation, identity.passphrase_file.as_deref())?;
-        keystore.open(&passphrase).map_err(|error| self.keystore_problem(&error))
-    }
-
-    fn seal(
-        &self,
-        phrase: &Phrase,
-        account: AccountId,
-        passphrase: &crate::node_process::Passphrase,
-    ) -> Result<Keystore, Problem> {
-        let mut random = [0; 40];
-        self.fill(&mut random)?;
-        Keystore::seal(phrase, account, passphrase, Cost::USUAL, &random).map_err(|error| self.keystore_problem(&error))
-    }
-
-    fn keep(&self, keystore: &Keystore) -> Result<(), Problem> {
-        keystore.write(&self.folder.keystore()).map_err(|error| self.keystore_problem(&error))
-    }
-
-    fn fill(&self, bytes: &mut [u8]) -> Result<(), Problem> {
-        let mut filled = 0;
-        while filled < bytes.len() {
-            filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())
-                .map_err(|error| internal(self.operation, "randomness", &error))?;
-        }
-        Ok(())
-    }
-
-    fn no_phrase(&self) -> Problem {
-        let text = "this account has no recovery phrase on this machine";
-        Problem::new(ProblemCode::NotFound, self.operation, self.account.to_string(), text)
-            .with_remedy("make one with `grange identity phrase`")
-    }
-
-    /// The key set of an account; that of one which the ledger has nothing of is its own first key.
-    fn grants(&self, account: AccountId) -> Result<Vec<KeyGrant>, Problem> {
-        let keys = match self.client.ask::<Account>(&Call::LedgerAccount { account: account.into() }) {
-            Ok(found) => found.keys,
-            Err(problem) if problem.code == ProblemCode::NotFound => Vec::new(),
-            Err(problem) => return Err(problem),
-        };
-        if keys.is_empty() {
-            return Ok(vec![KeyGrant { key: PublicKey(account.0), roles: vec![Role::Owner] }]);
-        }
-        Ok(keys.iter().map(grant).collect())
-    }
-
-    /// Who signs for the account: the owner's key where it is kept here, else the node's own where that is an owner.
-    fn owner(&self, identity: &Identity, grants: &[KeyGrant]) -> Result<Owner, Problem> {
-        let owns = |key: PublicKey| grants.iter().any(|grant| grant.key == key && grant.roles.contains(&Role::Owner));
-        let key = match self.keystore()?.filter(|keystore| keystore.account() == self.account) {
-            Some(keystore) => self.open(&keystore, identity)?.owner_key(),
-            None => self.node_key()?,
-        };
-        if !owns(key.public()) {
-            let text = "no key on this machine is an owner of the account";
-            return Err(Problem::new(ProblemCode::Denied, self.operation, self.account.to_string(), text).with_remedy(
-                "type it on the machine where the owner's key is, or restore it with `grange identity restore`",
-            ));
-        }
-        Ok(Owner { network: self.network, account: self.account, key })
-    }
-
-    fn submit(&self, sign: impl FnOnce(u64) -> Vec<u8>) -> Result<Submitted, Problem> {
-        let mut nonce = [0; 8];
-        self.fill(&mut nonce)?;
-        self.client.ask(&Call::SubmitTransaction { bytes: sign(u64::from_le_bytes(nonce)) })
-    }
-
-    fn set_keys(&self, owner: &Owner, keys: Vec<KeyGrant>) -> Result<Submitted, Problem> {
-        self.submit(|nonce| owner.set_keys(keys, machine::now(), nonce))
-    }
-}
-
-fn grant(key: &Key) -> KeyGrant {
-    let role = |word: &String| match word.as_str() {
-        "owner" => Some(Role::Owner),
-        "node" => Some(Role::Node),
-        "validator" => Some(Role::Validator),
-        "spend" => Some(Role::Spend { per_day: key.per_day.unwrap_or_default() }),
-        _ => None,
-    };
-    KeyGrant { key: key.key, roles: key.roles.iter().filter_map(role).collect() }
 }
 
 /// The node's own key as one device among others: it sells, and spends up to a ceiling.
@@ -205,7 +68,7 @@ struct Shown {
 }
 
 fn show(context: Context<'_>, identity: &Identity) -> Outcome {
-    let place = Place::find(context, identity, "identity show")?;
+    let place = Place::find(context, &identity.sealed, "identity show")?;
     let keystore = place.keystore()?.filter(|keystore| keystore.account() == place.account);
     let keys: KeySet = place.client.ask(&Call::Keys)?;
     let shown = Shown {
@@ -262,7 +125,7 @@ fn print_phrase(context: Context<'_>, account: AccountId, phrase: &Phrase) -> Ou
 }
 
 fn phrase(context: Context<'_>, identity: &Identity, yes: bool, per_day: Amount) -> Outcome {
-    let place = Place::find(context, identity, "identity phrase")?;
+    let place = Place::find(context, &identity.sealed, "identity phrase")?;
     may_print(&place, yes)?;
     if place.keystore()?.is_some_and(|keystore| keystore.account() == place.account) {
         let text = "the account has a recovery phrase, which was shown when it was made";
@@ -271,8 +134,8 @@ fn phrase(context: Context<'_>, identity: &Identity, yes: bool, per_day: Amount)
             .into());
     }
     let mut grants = place.grants(place.account)?;
-    let present = place.owner(identity, &grants)?;
-    let passphrase = secret::new_passphrase(place.operation, identity.passphrase_file.as_deref())?;
+    let present = place.owner(&identity.sealed, &grants)?;
+    let passphrase = secret::new_passphrase(place.operation, identity.sealed.passphrase_file.as_deref())?;
     let mut entropy = [0; 32];
     place.fill(&mut entropy)?;
     let phrase = Phrase::from_entropy(entropy);
@@ -291,10 +154,10 @@ fn phrase(context: Context<'_>, identity: &Identity, yes: bool, per_day: Amount)
 }
 
 fn again(context: Context<'_>, identity: &Identity, yes: bool) -> Outcome {
-    let place = Place::find(context, identity, "identity phrase")?;
+    let place = Place::find(context, &identity.sealed, "identity phrase")?;
     may_print(&place, yes)?;
     let keystore = place.keystore()?.ok_or_else(|| place.no_phrase())?;
-    let phrase = place.open(&keystore, identity)?;
+    let phrase = place.open(&keystore, &identity.sealed)?;
     print_phrase(context, keystore.account(), &phrase)
 }
 
@@ -309,7 +172,7 @@ struct Restored {
 }
 
 fn restore(context: Context<'_>, identity: &Identity, wanted: Option<AccountId>, per_day: Amount) -> Outcome {
-    let mut place = Place::find(context, identity, "identity restore")?;
+    let mut place = Place::find(context, &identity.sealed, "identity restore")?;
     let phrase = secret::phrase(place.operation)?;
     let key = phrase.owner_key();
     caught_up(context, &place)?;
@@ -322,7 +185,7 @@ fn restore(context: Context<'_>, identity: &Identity, wanted: Option<AccountId>,
             .with_remedy("restore with another node: `grange up --data DIR --join INVITATION`")
             .into());
     }
-    let passphrase = secret::new_passphrase(place.operation, identity.passphrase_file.as_deref())?;
+    let passphrase = secret::new_passphrase(place.operation, identity.sealed.passphrase_file.as_deref())?;
     place.keep(&place.seal(&phrase, place.account, &passphrase)?)?;
     let owner = Owner { network: place.network, account: place.account, key };
     let mut grants = place.grants(place.account)?;
@@ -417,14 +280,14 @@ fn device(context: Context<'_>, identity: &Identity, action: &DeviceAction) -> O
             context.output.tabulate(&keys, |keys| ledger::keys(&keys.keys), "only the account's first key acts for it")
         }
         DeviceAction::Add { key, role, per_day } => {
-            let place = Place::find(context, identity, "identity device add")?;
+            let place = Place::find(context, &identity.sealed, "identity device add")?;
             let roles = match role {
                 DeviceRole::Spend => vec![Role::Spend { per_day: *per_day }],
                 DeviceRole::Node => vec![Role::Node],
                 DeviceRole::Owner => vec![Role::Owner],
             };
             let mut grants = place.grants(place.account)?;
-            let owner = place.owner(identity, &grants)?;
+            let owner = place.owner(&identity.sealed, &grants)?;
             match grants.iter_mut().find(|grant| grant.key == *key) {
                 Some(grant) => grant.roles = roles,
                 None => grants.push(KeyGrant { key: *key, roles }),
@@ -433,31 +296,53 @@ fn device(context: Context<'_>, identity: &Identity, action: &DeviceAction) -> O
             context.output.show(&set, |set| format!("{key} acts for the account since block {}", set.height))
         }
         DeviceAction::Revoke { key } => {
-            revoke(context, &Place::find(context, identity, "identity device revoke")?, identity, *key)
+            revoke(context, &Place::find(context, &identity.sealed, "identity device revoke")?, identity, key)
         }
     }
 }
 
-fn revoke(context: Context<'_>, place: &Place, identity: &Identity, key: PublicKey) -> Outcome {
+/// The key of the set that is meant: the one that is given, or the only one that begins so.
+fn meant(place: &Place, grants: &[KeyGrant], start: &IdStart) -> Result<PublicKey, Problem> {
+    if let Some(whole) = start.whole() {
+        return Ok(whole);
+    }
+    let begin: Vec<PublicKey> = grants.iter().map(|grant| grant.key).filter(|key| start.begins(&key.0)).collect();
+    match begin.as_slice() {
+        [one] => Ok(*one),
+        [] => Err(unknown_key(place, start.as_str())),
+        several => {
+            let keys: Vec<String> = several.iter().map(ToString::to_string).collect();
+            let text = format!("{} keys of the account begin so: {}", keys.len(), keys.join(", "));
+            Err(Problem::new(ProblemCode::Malformed, place.operation, start.as_str(), text)
+                .with_remedy("give more digits of the one that is meant"))
+        }
+    }
+}
+
+fn unknown_key(place: &Place, key: &str) -> Problem {
+    let text = format!("no such key acts for account {}, and it has no such node", place.account);
+    Problem::new(ProblemCode::NotFound, place.operation, key, text).with_remedy(
+        "`grange identity device list` lists the keys; a node that is not among them is named by its whole id",
+    )
+}
+
+fn revoke(context: Context<'_>, place: &Place, identity: &Identity, start: &IdStart) -> Outcome {
     let mut grants = place.grants(place.account)?;
-    let owner = place.owner(identity, &grants)?;
+    let key = meant(place, &grants, start)?;
+    let owner = place.owner(&identity.sealed, &grants)?;
     let before = grants.len();
     grants.retain(|grant| grant.key != key);
     let listed = grants.len() < before;
     // As a node it could still settle and quote: that ends first, and it may be a node without being in the key set.
     let removed = match place.submit(|nonce| owner.remove_node(key.peer(), machine::now(), nonce)) {
         Ok(removed) => Some(removed),
-        Err(problem) if problem.code == ProblemCode::NotFound || !listed => {
+        // It is no node, or serves another account by now.
+        Err(problem) if matches!(problem.code, ProblemCode::NotFound | ProblemCode::Conflict) => {
             if !listed {
-                let text = "no such key acts for the account";
-                return Err(Problem::new(ProblemCode::NotFound, place.operation, key.to_string(), text)
-                    .with_remedy("list the keys with `grange identity device list`")
-                    .into());
+                return Err(unknown_key(place, start.as_str()).into());
             }
             None
         }
-        // It serves another account by now.
-        Err(problem) if problem.code == ProblemCode::Conflict || problem.code == ProblemCode::Denied => None,
         Err(problem) => return Err(problem.into()),
     };
     let last = if listed { Some(place.set_keys(&owner, grants)?) } else { removed };

@@ -15,6 +15,7 @@ mod logs;
 mod market;
 mod money;
 mod names;
+mod place;
 mod replicas;
 pub(crate) mod step;
 mod trust;

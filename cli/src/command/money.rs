@@ -4,8 +4,10 @@ use grange_api::{Budget, Call, CapRequest, Caps, Direction, HistoryEntry, Submit
 use grange_types::Amount;
 
 use super::context::Context;
-use crate::arguments::WalletAction;
-use crate::failure::Outcome;
+use super::place::Place;
+use crate::arguments::{Sealed, WalletAction};
+use crate::failure::{Failure, Outcome};
+use crate::machine;
 use crate::table::Table;
 
 /// Looks after the account's money.
@@ -28,13 +30,12 @@ pub(super) fn wallet(context: Context<'_>, action: &WalletAction) -> Outcome {
                 format!("sent {amount}; transaction {} is final in block {height}", sent.transaction)
             })
         }
-        WalletAction::Caps { per_day: None } => {
+        WalletAction::Caps { per_day: None, .. } => {
             let caps: Caps = context.actor("wallet caps")?.ask(&Call::Caps)?;
             show_caps(context, &caps)
         }
-        WalletAction::Caps { per_day: Some(cap) } => {
-            let request = CapRequest { per_day: cap.0 };
-            let set: Submitted = context.actor("wallet caps")?.ask(&Call::SetCap(request))?;
+        WalletAction::Caps { per_day: Some(cap), sealed } => {
+            let set = set_cap(context, sealed, cap.0)?;
             context.output.show(&set, |set| {
                 let (transaction, height) = (set.transaction, set.height);
                 let now = daily(cap.0);
@@ -47,6 +48,16 @@ pub(super) fn wallet(context: Context<'_>, action: &WalletAction) -> Outcome {
             context.output.tabulate(&entries, |entries| history(entries), "nothing came or went")
         }
     }
+}
+
+/// Only an owner's key may say it: the one that is sealed on this machine, else the node's own.
+fn set_cap(context: Context<'_>, sealed: &Sealed, per_day: Option<Amount>) -> Result<Submitted, Failure> {
+    const OPERATION: &str = "wallet caps";
+    let Some(place) = Place::with_owners_key(context, sealed, OPERATION)? else {
+        return Ok(context.actor(OPERATION)?.ask(&Call::SetCap(CapRequest { per_day }))?);
+    };
+    let owner = place.owner(sealed, &place.grants(place.account)?)?;
+    Ok(place.submit(|nonce| owner.set_cap(per_day, machine::now(), nonce))?)
 }
 
 /// What a cap means, in a sentence.

@@ -240,7 +240,9 @@ fn a_device_spends_up_to_its_ceiling_until_it_is_revoked() {
     assert_eq!(status, 200, "{said}");
     let (status, said) = transfer(&cloud, &cloud.nodes[0], &account, &phone);
     assert!(status != 200 && said.contains("1.5"), "the ceiling of the day: {status} {said}");
-    cloud.json(&["identity", "device", "revoke", &public]);
+    let unknown = cloud.problem(&["identity", "device", "revoke", "00000000"]);
+    assert_eq!((&unknown["code"], &unknown["thing"]), (&"not-found".into(), &"00000000".into()), "{unknown}");
+    cloud.json(&["identity", "device", "revoke", &public[..8]]);
     let (status, said) = transfer(&cloud, &cloud.nodes[0], &account, &phone);
     assert_eq!(status, 403, "{said}");
     assert_eq!(cloud.problem(&["identity", "device", "revoke", &public])["code"], "not-found");
@@ -259,7 +261,11 @@ fn with_a_phrase_the_nodes_own_key_may_spend_and_no_more() {
     cloud.json(&["wallet", "send", &"33".repeat(32), "15"]);
     let beyond = cloud.problem(&["wallet", "send", &"33".repeat(32), "15"]);
     assert!(beyond["message"].as_str().unwrap().contains("20"), "{beyond}");
-    // The owner's key is needed for the key set, and its passphrase for the key.
+    // The owner's key is needed for the cap and for the key set, and its passphrase for the key.
+    let unasked = cloud.problem(&["wallet", "caps", "--per-day", "50"]);
+    assert_eq!((&unasked["operation"], &unasked["thing"]), (&"wallet caps".into(), &"passphrase".into()), "{unasked}");
+    cloud.json(&["wallet", "caps", "--per-day", "50", "--passphrase-file", &file]);
+    assert_eq!(cloud.json(&["wallet", "caps"])["per_day"], "50");
     let other = cloud.root.path().join("other");
     std::fs::write(&other, "another passphrase").unwrap();
     let device = ["identity", "device", "add", &"44".repeat(32), "--passphrase-file"];

@@ -4,7 +4,7 @@ use core::error::Error;
 use core::fmt::Write;
 
 use grange_api::{Problem, ProblemCode, Timestamp};
-use grange_ledger::{Rejection, RejectionKind};
+use grange_ledger::{Authority, Rejection, RejectionKind};
 use grange_market::{Constraint, NoOffer};
 use grange_types::{AccountId, EnvelopeError, IdStart, limits};
 
@@ -29,6 +29,11 @@ pub(crate) fn rejected(operation: &str, thing: &str, rejection: &Rejection) -> P
     if matches!(rejection, Rejection::KeyCeiling { .. }) {
         return problem.with_remedy(
             "wait for the next day in UTC, or let the owner's key raise what this one may spend: `grange identity device add`",
+        );
+    }
+    if matches!(rejection, Rejection::KeyNotAllowed { needed: Authority::Owner, .. }) {
+        return problem.with_remedy(
+            "the owner's key has to sign it: type it on the machine where `grange identity show` says that it is sealed",
         );
     }
     match problem.code {
@@ -141,7 +146,9 @@ pub(crate) fn removed(operation: &str, name: &str, at: Timestamp) -> Problem {
 /// There is no such account on the ledger.
 pub(crate) fn unknown_account(account: &IdStart) -> Problem {
     let text = "the ledger has no such account: it never received money";
-    Problem::new(ProblemCode::NotFound, "ledger account", account.as_str(), text)
+    Problem::new(ProblemCode::NotFound, "ledger account", account.as_str(), text).with_remedy(
+        "compare it with what its owner reads off `grange wallet balance`; `grange trust` lists those who sell",
+    )
 }
 
 /// There is no such lease on the ledger.
@@ -179,4 +186,5 @@ pub(crate) fn undecodable(operation: &str, error: grange_types::DecodeError) -> 
     };
     let limit = limits::TRANSACTION_BYTES;
     Problem::new(code, operation, "transaction", format!("{error}; a transaction has at most {limit} bytes"))
+        .with_remedy("send the bytes of one signed transaction in their canonical encoding, unchanged and nothing else")
 }
