@@ -192,10 +192,32 @@ mod tests {
         check(
             "grange wallet caps --per-day much",
             "wallet caps --per-day <CREDITS|none>: `much` is not taken: a cap is an amount, or `none` for no cap: an \
-             amount is a decimal number of credits such as 12.5",
+             amount is a decimal number of credits, from 0 up, such as 12.5",
             "see `grange wallet caps --help`",
         );
         check("grange --json=yes ps", "grange --json: it takes no value, and was given `yes`", "see `grange --help`");
+    }
+
+    #[test]
+    fn an_amount_below_zero_is_no_option_but_a_wrong_amount() {
+        let send = format!("wallet send {} -1", "0".repeat(64));
+        let amount = "an amount is a decimal number of credits, from 0 up, such as 12.5";
+        for (line, argument, value) in [
+            (send.as_str(), "wallet send <AMOUNT>", "-1"),
+            ("identity phrase --per-day -1", "identity phrase --per-day <CREDITS>", "-1"),
+            ("key create --name ci --scope pay --max-spend -1", "key create --max-spend <CREDITS>", "-1"),
+            ("up --canaries -0.5", "up --canaries <CREDITS>", "-0.5"),
+            ("provider price --cpu-hour -1", "provider price --cpu-hour <CREDITS>", "-1"),
+        ] {
+            let (command, _) = argument.rsplit_once(' ').unwrap();
+            let command = command.split(" --").next().unwrap();
+            let expected = format!("{argument}: `{value}` is not taken: {amount}");
+            check(&format!("grange {line}"), &expected, &format!("see `grange {command} --help`"));
+        }
+        let expected = format!(
+            "wallet caps --per-day <CREDITS|none>: `-1` is not taken: a cap is an amount, or `none` for no cap: {amount}"
+        );
+        check("grange wallet caps --per-day -1", &expected, "see `grange wallet caps --help`");
     }
 
     #[test]

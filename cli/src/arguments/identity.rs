@@ -41,7 +41,13 @@ pub(crate) enum IdentityAction {
         #[arg(short, long)]
         yes: bool,
         /// The most that the node's own key may spend in a day, in credits
-        #[arg(long, value_name = "CREDITS", default_value = "1000", conflicts_with = "again")]
+        #[arg(
+            long,
+            value_name = "CREDITS",
+            allow_negative_numbers = true,
+            default_value = "1000",
+            conflicts_with = "again"
+        )]
         per_day: Amount,
     },
     /// Read a recovery phrase from stdin, and let this machine's node act for its account
@@ -50,7 +56,7 @@ pub(crate) enum IdentityAction {
         #[arg(long, value_name = "ACCOUNT", value_parser = value::account)]
         account: Option<AccountId>,
         /// The most that the node's own key may spend in a day, in credits
-        #[arg(long, value_name = "CREDITS", default_value = "1000")]
+        #[arg(long, value_name = "CREDITS", allow_negative_numbers = true, default_value = "1000")]
         per_day: Amount,
     },
     /// Change the passphrase of the owner's key
@@ -80,7 +86,7 @@ pub(crate) enum DeviceAction {
         #[arg(long, value_enum, default_value_t = DeviceRole::Spend)]
         role: DeviceRole,
         /// The most that it may spend in a day, in credits
-        #[arg(long, value_name = "CREDITS", default_value = "100")]
+        #[arg(long, value_name = "CREDITS", allow_negative_numbers = true, default_value = "100")]
         per_day: Amount,
     },
     /// Take a key out; the ledger refuses what it signs from then on

@@ -57,6 +57,6 @@ pub(crate) struct Limits {
     #[arg(long, value_name = "TIME", value_parser = value::long_duration)]
     pub(crate) until: Option<u64>,
     /// The most that it may spend in all its life, in credits; else no limit
-    #[arg(long, value_name = "CREDITS")]
+    #[arg(long, value_name = "CREDITS", allow_negative_numbers = true)]
     pub(crate) max_spend: Option<Amount>,
 }

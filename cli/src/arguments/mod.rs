@@ -260,6 +260,7 @@ pub(crate) enum WalletAction {
         #[arg(value_name = "ACCOUNT", value_parser = account)]
         to: AccountId,
         /// How much, in credits
+        #[arg(allow_negative_numbers = true)]
         amount: Amount,
         /// A word to the receiver
         #[arg(long, default_value = "", hide_default_value = true)]

@@ -46,7 +46,7 @@ pub(crate) struct Up {
     #[arg(long, value_name = "VERSION", value_parser = value::rules())]
     pub(crate) rules: Option<u16>,
     /// Spend up to this much a day on small orders that show whether providers serve; 0 for none
-    #[arg(long, value_name = "CREDITS")]
+    #[arg(long, value_name = "CREDITS", allow_negative_numbers = true)]
     pub(crate) canaries: Option<Amount>,
     /// Let a reserve take the place of a steward that could not be reached for so long, such as 30m; else 10m
     #[arg(long, value_name = "TIME", value_parser = value::duration)]
@@ -65,19 +65,19 @@ pub(crate) struct Up {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub(crate) struct Prices {
     /// The price of one processor for an hour
-    #[arg(long, value_name = "CREDITS", help_heading = "Prices")]
+    #[arg(long, value_name = "CREDITS", allow_negative_numbers = true, help_heading = "Prices")]
     pub(crate) cpu_hour: Option<Amount>,
     /// The price of one GiB of memory for an hour
-    #[arg(long, value_name = "CREDITS", help_heading = "Prices")]
+    #[arg(long, value_name = "CREDITS", allow_negative_numbers = true, help_heading = "Prices")]
     pub(crate) memory_gib_hour: Option<Amount>,
     /// The price of one GiB of disk for an hour
-    #[arg(long, value_name = "CREDITS", help_heading = "Prices")]
+    #[arg(long, value_name = "CREDITS", allow_negative_numbers = true, help_heading = "Prices")]
     pub(crate) disk_gib_hour: Option<Amount>,
     /// The price of a million requests
-    #[arg(long, value_name = "CREDITS", help_heading = "Prices")]
+    #[arg(long, value_name = "CREDITS", allow_negative_numbers = true, help_heading = "Prices")]
     pub(crate) request_million: Option<Amount>,
     /// The price of one GiB sent to clients
-    #[arg(long, value_name = "CREDITS", help_heading = "Prices")]
+    #[arg(long, value_name = "CREDITS", allow_negative_numbers = true, help_heading = "Prices")]
     pub(crate) egress_gib: Option<Amount>,
 }
 

@@ -28,7 +28,7 @@ pub enum AmountError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ParseAmountError {
     /// Not digits with at most one point.
-    #[error("an amount is a decimal number of credits such as 12.5")]
+    #[error("an amount is a decimal number of credits, from 0 up, such as 12.5")]
     Syntax,
     /// More than twelve places after the point.
     #[error("an amount has at most 12 decimal places")]
