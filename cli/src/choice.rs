@@ -13,6 +13,7 @@
 //!   says so. A command that acts, or shows what is one's own, does not, and says why: the next node is another operator's.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -82,17 +83,17 @@ pub(crate) fn next_client(
         })?;
         return Ok(Client::new(operation, api, token, PathBuf::new()));
     }
-    let token_file = global.token_file.clone().or(token_file).filter(|file| file.is_file());
-    if token_file.is_none() && !answers(&api) {
+    let token_file = global.token_file.clone().or(token_file);
+    if !token_file.as_ref().is_some_and(|file| file.is_file()) && !answers(&api) {
         // Whoever asks a node that is not there needs no token first.
         return Err(Problem::new(ProblemCode::NoNode, operation, api, "no node answers there"));
     }
-    let Some(token_file) = token_file.or(global.token_file.clone()) else {
+    let Some(token_file) = token_file else {
         let message = "nodes.json has no token for this node";
         let problem = Problem::new(ProblemCode::Unauthorized, operation, api, message);
         return Err(problem.with_remedy("name the file that holds its token with --token-file"));
     };
-    let token = token(&token_file, operation)?;
+    let token = token(&token_file, global.token_file.is_some(), operation)?;
     Ok(Client::new(operation, api, token, token_file))
 }
 
@@ -139,7 +140,7 @@ pub(crate) fn own_token(global: &Global, operation: &str) -> Result<(String, Str
         return Ok((token, TOKEN_VARIABLE.to_owned()));
     }
     match &global.token_file {
-        Some(file) => Ok((token(file, operation)?, file.display().to_string())),
+        Some(file) => Ok((token(file, true, operation)?, file.display().to_string())),
         None => {
             let message = "no key is named";
             Err(Problem::new(ProblemCode::Usage, operation, "--token-file", message)
@@ -154,12 +155,25 @@ fn fit(text: &str) -> Option<String> {
     (!token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic())).then(|| token.to_owned())
 }
 
-fn token(file: &Path, operation: &str) -> Result<String, Problem> {
-    let name = || file.display().to_string();
+/// The token in a file, which the user names himself or `nodes.json` does.
+fn token(file: &Path, is_named: bool, operation: &str) -> Result<String, Problem> {
+    let problem = |message: String| {
+        let remedy = if is_named {
+            "name a file that holds the node's token or an API key, and that you may read, with --token-file or \
+             GRANGE_TOKEN_FILE; without either the file is taken that nodes.json names"
+        } else {
+            "nodes.json names this file; the node keeps its token there for the user who runs it alone. Type the command as that \
+             user, or name a file that holds an API key with --token-file"
+        };
+        Problem::new(ProblemCode::Unauthorized, operation, file.display().to_string(), message).with_remedy(remedy)
+    };
     let text = fs::read_to_string(file).map_err(|error| {
-        Problem::new(ProblemCode::Unauthorized, operation, name(), format!("cannot read the token: {error}"))
+        problem(match error.kind() {
+            ErrorKind::NotFound => "there is no such token file".to_owned(),
+            _ => format!("cannot read the token file: {}", error.to_string().to_lowercase()),
+        })
     })?;
-    fit(&text).ok_or_else(|| Problem::new(ProblemCode::Unauthorized, operation, name(), "the file holds no token"))
+    fit(&text).ok_or_else(|| problem("the token file holds no token".to_owned()))
 }
 
 /// What a command is for: a node of `grange up`, or a dev cloud with all its nodes.
@@ -414,6 +428,23 @@ mod tests {
         let none = chosen(&[], "deploy", Purpose::Act).unwrap_err();
         for problem in [all, none] {
             assert!(problem.remedy.contains("`grange up`") && problem.remedy.contains("`grange dev`"));
+        }
+    }
+
+    #[test]
+    fn a_token_file_that_is_none_is_named_with_what_helps() {
+        let folder = tempfile::tempdir().unwrap();
+        let (missing, empty) = (folder.path().join("missing"), folder.path().join("empty"));
+        fs::write(&empty, " \n").unwrap();
+        for (file, text) in [(&missing, "there is no such token file"), (&empty, "the token file holds no token")] {
+            for (is_named, remedy) in
+                [(true, "--token-file or GRANGE_TOKEN_FILE"), (false, "nodes.json names this file")]
+            {
+                let problem = token(file, is_named, "ps").unwrap_err();
+                assert_eq!((problem.code, problem.message.as_str()), (ProblemCode::Unauthorized, text));
+                assert_eq!(problem.thing, file.display().to_string());
+                assert!(problem.remedy.contains(remedy), "{problem:?}");
+            }
         }
     }
 

@@ -103,7 +103,7 @@ fn client(cloud: &Cloud) -> Result<Client, Failure> {
     };
     let file: PathBuf = node.folder.token();
     let token = std::fs::read_to_string(&file).map_err(|error| {
-        let message = format!("cannot read the token: {error}");
+        let message = format!("cannot read the token file: {error}");
         Problem::new(ProblemCode::Unauthorized, "tour", file.display().to_string(), message)
     })?;
     Ok(Client::new("tour", node.api(), token.trim().to_owned(), file))
