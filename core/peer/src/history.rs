@@ -45,7 +45,7 @@ pub struct Entry {
     pub amount: Amount,
     /// The account on the other side of a transfer.
     pub counterparty: Option<AccountId>,
-    /// The sender's word, or the deployment's name.
+    /// The sender's word; the name of a deployment of ours, the short id of another's.
     pub memo: String,
 }
 
@@ -115,7 +115,8 @@ impl History {
                 (other, Book::Balance(account)) if account == me => (other, true),
                 _ => continue,
             };
-            self.entries.push_back(entry(ledger, committed, memos, posting, (other, came)));
+            let entry = self.entry(ledger, (me, memos), committed, posting, (other, came));
+            self.entries.push_back(entry);
             if self.entries.len() > KEPT {
                 self.entries.pop_front();
             }
@@ -129,46 +130,54 @@ impl History {
         paid.filter_map(|entry| Some((DeploymentId(entry.transaction?.0), entry.memo.as_str())))
     }
 
+    /// What a deployment is called in every entry that is about it. One of ours has its name, also when it is removed and the
+    /// ledger has that no more. One of others has its id, which it keeps.
+    fn called(&self, ledger: &Ledger, me: AccountId, id: DeploymentId) -> String {
+        let found = ledger.view().deployment(id).filter(|found| found.owner == me);
+        let name = found.and_then(|found| {
+            found.name().or_else(|| self.opened().find(|(opened, _)| *opened == id).map(|(_, name)| name))
+        });
+        name.map_or_else(|| id.short(), str::to_owned)
+    }
+
+    fn entry(
+        &self,
+        ledger: &Ledger,
+        (me, memos): (AccountId, &Memos),
+        committed: &Committed,
+        posting: &Posting,
+        (other, came): (Book, bool),
+    ) -> Entry {
+        let word = || {
+            let place = committed.transactions.iter().position(|id| Some(*id) == posting.cause)?;
+            memos.get(&place).cloned()
+        };
+        let (movement, counterparty, memo) = match other {
+            Book::Balance(account) => (Movement::Transfer, Some(account), word().unwrap_or_default()),
+            Book::Deployment(id) => (Movement::Budget, None, self.called(ledger, me, id)),
+            Book::Escrow(lease) | Book::Held(lease) => {
+                let deployment = ledger.view().lease(lease).map(|lease| lease.deployment);
+                (Movement::Lease, None, deployment.map_or_else(|| lease.short(), |id| self.called(ledger, me, id)))
+            }
+            Book::Bond(_) | Book::Unbonding(_) | Book::Deposit(_) | Book::Treasury => {
+                (Movement::Fee, None, other.to_string())
+            }
+        };
+        Entry {
+            height: committed.height,
+            at: committed.time,
+            transaction: posting.cause,
+            movement,
+            came,
+            amount: posting.amount,
+            counterparty,
+            memo,
+        }
+    }
+
     /// The newest entries, newest first.
     pub(crate) fn newest(&self, limit: usize) -> Vec<HistoryEntry> {
         self.entries.iter().rev().take(limit).map(Entry::show).collect()
-    }
-}
-
-fn entry(
-    ledger: &Ledger,
-    committed: &Committed,
-    memos: &Memos,
-    posting: &Posting,
-    (other, came): (Book, bool),
-) -> Entry {
-    let view = ledger.view();
-    let name =
-        |id: DeploymentId| view.deployment(id).and_then(|found| found.name()).map_or_else(|| id.short(), str::to_owned);
-    let word = || {
-        let place = committed.transactions.iter().position(|id| Some(*id) == posting.cause)?;
-        memos.get(&place).cloned()
-    };
-    let (movement, counterparty, memo) = match other {
-        Book::Balance(account) => (Movement::Transfer, Some(account), word().unwrap_or_default()),
-        Book::Deployment(id) => (Movement::Budget, None, name(id)),
-        Book::Escrow(lease) | Book::Held(lease) => {
-            let deployment = view.lease(lease).map(|lease| lease.deployment);
-            (Movement::Lease, None, deployment.map_or_else(|| lease.short(), name))
-        }
-        Book::Bond(_) | Book::Unbonding(_) | Book::Deposit(_) | Book::Treasury => {
-            (Movement::Fee, None, other.to_string())
-        }
-    };
-    Entry {
-        height: committed.height,
-        at: committed.time,
-        transaction: posting.cause,
-        movement,
-        came,
-        amount: posting.amount,
-        counterparty,
-        memo,
     }
 }
 

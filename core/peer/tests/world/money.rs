@@ -266,7 +266,12 @@ fn the_wallet_remembers_what_came_and_what_went() {
         assert_eq!(sum, balance(&world, index), "operator {index}");
     }
     let provider = world.index_of(done.leases[0].provider);
-    assert!(history(&mut world, provider).iter().any(|entry| entry.kind == HistoryKind::Lease && entry.memo == "shop"));
+    // Each entry calls it the same: by its name to its owner, by its id to its provider, also when it is removed.
+    for (index, memo) in [(0, "shop".to_owned()), (provider, done.id.short())] {
+        let moved = |kind| matches!(kind, HistoryKind::Budget | HistoryKind::Refund | HistoryKind::Lease);
+        let about: Vec<_> = history(&mut world, index).into_iter().filter(|entry| moved(entry.kind)).collect();
+        assert!(about.len() > 1 && about.iter().all(|entry| entry.memo == memo), "{memo}: {about:?}");
+    }
     // A restart comes to the same.
     world.kill(0);
     world.start(0);
