@@ -64,7 +64,7 @@ fn set_cap(context: Context<'_>, sealed: &Sealed, per_day: Option<Amount>) -> Re
 fn daily(per_day: Option<Amount>) -> String {
     match per_day {
         Some(per_day) => format!("each key may put {} into deployments a day", per_day.in_words()),
-        None => "nothing caps what a key may put into deployments a day".to_owned(),
+        None => "nothing caps what a key may put into deployments a day, and nothing of it is counted".to_owned(),
     }
 }
 
@@ -74,7 +74,7 @@ fn show_caps(context: Context<'_>, caps: &Caps) -> Outcome {
     }
     let first = "; the first deployment sets ten times its budget";
     context.output.line(&format!("{}{}", daily(caps.per_day), if caps.set { "" } else { first }))?;
-    let mut keys = Table::new(&["key", ">put in today", ">of the cap"]);
+    let mut keys = Table::new(&["key", ">counted today", ">of the cap"]);
     for used in &caps.keys {
         let part = used.used.map_or_else(|| "-".to_owned(), |used| format!("{used} %"));
         keys.row([used.key.to_string(), used.put.to_string(), part]);
