@@ -19,7 +19,7 @@ use crate::command::step::Steps;
 use crate::dev::{self, Cloud, Ending, Ends, Stopping, TOUR_FOLDER, Wanted, supervise};
 use crate::failure::{Failure, Outcome, internal};
 use crate::output::{Output, counted};
-use crate::project::{self, Project};
+use crate::project;
 
 /// How often is said what was used and paid.
 const TELL: Duration = Duration::from_secs(3);
@@ -88,7 +88,7 @@ fn show(cloud: &Cloud, app: &Path, began: Instant, output: Output, stopping: &St
     let began = Instant::now();
     let plan = ask_plan(&client, &project)?;
     told(&phase("plan", began))?;
-    show_plan(&plan, &project, output)?;
+    show_plan(&plan, output)?;
 
     let done = deploy(&client, &project, output, &Steps::new(), &mut { told })?;
     show_deployed(&client, &done, output, stopping)?;
@@ -109,12 +109,12 @@ fn client(cloud: &Cloud) -> Result<Client, Failure> {
     Ok(Client::new("tour", node.api(), token.trim().to_owned(), file))
 }
 
-fn show_plan(plan: &Plan, project: &Project, output: Output) -> Outcome {
+fn show_plan(plan: &Plan, output: Output) -> Outcome {
     if output.is_json() {
         return output.data(&Step::Plan(plan));
     }
     output.table(&plan_table(plan))?;
-    output.line(&plan_sentence(plan, project))
+    output.line(&plan_sentence(plan))
 }
 
 fn show_deployed(client: &Client, done: &DeployDone, output: Output, stopping: &Stopping) -> Outcome {

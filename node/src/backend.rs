@@ -17,8 +17,8 @@ use grange_net::{Net, PathKind};
 use grange_peer::{Asker, Event, Named};
 use grange_sandbox::SandboxError;
 use grange_types::{
-    AccountId, Amount, BlobId, ByteCount, DeploymentId, Height, LeaseId, Manifest, Millis, PeerId, SiteIndex, Wire,
-    Work, Workload,
+    AccountId, Amount, BlobId, ByteCount, DeploymentId, Height, LeaseId, Manifest, Millis, PeerId, Right, SiteIndex,
+    Wire, Work, Workload,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -104,6 +104,11 @@ impl Backend for Api {
                     }
                     let most = self.charge(&principal, Spending::Deploy(&manifest)).await?;
                     Ok(self.lines(principal, Call::Deploy { manifest, secrets, most }).await)
+                }
+                call @ Call::Plan { .. } => {
+                    let answer = self.ask(principal.clone(), call).await?;
+                    self.would_deploy(&principal, &answer)?;
+                    Ok(answer)
                 }
                 Call::Transfer(request) => {
                     self.charge(&principal, Spending::Transfer(request.amount)).await?;
@@ -191,6 +196,16 @@ impl Api {
         };
         self.keys.spend(rights, amount, operation)?;
         Ok(rights.scope.max_spend.map(|_| amount))
+    }
+
+    /// Refuses the plan of what the same key could not deploy for its limit.
+    fn would_deploy(&self, principal: &Principal, answer: &Answer) -> Result<(), Problem> {
+        let (Some(rights), Answer::Json(Reply::Plan(plan))) = (&principal.rights, answer) else { return Ok(()) };
+        if !rights.scope.rights.contains(&Right::Deploy) {
+            // It deploys nothing anyway, and may plan for somebody who does.
+            return Ok(());
+        }
+        self.keys.affords(rights, plan.takes, Operation::Plan.id())
     }
 
     /// Lines of the audit log, a page in memory at a time.

@@ -231,19 +231,27 @@ impl ApiKeys {
         let mut kept = self.kept();
         let mut new = kept.clone();
         let Some(key) = new.keys.iter_mut().find(|key| key.id == rights.id) else { return Ok(()) };
-        let sum = key.spent.saturating_add(amount);
-        if let Some(most) = rights.scope.max_spend.filter(|most| sum > *most) {
-            let text =
-                format!("the key may spend {most} in all and has spent {}; this would spend {amount}", key.spent);
-            return Err(Problem::new(ProblemCode::Denied, operation, rights.name.clone(), text)
-                .with_remedy("the node's owner makes a key with a greater --max-spend"));
-        }
+        within_limit(rights, key.spent, amount, operation)?;
         if amount.is_zero() {
             return Ok(());
         }
-        key.spent = sum;
+        key.spent = key.spent.saturating_add(amount);
         self.put(&mut kept, new, operation)
     }
+
+    /// Whether a key may spend that much more. Nothing is counted.
+    pub(crate) fn affords(&self, rights: &Rights, amount: Amount, operation: &str) -> Result<(), Problem> {
+        let kept = self.kept();
+        let spent = kept.keys.iter().find(|key| key.id == rights.id).map_or(Amount::ZERO, |key| key.spent);
+        within_limit(rights, spent, amount, operation)
+    }
+}
+
+fn within_limit(rights: &Rights, spent: Amount, amount: Amount, operation: &str) -> Result<(), Problem> {
+    let Some(most) = rights.scope.max_spend.filter(|most| spent.saturating_add(amount) > *most) else { return Ok(()) };
+    let text = format!("the key may spend {most} in all and has spent {spent}; this would spend {amount}");
+    Err(Problem::new(ProblemCode::Denied, operation, rights.name.clone(), text)
+        .with_remedy("the node's owner makes a key with a greater --max-spend"))
 }
 
 fn scope(request: &KeyRequest) -> Result<Scope, Problem> {

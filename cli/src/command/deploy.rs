@@ -79,7 +79,7 @@ pub(crate) fn plan(context: Context<'_>, wanted: &Wanted<'_>) -> Outcome {
     }
     tell_notes(&plan.notes, context.output);
     context.output.table(&plan_table(&plan))?;
-    context.output.line(&plan_sentence(&plan, &project))
+    context.output.line(&plan_sentence(&plan))
 }
 
 /// The plan of a project.
@@ -104,13 +104,13 @@ pub(crate) fn plan_table(plan: &Plan) -> Table {
 }
 
 /// What a plan comes to.
-pub(crate) fn plan_sentence(plan: &Plan, project: &Project) -> String {
+pub(crate) fn plan_sentence(plan: &Plan) -> String {
     let most: Amount = plan.services.iter().map(|service| service.max_cost).sum();
     let until = plan.runs_until.map_or_else(String::new, |until| format!(", which lasts until {until} at the least"));
     format!(
         "together {} an hour while nobody asks for it, and never more than {most} an hour; the budget is {}{until}",
         plan.total_per_hour.in_words(),
-        project.app.budget
+        plan.budget
     )
 }
 

@@ -41,6 +41,13 @@ fn a_key_does_what_its_scopes_say_until_it_is_revoked_and_all_of_it_is_written_d
     assert!(denied(&["key", "list"]).contains("only the node's owner"));
     assert!(denied(&["audit"]).contains("only the node's owner"));
     assert_eq!(cloud.json(&["wallet", "balance"]), before);
+    let dear = cloud.guestbook("shop-dear", "");
+    let compose = dear.join("compose.yaml");
+    let raised = std::fs::read_to_string(&compose).unwrap().replace("budget: \"10\"", "budget: \"16\"");
+    std::fs::write(&compose, raised).unwrap();
+    // What it could not deploy it is shown no plan of.
+    let said = denied(&["plan", dear.to_str().unwrap()]);
+    assert!(said.contains("the key may spend 15 in all and has spent 0; this would spend 16"), "{said}");
     assert_eq!(json(&["deploy", shop.to_str().unwrap()])["deployment"], "shop");
     assert_eq!(json(&["ps"]).as_array().unwrap().len(), 1);
     // What it takes once more is beyond what it may spend in its life: 10 of 15 are gone.

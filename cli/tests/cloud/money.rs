@@ -8,7 +8,8 @@ fn caps_and_budgets_are_shown_and_hold_and_a_bill_is_a_table() {
     let caps = cloud.json(&["wallet", "caps"]);
     assert_eq!((&caps["per_day"], &caps["set"]), (&serde_json::Value::Null, &false.into()));
     let folder = cloud.guestbook("book", "");
-    cloud.json(&["deploy", folder.to_str().unwrap()]);
+    let first = cloud.json(&["deploy", folder.to_str().unwrap()]);
+    assert!(first["notes"][0].as_str().unwrap().contains("`grange wallet caps --per-day` changes it"), "{first}");
     let caps = cloud.json(&["wallet", "caps"]);
     let budget: f64 = caps["deployments"][0]["budget"].as_str().unwrap().parse().unwrap();
     let per_day: f64 = caps["per_day"].as_str().unwrap().parse().unwrap();

@@ -32,7 +32,8 @@ pub struct DeployDone {
     pub leases: Vec<LeaseEntry>,
     /// Whether anything was changed; a deployment that already is as asked stays as it is.
     pub changed: bool,
-    /// What one should know of what was there already: money beyond the budget, replicas whose providers were just lost.
+    /// What one should know of what was there already: money beyond the budget, replicas whose providers were just lost;
+    /// and the cap that it sets.
     pub notes: Vec<String>,
 }
 

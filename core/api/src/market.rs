@@ -162,10 +162,14 @@ pub struct Plan {
     /// What deploying it would take from the account now: the budget, less what the deployment has had already.
     #[schema(value_type = String)]
     pub takes: Amount,
+    /// All the money that it then has been given: the budget, or what was put in so far where that is more.
+    #[schema(value_type = String)]
+    pub budget: Amount,
     /// When the budget would be used up at that rate; `null` when it never is.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub runs_until: Option<Timestamp>,
-    /// What one should know of what is there already: money beyond the budget, replicas whose providers were just lost.
+    /// What one should know of what is there already: money beyond the budget, replicas whose providers were just lost; the
+    /// cap that deploying it would set, and why it would be refused now.
     pub notes: Vec<String>,
 }
 

@@ -36,7 +36,8 @@ pub struct Caps {
     pub per_day: Option<Amount>,
     /// Whether it was ever set, by the first deployment or by hand.
     pub set: bool,
-    /// What each key put in today, by the ledger's day in UTC; keys that put in nothing are not listed.
+    /// What each key put in today while a cap stood, by the ledger's day in UTC; keys of which nothing was counted are not
+    /// listed. Without a cap nothing is counted.
     pub keys: Vec<KeyUse>,
     /// The deployments that have not ended; the budget of each is its cap.
     pub deployments: Vec<BudgetUse>,
@@ -48,7 +49,7 @@ pub struct KeyUse {
     /// The key.
     #[schema(value_type = String)]
     pub key: PublicKey,
-    /// How much.
+    /// How much, of what was put in while a cap stood.
     #[schema(value_type = String)]
     pub put: Amount,
     /// How much of the day's cap is used, in percent; `null` where nothing caps it.
@@ -140,7 +141,7 @@ pub struct HistoryEntry {
     /// The account on the other side, where there is one.
     #[schema(value_type = Option<String>)]
     pub counterparty: Option<AccountId>,
-    /// The sender's word, or the deployment's name; empty when there is none.
+    /// The sender's word; the name of one's own deployment, the first digits of the id of another's; empty when there is none.
     pub memo: String,
 }
 

@@ -90,6 +90,7 @@ fn offers_and_plan() {
         services: vec![service],
         total_per_hour: Amount::credits(2),
         takes: Amount::CREDIT,
+        budget: Amount::CREDIT,
         runs_until: None,
         notes: vec!["known".into()],
     };

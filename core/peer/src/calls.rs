@@ -21,7 +21,7 @@ use crate::history::History;
 use crate::library::Library;
 use crate::means;
 use crate::message::{Ask, Channel, Probe, ProbeReply};
-use crate::notes::notes;
+use crate::notes::{first_cap, notes};
 use crate::payer::{Payer, Sight};
 use crate::problem::{
     name_taken, no_offer, rejected, unbilled, undecodable, unknown_account, unknown_deployment, unknown_lease,
@@ -52,6 +52,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) payer: &'a Payer,
     pub(crate) deploys: &'a mut Deploys,
     pub(crate) witness: &'a Witness,
+    /// Why no call is taken now that needs a new block, if none is.
+    pub(crate) stalled: Option<&'a str>,
 }
 
 #[derive(Default)]
@@ -292,10 +294,11 @@ fn plan(ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, ma
         Err(refusal) => return refuse(ctx, id, no_offer("plan", &manifest.name, &refusal)),
     };
     let (who, name) = ((account, ctx.key.public()), manifest.name.as_str());
-    let Funds { left, added } = match funds(parts.ledger, who, ("plan", name, manifest.budget), existing, &plans) {
-        Ok(funds) => funds,
-        Err(problem) => return refuse(ctx, id, *problem),
-    };
+    let Funds { whole: budget, left, added } =
+        match funds(parts.ledger, who, ("plan", name, manifest.budget), existing, &plans) {
+            Ok(funds) => funds,
+            Err(problem) => return refuse(ctx, id, *problem),
+        };
     if let Some(found) = existing
         && let Err(problem) = within_ceiling(parts.ledger, who, ("plan", name, added), found, &mut plans, Vec::new())
     {
@@ -332,8 +335,10 @@ fn plan(ctx: &mut Context, parts: &Parts<'_>, id: CallId, account: AccountId, ma
     let total_per_hour = services.iter().map(|service| service.price_per_hour).sum();
     let dearest: Amount = services.iter().map(|service| service.max_cost).sum();
     let runs_until = lasts(ctx.now, left, dearest);
-    let notes = notes(parts.ledger, parts.payer, (name, manifest.budget), existing, stay(&plans));
-    ctx.reply(id, Ok(Reply::Plan(Plan { services, total_per_hour, takes: added, runs_until, notes })));
+    let mut notes = notes(parts.ledger, parts.payer, (name, manifest.budget), existing, stay(&plans));
+    notes.extend(first_cap(parts.ledger, account, added));
+    notes.extend(parts.stalled.map(|reason| format!("`grange deploy` is refused at present: {reason}")));
+    ctx.reply(id, Ok(Reply::Plan(Plan { services, total_per_hour, takes: added, budget, runs_until, notes })));
 }
 
 /// What the ledger says of the account whose id begins so.

@@ -22,7 +22,7 @@ use crate::event::CallId;
 use crate::funds::{Funds, funds, missing, within_ceiling};
 use crate::library::Library;
 use crate::message::{Ask, Channel, Probe, ProbeReply};
-use crate::notes::notes;
+use crate::notes::{first_cap, notes};
 use crate::payer::Payer;
 use crate::problem::{name_taken, no_offer, rejected};
 use crate::secrets;
@@ -348,7 +348,7 @@ fn prepare(
         .map_err(|refusal| Box::new(no_offer("deploy", &name, &refusal)))?;
     let (who, terms) = ((ctx.account, ctx.key.public()), ("deploy", name.as_str(), services.budget));
     let Funds { added, .. } = funds(ledger, who, terms, existing.as_ref(), &slots)?;
-    let notes = known(stay(&slots).collect());
+    let notes = known(stay(&slots).collect()).into_iter().chain(first_cap(ledger, ctx.account, added)).collect();
     let providers: Vec<PeerId> = slots.iter().filter_map(SlotPlan::likely).collect();
     let delegates = stewards::chosen(ctx, ledger, &providers, &specs(&slots));
     within(&name, added, most)?;

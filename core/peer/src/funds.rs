@@ -3,7 +3,8 @@
 //! # Rules
 //! - The budget is the most that a deployment may ever take: what is there, what is spent and what stands for its leases'
 //!   entries counts.
-//! - What was put in beyond a budget that was lowered stays there: the ledger gives it back with the end of the deployment.
+//! - A budget can be raised and not lowered: what was put in stays there, since the ledger gives it back with the end of the
+//!   deployment alone. So a lower one is taken as what was put in, is never refused for being lower, and is told of.
 //! - It has to pay the shortest lease of every slot, and where a byte of the ledger has a price what stands for the entries of
 //!   the leases that are to be opened.
 //! - What is to be added has to be at hand, and within the cap and the ceiling of the key that signs: a new version of a file
@@ -26,7 +27,9 @@ use crate::stewards::daily;
 /// What a plan takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Funds {
-    /// What is left of the budget for leases.
+    /// The budget, or what was put in so far where that is more.
+    pub(crate) whole: Amount,
+    /// What is left of it for leases.
     pub(crate) left: Amount,
     /// What is to be put into the deployment.
     pub(crate) added: Amount,
@@ -141,24 +144,26 @@ fn priced(
     let parameters = ledger.view().parameters().clone();
     let sum = |part: fn(&Ledger, &Deployment) -> Amount| existing.map_or(Amount::ZERO, |found| part(ledger, found));
     let gone = sum(settled).saturating_add(sum(deposited));
-    let left = budget.saturating_sub(gone);
+    let whole = existing.map_or(budget, |found| budget.max(given(ledger, found)));
+    let left = whole.saturating_sub(gone);
     let rate: Amount = slots.iter().map(SlotPlan::rate).sum();
     let fresh = slots.iter().filter(|plan| plan.is_pending()).count() as u64;
     let deposit = parameters.deposit_of(fresh * Lease::SIZE);
     let added = existing.map_or(budget, |found| missing(ledger, budget, found));
     if rate.is_zero() {
         let balance = existing.map_or(Amount::ZERO, |found| found.balance);
-        return Ok(Funds { left, added: added.max(deposit.saturating_sub(balance)) });
+        return Ok(Funds { whole, left, added: added.max(deposit.saturating_sub(balance)) });
     }
     let needed = shortest_lease(&parameters, rate).saturating_add(deposit);
     if left >= needed {
-        return Ok(Funds { left: left.saturating_sub(deposit), added });
+        return Ok(Funds { whole, left: left.saturating_sub(deposit), added });
     }
     let seconds = parameters.min_lease.0 / 1_000;
-    let mut text = format!(
-        "a budget of {left} does not pay the shortest lease of {seconds} s at {rate} an hour: {}",
-        needed.in_words()
-    );
+    let what = match existing {
+        None => format!("a budget of {budget} does"),
+        Some(_) => format!("what is left of a budget of {whole}, {}, does", left.in_words()),
+    };
+    let mut text = format!("{what} not pay the shortest lease of {seconds} s at {rate} an hour: {}", needed.in_words());
     if !deposit.is_zero() {
         text += &format!(", of which {deposit} stand for entries of the ledger and come back");
     }

@@ -1,8 +1,8 @@
-//! What whoever deploys should know of what is there already, though nothing is wrong with what he asks for.
+//! What whoever deploys should know of what is there already, or comes of it, though nothing is wrong with what he asks for.
 
-use grange_ledger::{Deployment, Ledger};
+use grange_ledger::{Cap, Deployment, Ledger};
 use grange_market::watch::Health;
-use grange_types::{Amount, LeaseId};
+use grange_types::{AccountId, Amount, LeaseId};
 
 use crate::describe::display;
 use crate::funds::surplus;
@@ -29,6 +29,18 @@ fn lowered(ledger: &Ledger, name: &str, budget: Amount, found: &Deployment) -> O
             "{name} has been given {surplus} more than the budget of {budget}: the ledger gives nothing back while it runs, \
              and its leases may use all of it; `grange down {name}` returns what is left, and x-grange.price_max caps what an \
              hour may cost"
+        )
+    })
+}
+
+/// The first money that an account puts into a deployment caps what its keys may put in from then on. Nobody asked for that.
+pub(crate) fn first_cap(ledger: &Ledger, account: AccountId, added: Amount) -> Option<String> {
+    let sets = !added.is_zero() && ledger.view().cap(account).is_none();
+    sets.then(|| {
+        let (times, cap) = (Cap::FIRST_BUDGETS, added.scaled(Cap::FIRST_BUDGETS, 1).in_words());
+        format!(
+            "this is the account's first budget, and sets its cap of the day: each of its keys may put {cap} into deployments \
+             a day from then on, {times} times this budget; `grange wallet caps --per-day` changes it"
         )
     })
 }

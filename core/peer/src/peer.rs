@@ -405,7 +405,9 @@ impl Peer {
             }
             call => {
                 let (ledger, history) = (&spine.ledger, &spine.history);
-                let parts = Parts { asker, ledger, history, copies, library, shelf, seller, payer, deploys, witness };
+                let stalled = reason.as_deref();
+                let parts =
+                    Parts { asker, ledger, history, copies, library, shelf, seller, payer, deploys, witness, stalled };
                 calls.begin(ctx, parts, id, call);
             }
         }

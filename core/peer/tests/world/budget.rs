@@ -113,7 +113,14 @@ fn the_first_deployment_caps_what_a_key_puts_in_a_day() {
     let mut world = World::new(4);
     world.settle();
     assert!(!caps(&mut world).set);
-    world.deploy(0, manifest("shop", "2")).unwrap();
+    let Ok(Reply::Plan(plan)) = world.ask(0, Call::Plan { manifest: Box::new(manifest("shop", "2")) }) else {
+        panic!("no plan")
+    };
+    let done = world.deploy(0, manifest("shop", "2")).unwrap();
+    let [note] = plan.notes.as_slice() else { panic!("{:?}", plan.notes) };
+    assert!(note.contains("may put 20 credits into deployments a day") && note.contains("wallet caps"), "{note}");
+    assert_eq!(done.notes, plan.notes);
+    assert_eq!(world.deploy(0, manifest("shop", "2")).unwrap().notes, [] as [String; 0], "it is said once");
     let found = caps(&mut world);
     assert_eq!((found.per_day, found.set), (Some(Amount::credits(20)), true));
     let key = world.key(0).public();
@@ -296,9 +303,10 @@ fn a_budget_that_is_lowered_is_said_to_stay() {
     let planned = |world: &mut World, budget: &str| {
         let call = Call::Plan { manifest: Box::new(manifest("shop", budget)) };
         let Ok(Reply::Plan(plan)) = world.ask(0, call) else { panic!("no plan") };
+        assert_eq!(plan.budget, credits(budget).max(credits("10")));
         plan.notes
     };
-    assert_eq!(world.deploy(0, manifest("shop", "10")).unwrap().notes, [] as [String; 0]);
+    world.deploy(0, manifest("shop", "10")).unwrap();
     assert_eq!(planned(&mut world, "12"), [] as [String; 0]);
     let notes = planned(&mut world, "4");
     assert_eq!(notes.len(), 1, "{notes:?}");
@@ -308,7 +316,13 @@ fn a_budget_that_is_lowered_is_said_to_stay() {
     assert_eq!((lowered.changed, &lowered.notes), (true, &notes));
     let again = world.deploy(0, manifest("shop", "4")).unwrap();
     assert_eq!((again.changed, &again.notes), (false, &notes), "and as often as it is asked");
+    // Also where the file gives less than what is used already: what was put in goes on paying.
+    let least = planned(&mut world, "0.0000001");
+    assert!(least[0].contains("more than the budget of 0.0000001: "), "{least:?}");
+    assert!(world.deploy(0, manifest("shop", "0.0000001")).unwrap().changed);
     assert_eq!(usage(&mut world).budget.unwrap().budget, credits("10"), "as the ledger has it");
+    let low = world.ask(0, Call::Plan { manifest: Box::new(manifest("blog", "0.0000001")) }).unwrap_err();
+    assert!(low.message.starts_with("a budget of 0.0000001 does not pay the shortest lease"), "{low:?}");
     // What stands for the entries of one's own capacity is no budget.
     let mut world = dear_bytes();
     let mut home = manifest("home", "0");

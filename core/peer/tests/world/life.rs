@@ -60,6 +60,13 @@ fn a_deployment_that_a_halt_of_the_ledger_meets_says_so_at_its_end() {
     let problem = world.end_of(0, call).unwrap_err();
     assert_eq!(problem.code, ProblemCode::LedgerHalted);
     assert!(problem.message.contains("120 s") && problem.message.contains("votes"), "{}", problem.message);
+    // Whoever plans is told what deploying would be told.
+    let Ok(Reply::Plan(plan)) = world.ask(0, Call::Plan { manifest: Box::new(manifest("blog", "10")) }) else {
+        panic!("no plan")
+    };
+    let said =
+        plan.notes.iter().any(|note| note.starts_with("`grange deploy` is refused at present: the ledger is halted"));
+    assert!(said, "{:?}", plan.notes);
     for index in [2, 3] {
         world.start(index);
     }

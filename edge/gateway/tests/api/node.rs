@@ -143,6 +143,7 @@ impl Recorder {
                 services: Vec::new(),
                 total_per_hour: Amount::ZERO,
                 takes: Amount::ZERO,
+                budget: Amount::ZERO,
                 runs_until: None,
                 notes: Vec::new(),
             }),
