@@ -194,6 +194,8 @@ impl Api {
                 }
             }
         };
+        // What is counted is never given back: nothing is, of what is refused because no block is made.
+        self.ready().map_err(|reason| Problem::new(ProblemCode::LedgerHalted, operation, "ledger", reason))?;
         self.keys.spend(rights, amount, operation)?;
         Ok(rights.scope.max_spend.map(|_| amount))
     }

@@ -207,6 +207,9 @@ fn with_two_of_four_dead_apps_go_on_and_the_ledger_waits() {
         let status = cloud.json(&["status"]);
         status["ready"] == false && status["reason"].as_str().unwrap().contains("halted")
     };
+    let made = cloud.json(&["key", "create", "--name", "ci", "--scope", "pay", "--max-spend", "5"]);
+    let key = cloud.root.path().join("ci.key");
+    std::fs::write(&key, made["token"].as_str().unwrap()).unwrap();
     let load = Load::new();
     let ours = [0, provider];
     load.run(&cloud, Through { payers: &ours, gateways: &ours, app: "half" }, || {
@@ -218,6 +221,9 @@ fn with_two_of_four_dead_apps_go_on_and_the_ledger_waits() {
         until("the app goes on", Duration::from_secs(10), || load.answered() >= before + 5);
         let refused = cloud.problem(&["wallet", "send", &"22".repeat(32), "1"]);
         assert_eq!(refused["code"], "ledger-halted");
+        let send = ["--token-file", key.to_str().unwrap(), "wallet", "send", &"22".repeat(32), "1"];
+        assert_eq!(cloud.problem(&send)["code"], "ledger-halted");
+        assert_eq!(cloud.json(&["key", "list"])[0]["spent"], "0", "what nobody took counts against no key");
         for victim in &victims {
             cloud.restart(*victim);
         }
