@@ -64,6 +64,7 @@
 //! in this version.
 
 mod block;
+mod claim;
 mod entry;
 mod execute;
 mod genesis;
