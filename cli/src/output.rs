@@ -132,7 +132,7 @@ fn human(problem: &Problem, error: &str, help: &str) -> String {
 }
 
 /// Control characters written out, but for tabs.
-fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() && character != '\t' {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use grange_api::{DataLine, Line, LogLine, NoteLine, Problem, ProblemCode, Timestamp};
+use grange_api::{BegunLine, DataLine, Line, LogLine, NoteLine, Problem, ProblemCode, Timestamp};
 use grange_net::{Net, PeerStream, Protocol};
 use grange_peer::{Replica, RouteTable, Routed};
 use grange_sandbox::{LogStream, Sandboxes};
@@ -20,9 +20,10 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufR
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+mod data;
 mod generations;
 
-use self::generations::{Newest, notes_of, replaced};
+use self::generations::{notes_of, replaced};
 use crate::ingress::Ingress;
 
 /// What is wanted.
@@ -54,6 +55,14 @@ impl PaperRequest {
     /// Whether the answer goes on after what there is.
     const fn is_followed(&self) -> bool {
         matches!(self, Self::Logs { follow: true, .. })
+    }
+
+    /// The one lease that it is about.
+    const fn lease(&self) -> Option<LeaseId> {
+        match self {
+            Self::Logs { lease, .. } => *lease,
+            Self::Data { .. } => None,
+        }
     }
 
     /// Whether it is about this replica's service.
@@ -142,40 +151,6 @@ impl Papers {
             }
         });
         collected
-    }
-
-    /// What is at the newest generation of each replica, and upon `earlier` at every holder. Gives who of the former
-    /// could not be asked; without the others the present data is whole, and a note is enough.
-    async fn data(
-        &self,
-        name: &str,
-        request: &PaperRequest,
-        earlier: bool,
-        lines: &mpsc::Sender<Line>,
-    ) -> BTreeSet<PeerId> {
-        let table = self.ingress.table();
-        let Some(named) = table.names.get(name) else { return BTreeSet::new() };
-        let newest = Newest::of(named, request);
-        let asked = if earlier { &newest.providers | &named.holders } else { newest.providers.clone() };
-        let (gathered, given) = mpsc::channel(LINES);
-        let fetch = async {
-            let ask = |peer: PeerId| self.ask_peer(peer, request.clone(), gathered.clone());
-            let missed = futures_util::future::join_all(asked.iter().copied().map(ask)).await;
-            drop(gathered);
-            missed.into_iter().flatten().collect::<BTreeSet<PeerId>>()
-        };
-        let (missed, left_out) = tokio::join!(fetch, newest.sift(given, earlier, lines));
-        let others: BTreeSet<PeerId> = &missed - &newest.providers;
-        if !others.is_empty() {
-            let text = format!("{} held earlier generations alone and cannot be asked now", shorts(&others));
-            note(text + ": the present data does not need them", lines).await;
-        }
-        let unasked = &named.holders - &asked;
-        if left_out > 0 || !unasked.is_empty() {
-            let whose = if unasked.is_empty() { String::new() } else { format!(", also at {}", shorts(&unasked)) };
-            note(format!("what earlier generations left{whose} is not shown: --earlier shows it"), lines).await;
-        }
-        &missed & &newest.providers
     }
 
     /// Lines of replicas that were replaced, the oldest first; or a note that there may be some.
@@ -274,12 +249,15 @@ impl Papers {
 
     /// Lines of one node, from this one without a packet; the node if it could not be asked.
     async fn ask_peer(&self, peer: PeerId, request: PaperRequest, lines: mpsc::Sender<Line>) -> Option<PeerId> {
-        if peer == self.net.peer_id() {
-            self.produce(&request, &lines).await;
-            return None;
-        }
-        let fetched = fetch(&self.net, peer, &request, &lines).await;
-        fetched.err().map(|error| {
+        let given = if peer == self.net.peer_id() {
+            self.produce(&request, &lines).await
+        } else {
+            let (PaperRequest::Logs { name, .. } | PaperRequest::Data { name, .. }) = &request;
+            let table = self.ingress.table();
+            let of = request.lease().and_then(|lease| table.names.get(name)?.under(lease));
+            fetch(&self.net, (peer, of), &request, &lines).await
+        };
+        given.err().map(|error| {
             tracing::info!(peer = %peer, %error, "papers.unreachable");
             peer
         })
@@ -296,7 +274,13 @@ impl Papers {
         }
         let followed = request.is_followed();
         let (lines, mut produced) = mpsc::channel(LINES);
-        let produce = async move { self.produce(&request, &lines).await };
+        let produce = async move {
+            if let Err(error) = self.produce(&request, &lines).await {
+                // Else whoever asked would take what there was so far for everything.
+                let problem = Problem::new(ProblemCode::Internal, "papers", "", error.to_string());
+                let _ = lines.send(Line::Problem(problem)).await;
+            }
+        };
         let send = async {
             loop {
                 let mut text = match tokio::time::timeout(ALIVE_EVERY, produced.recv()).await {
@@ -320,7 +304,7 @@ impl Papers {
     }
 
     /// Produces the lines of this node.
-    async fn produce(&self, request: &PaperRequest, lines: &mpsc::Sender<Line>) {
+    async fn produce(&self, request: &PaperRequest, lines: &mpsc::Sender<Line>) -> io::Result<()> {
         let table = self.ingress.table();
         match request {
             PaperRequest::Logs { name, lease, follow, after, .. } => {
@@ -328,13 +312,13 @@ impl Papers {
                 if let Some(replica) = named.zip(*lease).and_then(|(named, lease)| named.under(lease)) {
                     self.tail(name, replica, *follow, *after, lines).await;
                 }
+                Ok(())
             }
             PaperRequest::Data { name, service } => {
-                let Some(named) = table.names.get(name) else { return };
+                let Some(named) = table.names.get(name) else { return Ok(()) };
                 let me = self.net.peer_id();
-                if let Err(error) = export(named.deployment, service.as_deref(), me, &self.sandboxes, lines).await {
-                    tracing::warn!(name, %error, "data.export_failed");
-                }
+                let exported = export(named.deployment, service.as_deref(), me, &self.sandboxes, lines).await;
+                exported.inspect_err(|error| tracing::warn!(name, %error, "data.export_failed"))
             }
         }
     }
@@ -441,12 +425,35 @@ fn unreachable_of(request: &PaperRequest, missed: &BTreeSet<PeerId>) -> Problem 
         .with_remedy("start the node again, or wait until it is back, then ask again")
 }
 
-async fn fetch(net: &Net, peer: PeerId, request: &PaperRequest, lines: &mpsc::Sender<Line>) -> io::Result<()> {
+/// What a peer says, as far as it may: the lines of the replica whose log it was asked for, or what it holds itself, under its own
+/// name.
+fn own_line(peer: PeerId, of: Option<&Replica>, line: Line) -> Option<Line> {
+    match (line, of) {
+        (Line::Log(line), Some(Replica { service, replica, at, .. })) => Some(Line::Log(LogLine {
+            provider: peer,
+            service: service.clone(),
+            replica: *replica,
+            generation: at.generation,
+            ..line
+        })),
+        (Line::Data(line), None) => Some(Line::Data(DataLine { provider: peer, current: false, ..line })),
+        (Line::Begun(line), None) => Some(Line::Begun(BegunLine { provider: peer, ..line })),
+        _ => None,
+    }
+}
+
+async fn fetch(
+    net: &Net,
+    (peer, of): (PeerId, Option<&Replica>),
+    request: &PaperRequest,
+    lines: &mpsc::Sender<Line>,
+) -> io::Result<()> {
     let mut stream = net.open_stream(peer, Protocol::Steward).await.map_err(io::Error::other)?;
     let bytes = request.encode();
     timed(SILENCE, stream.write_u16_le(bytes.len() as u16)).await?;
     timed(SILENCE, stream.write_all(&bytes)).await?;
-    take_lines(BufReader::new(stream), request.is_followed(), lines, SILENCE).await
+    let keep = |line| own_line(peer, of, line);
+    take_lines(BufReader::new(stream), request.is_followed(), keep, lines, SILENCE).await
 }
 
 /// Hands on what a peer answers, until it has no more or nobody wants it. An empty line tells only that it is there, and
@@ -454,6 +461,7 @@ async fn fetch(net: &Net, peer: PeerId, request: &PaperRequest, lines: &mpsc::Se
 async fn take_lines(
     mut reader: impl AsyncBufRead + Unpin,
     followed: bool,
+    keep: impl Fn(Line) -> Option<Line>,
     lines: &mpsc::Sender<Line>,
     silence: Duration,
 ) -> io::Result<()> {
@@ -467,7 +475,12 @@ async fn take_lines(
             continue;
         }
         let line: Line = serde_json::from_slice(&text).map_err(io::Error::other)?;
-        if lines.send(line).await.is_err() {
+        if let Line::Problem(problem) = line {
+            return Err(io::Error::other(problem.message));
+        }
+        if let Some(line) = keep(line)
+            && lines.send(line).await.is_err()
+        {
             return Ok(());
         }
     }
@@ -518,18 +531,16 @@ async fn export(
     let export = sandboxes.export(deployment, service).map_err(io::Error::other)?;
     for entry in export {
         let bytes = entry.map_err(io::Error::other)?;
-        let entry: Exported = serde_json::from_slice(&bytes).map_err(io::Error::other)?;
-        let line = Line::Data(DataLine {
-            service: entry.service,
-            provider: me,
-            replica: entry.replica,
-            generation: entry.generation,
-            // Whoever gathers the lines of all nodes knows it.
-            current: false,
-            bucket: entry.bucket,
-            key: entry.key,
-            value: entry.value,
-        });
+        let Exported { service, replica, generation, entry } =
+            serde_json::from_slice(&bytes).map_err(io::Error::other)?;
+        let line = match entry {
+            None => Line::Begun(BegunLine { service, provider: me, replica, generation, begun: true }),
+            Some(Entry { bucket, key, value }) => {
+                // Whoever gathers the lines of all nodes knows which are.
+                let current = false;
+                Line::Data(DataLine { service, provider: me, replica, generation, current, bucket, key, value })
+            }
+        };
         if lines.send(line).await.is_err() {
             break;
         }
@@ -537,12 +548,18 @@ async fn export(
     Ok(())
 }
 
-/// One entry as the sandbox exports it.
+/// One line as the sandbox exports it: that a store was begun, or an entry of it.
 #[derive(Deserialize)]
 struct Exported {
     service: String,
     replica: u32,
     generation: u64,
+    #[serde(flatten)]
+    entry: Option<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
     #[serde(default)]
     bucket: String,
     key: String,
@@ -552,6 +569,7 @@ struct Exported {
 #[cfg(test)]
 mod tests {
     use grange_peer::Parties;
+    use grange_types::{Kind, Time};
 
     use super::*;
 
@@ -605,7 +623,7 @@ mod tests {
             drop(held);
         };
         let taken = tokio::select! {
-            taken = take_lines(BufReader::new(ours), followed, &lines, SILENCE) => taken,
+            taken = take_lines(BufReader::new(ours), followed, Some, &lines, SILENCE) => taken,
             () = give => unreachable!("it never ends"),
         };
         drop(lines);
@@ -627,6 +645,38 @@ mod tests {
         check(taken(false, &[LINE], false).await, Err(io::ErrorKind::TimedOut));
         check(taken(true, &[LINE], false).await, Err(io::ErrorKind::TimedOut));
         check(taken(false, &[LINE, &LINE[..5]], true).await, Err(io::ErrorKind::UnexpectedEof));
+    }
+
+    #[test]
+    fn a_peer_is_believed_about_what_it_was_asked_for_and_nothing_else() {
+        let [asked, other] = [1, 2].map(|byte| PeerId([byte; 32]));
+        let at = Routed { provider: asked, lease: LeaseId([3; 32]), generation: 4 };
+        let of = Replica { service: "web".into(), replica: 1, kind: Kind::Wasm, at, since: Time(0) };
+        let (service, stream, text) = ("db".to_owned(), "stdout".to_owned(), "hello".to_owned());
+        let line = LogLine {
+            id: 9,
+            at: Timestamp(Time(0)),
+            service,
+            replica: 7,
+            provider: other,
+            generation: 8,
+            stream,
+            text,
+        };
+        let Some(Line::Log(told)) = own_line(asked, Some(&of), Line::Log(line.clone())) else {
+            panic!("it was asked for")
+        };
+        assert_eq!((told.service.as_str(), told.replica, told.generation, told.provider), ("web", 1, 4, asked));
+        assert_eq!(own_line(asked, None, Line::Log(line)), None);
+        let note = Line::Note(NoteLine { note: "\u{1b}[2J".into() });
+        assert_eq!((own_line(asked, Some(&of), note.clone()), own_line(asked, None, note)), (None, None));
+    }
+
+    #[tokio::test]
+    async fn who_breaks_off_with_a_problem_has_not_said_everything() {
+        let problem = br#"{"code":"internal","operation":"papers","thing":"","message":"disk","remedy":"","exit":1}"#;
+        let answer = [LINE, problem.as_slice(), b"\n"];
+        check(taken(false, &answer, true).await, Err(io::ErrorKind::Other));
     }
 
     #[tokio::test]

@@ -89,8 +89,8 @@ pub(crate) enum Command {
         /// Only lines whose id is greater
         #[arg(long, value_name = "ID", value_parser = whole(0..=u64::MAX))]
         after: Option<u64>,
-        /// Also print lines of replicas that were replaced
-        #[arg(long)]
+        /// Also print lines of replicas that were replaced; not while following
+        #[arg(long, conflicts_with = "follow")]
         earlier: bool,
     },
     /// Show how the node and its ledger fare

@@ -274,6 +274,22 @@ pub struct NoteLine {
     pub note: String,
 }
 
+/// That a generation of a replica has a store of key-values, even where nothing is in it. Nodes tell it each other before the
+/// entries of the store; whoever asks a node does not see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BegunLine {
+    /// The service.
+    pub service: String,
+    /// The node that holds it.
+    pub provider: PeerId,
+    /// Which replica of it.
+    pub replica: u32,
+    /// The generation.
+    pub generation: u64,
+    /// `true`.
+    pub begun: bool,
+}
+
 /// One key and its value, of a deployment's key-value data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DataLine {

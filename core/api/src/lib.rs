@@ -42,7 +42,8 @@ pub use access::{About, AuditLine, REQUEST_HEADER};
 pub use base64::Base64;
 pub use call::Call;
 pub use deployment::{
-    DataLine, DeployDone, DeployPhase, Down, LeaseEntry, LogLine, NoteLine, Replica, ReplicaState, Usage, UsageRow,
+    BegunLine, DataLine, DeployDone, DeployPhase, Down, LeaseEntry, LogLine, NoteLine, Replica, ReplicaState, Usage,
+    UsageRow,
 };
 pub use files::{ContentBody, FileBody, SecretsBody};
 pub use key::{ApiKey, KeyRequest, NewApiKey, RevokedKey};

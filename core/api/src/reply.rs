@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::access::AuditLine;
-use crate::deployment::{DataLine, DeployDone, DeployPhase, Down, LogLine, NoteLine, Replica, Usage};
+use crate::deployment::{BegunLine, DataLine, DeployDone, DeployPhase, Down, LogLine, NoteLine, Replica, Usage};
 use crate::key::{ApiKey, NewApiKey, RevokedKey};
 use crate::ledger::{
     Account, BlockLine, GenesisFile, KeySet, Lease, LedgerHeight, Name, Network, OwnedAccount, PieceLine,
@@ -115,6 +115,8 @@ pub enum Line {
     Piece(PieceLine),
     /// A line of the audit log.
     Audit(AuditLine),
+    /// A store of key-values was begun; between nodes only.
+    Begun(BegunLine),
     /// What is worth knowing of the other lines.
     Note(NoteLine),
 }

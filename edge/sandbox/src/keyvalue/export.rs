@@ -16,8 +16,9 @@ use super::{KeyValueError, StoreName, Stores};
 const STEP: usize = 16;
 
 /// An iterator over every entry of every store of a deployment, oldest generation first: one line of JSON each,
-/// `{"service", "replica", "generation", "key", "value"}` with the value in base64. It reads files: iterate where
-/// blocking is allowed. Each store is read as it was when its first line was.
+/// `{"service", "replica", "generation", "key", "value"}` with the value in base64, and before those of a store one without
+/// key and value. It reads files: iterate where blocking is allowed. Each store is read as it was when its first line was.
+/// A store that was not begun is left out: what is in it is the copy of another one, whole or not.
 pub struct Export {
     stores: Arc<Stores>,
     names: VecDeque<StoreName>,
@@ -38,6 +39,12 @@ struct Line<'a> {
     service: &'a str,
     replica: u32,
     generation: u64,
+    #[serde(flatten)]
+    entry: Option<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
     key: &'a str,
     value: String,
 }
@@ -57,6 +64,10 @@ impl Export {
             let Some(source) = &mut self.current else {
                 let Some(name) = self.names.pop_front() else { return Ok(()) };
                 let store = self.stores.reading(&name)?;
+                if !store.is_begun()? {
+                    continue;
+                }
+                self.lines.push_back(line(&name, None));
                 self.current = Some(Source { name, moment: store.read()?, after: 0, _store: store });
                 continue;
             };
@@ -76,20 +87,19 @@ impl Source {
             let (number, key) = entry?;
             self.after = number.value();
             let value = values.get(self.after)?.map(|value| BASE64.encode(value.value())).unwrap_or_default();
-            let line = Line {
-                service: &self.name.service,
-                replica: self.name.replica,
-                generation: self.name.generation,
-                key: key.value(),
-                value,
-            };
-            // Text and numbers always become JSON.
-            let mut json = serde_json::to_vec(&line).unwrap_or_default();
-            json.push(b'\n');
-            lines.push_back(json);
+            lines.push_back(line(&self.name, Some(Entry { key: key.value(), value })));
         }
         Ok(())
     }
+}
+
+fn line(name: &StoreName, entry: Option<Entry<'_>>) -> Vec<u8> {
+    let StoreName { service, replica, generation, .. } = name;
+    let line = Line { service, replica: *replica, generation: *generation, entry };
+    // Text and numbers always become JSON.
+    let mut json = serde_json::to_vec(&line).unwrap_or_default();
+    json.push(b'\n');
+    json
 }
 
 impl Iterator for Export {
