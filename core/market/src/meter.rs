@@ -141,7 +141,8 @@ pub struct Meter {
     aged: Option<Counters>,
     /// Receipts of others that were not paid when they were heard of, the latest last.
     heard: VecDeque<Heard>,
-    /// The amounts that were signed here and are not known to be paid, each with what had been counted here by then.
+    /// The amounts that were signed here, or gone on from, and are not known to be paid, each with what had been counted here by
+    /// then.
     signed: VecDeque<(Amount, Counters)>,
     /// The largest receipt known.
     last: Receipt,
@@ -282,6 +283,9 @@ impl Meter {
         let served = Millis(counters.served.0.saturating_add(since.served.0).min(now.since(self.start).0));
         let reached = Counters { served: served.max(counters.served), ..counters.plus(&since) };
         self.go_on_from(now, &reached);
+        if let Word::Full { .. } = word {
+            self.remember(amount);
+        }
         let counters = Counters::max(&counters, &self.last.counters);
         let amount = amount.max(self.last.amount);
         self.last = Receipt { lease, generation, sequence, counters, amount, disputed };
@@ -311,7 +315,15 @@ impl Meter {
         self.ever.minus(&found.ever)
     }
 
-    /// The ledger has paid this much: what was counted until one's own receipt over it is paid.
+    /// Takes down an amount that stands for all that was counted here until now.
+    fn remember(&mut self, amount: Amount) {
+        if self.signed.len() >= HEARD {
+            self.signed.pop_front();
+        }
+        self.signed.push_back((amount, self.ever));
+    }
+
+    /// The ledger has paid this much: what was counted until a receipt over it was made is paid.
     fn level(&mut self, paid: Amount) {
         let ever = self.signed.iter().find(|(amount, _)| *amount == paid).map(|(_, ever)| *ever);
         self.signed.retain(|(amount, _)| *amount > paid);
@@ -355,10 +367,7 @@ impl Meter {
         }
         let sequence = self.last.sequence.checked_add(1)?;
         if amount > self.last.amount {
-            if self.signed.len() >= HEARD {
-                self.signed.pop_front();
-            }
-            self.signed.push_back((amount, self.ever));
+            self.remember(amount);
         }
         self.last = Receipt { lease: self.lease, generation: self.generation, sequence, counters, amount, disputed };
         Some(self.last.clone())

@@ -272,21 +272,29 @@ fn what_was_counted_since_anothers_receipt_comes_on_top_once_that_is_paid() {
 #[test]
 fn what_was_paid_here_meanwhile_comes_on_top_of_nobodys_receipt() {
     // A steward tells of requests that have not been, and its provider keeps that back until the owner has paid most of it.
-    let mut owner = meter();
+    let (mut owner, mut second) = (meter(), meter());
     probe(&mut owner, 0..=10);
+    probe(&mut second, 0..=10);
     let ahead = receipt(60, counters(10, 50_000, 0));
     owner.adopt(at(10), &ahead, Word::Limited).unwrap();
+    second.adopt(at(10), &ahead, Word::Limited).unwrap();
     let mut signed = None;
-    for second in 11..=50 {
-        owner.probe(at(second), true);
-        owner.gateway(10, ByteCount(0));
-        signed = owner.receipt(at(second), cap(Millis::HOUR));
+    for now in 11..=50 {
+        for payer in [&mut owner, &mut second] {
+            payer.probe(at(now), true);
+            payer.gateway(10, ByteCount(0));
+        }
+        signed = owner.receipt(at(now), cap(Millis::HOUR));
+        second.adopt(at(now), signed.as_ref().unwrap(), OWNER).unwrap();
     }
-    owner.adopt(at(50), &signed.unwrap(), Word::Paid).unwrap_err();
-    probe(&mut owner, 51..=55);
-    owner.gateway(50, ByteCount(0));
-    owner.adopt(at(55), &ahead, Word::Paid).unwrap();
-    assert_eq!(owner.usage(), counters(55, 50_050, 0), "of what was counted here only what was not paid comes on top");
+    // The same for whoever signed it and for another one, who went on from it.
+    for mut payer in [owner, second] {
+        payer.adopt(at(50), signed.as_ref().unwrap(), Word::Paid).unwrap_err();
+        probe(&mut payer, 51..=55);
+        payer.gateway(50, ByteCount(0));
+        payer.adopt(at(55), &ahead, Word::Paid).unwrap();
+        assert_eq!(payer.usage().requests, 50_050, "of what was counted here only what was not paid comes on top");
+    }
 }
 
 #[test]

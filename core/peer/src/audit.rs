@@ -20,7 +20,7 @@ use grange_ledger::{Block, BlockError, CLOCK_TOLERANCE, CommitError, Genesis, Ge
 use grange_types::{BlobId, BlockId, DecodeError, Height, Millis, NetworkId, StateRoot, Time, Wire};
 use serde::{Deserialize, Serialize};
 
-use crate::invoice::{Invoice, InvoiceError, Receipts};
+use crate::invoice::{Invoice, InvoiceError, Receipts, paid_before};
 
 /// A state to begin from in place of the genesis; small enough to be kept by hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -271,8 +271,9 @@ impl Audit {
             .prepare(block, &|_, _| false)
             .map_err(|source| AuditError::Invalid { height, source: Box::new(source) })?;
         let block = prepared.block.clone();
+        let before = paid_before(&block, &self.ledger);
         self.ledger.commit(prepared).map_err(|source| AuditError::Commit { height, source })?;
-        self.receipts.take(&block, &self.ledger);
+        self.receipts.take(&block, &self.ledger, &before);
         self.certificates += 1;
         Ok(())
     }

@@ -83,15 +83,17 @@ pub(crate) struct Receipts {
 }
 
 impl Receipts {
-    /// Takes those of a block that `ledger` has committed.
-    pub(crate) fn take(&mut self, block: &Block, ledger: &Ledger) {
+    /// Takes those of a block that `ledger` has committed, and `before` is what the leases were paid until then.
+    pub(crate) fn take(&mut self, block: &Block, ledger: &Ledger, before: &BTreeMap<LeaseId, Amount>) {
         let actions = || block.transactions.iter().map(|transaction| &transaction.body.action);
         let mut said: BTreeMap<LeaseId, Amount> = BTreeMap::new();
         for receipt in actions().flat_map(Action::receipts) {
             let Receipt { lease, amount, .. } = receipt.body;
             let most = said.entry(lease).or_default();
             *most = amount.max(*most);
-            if self.most.get(&lease).is_none_or(|known| known.amount <= amount) {
+            // One that only disputes pays nothing, and nobody looks at what it counts.
+            let paid = before.get(&lease).copied().unwrap_or_default();
+            if amount > paid && self.most.get(&lease).is_none_or(|known| known.amount < amount) {
                 self.most.insert(lease, receipt.body.clone());
             }
         }
@@ -147,6 +149,13 @@ impl Receipts {
         }
         Ok(Invoice { usage, receipts })
     }
+}
+
+/// What the leases that a block has receipts for have been paid by now.
+pub(crate) fn paid_before(block: &Block, ledger: &Ledger) -> BTreeMap<LeaseId, Amount> {
+    let view = ledger.view();
+    let receipts = block.transactions.iter().flat_map(|transaction| transaction.body.action.receipts());
+    receipts.filter_map(|receipt| view.lease(receipt.body.lease)).map(|lease| (lease.id, lease.settled)).collect()
 }
 
 /// Whether a lease was paid less, after a block that has a receipt over `amount`, than both that and what it could be paid.
