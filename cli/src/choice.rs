@@ -112,7 +112,10 @@ fn address(node: &str, operation: &str) -> Result<String, Problem> {
 /// The folder of the node with this API, where it is one of this machine.
 pub(crate) fn folder_of(api: &str, operation: &str) -> Result<PathBuf, Problem> {
     let known = registry::read(&folders::registry()?).map_err(|error| internal(operation, "nodes.json", &error))?;
-    let found = known.into_iter().find(|entry| entry.api == api && entry.data.is_dir());
+    let mut found: Vec<Entry> = known.into_iter().filter(|entry| entry.api == api && entry.data.is_dir()).collect();
+    // A node that was stopped may have had the port that another one has by now.
+    let there = found.iter().position(is_there).unwrap_or_default();
+    let found = (there < found.len()).then(|| found.swap_remove(there));
     found.map(|entry| entry.data).ok_or_else(|| {
         Problem::new(ProblemCode::NotFound, operation, api, "nodes.json does not say which folder this node has")
             .with_remedy("type the command on the node's own machine, and name its folder with --data")
