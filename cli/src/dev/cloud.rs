@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! `node-I/` is the folder of node I, with its `log` and its `pid`; `cloud.json` says how many there are and is written
-//! last, so that a cloud which was half made is made again; `held` is locked while nodes are started; `supervisor` names
+//! last, so that a cloud which was half made is made again, as long as none of its nodes has run; `held` is locked while nodes are started; `supervisor` names
 //! the process in whose foreground the cloud runs.
 
 use std::fs;
@@ -29,6 +29,8 @@ use crate::up::{BASE_PRICES, HELD_FILE, secret_key, settings_problem};
 pub(crate) const TOUR_FOLDER: &str = "tour";
 /// The file in a node's folder that names its process.
 const PID: &str = "pid";
+/// What a node has in its folder once it has run.
+const LEDGER: &str = "chain";
 /// The operators, by index, and how many tenths of the base price each takes.
 const OPERATORS: [(&str, u128); 16] = [
     ("ada", 10),
@@ -128,13 +130,22 @@ impl Cloud {
     pub(crate) fn open(folder: &Path, operation: &str) -> Result<Option<Self>, Problem> {
         let text = match fs::read(marker(folder)) {
             Ok(text) => text,
+            // Whoever made a cloud in its place would remove a ledger with its keys.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && has_run(folder) => {
+                return Err(damaged(operation, folder, "the file is missing, and nodes that have run are beside it"));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => {
                 return Err(internal(operation, marker(folder).display().to_string(), &error)
                     .with_remedy("make the file one that you may read"));
             }
         };
-        let marker: Marker = serde_json::from_slice(&text).map_err(|error| damaged(operation, folder, &error))?;
+        let marker: Marker = serde_json::from_slice(&text)
+            .map_err(|error| damaged(operation, folder, &format!("the file is damaged: {error}")))?;
+        let count = marker.nodes.saturating_add(marker.light) as usize;
+        if count == 0 || marker.nodes == 0 || node_folders(folder).iter().skip(count).any(has_ledger) {
+            return Err(damaged(operation, folder, &format!("the file says {count} nodes, and there are others")));
+        }
         let nodes = (0..marker.nodes.saturating_add(marker.light)).map(|index| node(folder, index, operation));
         let nodes = nodes.collect::<Result<_, _>>()?;
         Ok(Some(Self { folder: folder.to_path_buf(), nodes }))
@@ -250,7 +261,16 @@ impl Cloud {
 
 /// Whether a cloud was made in a folder, however its files are by now.
 pub(crate) fn is_made(folder: &Path) -> bool {
-    marker(folder).exists()
+    marker(folder).exists() || has_run(folder)
+}
+
+/// Whether a node in a cloud's folder has ever run: then there is a ledger, and money.
+fn has_run(folder: &Path) -> bool {
+    node_folders(folder).iter().any(has_ledger)
+}
+
+fn has_ledger(node: &Folder) -> bool {
+    node.at(LEDGER).exists()
 }
 
 /// The folders of nodes in a cloud's folder, by what lies there: also where `cloud.json` cannot be read.
@@ -274,7 +294,10 @@ pub(crate) fn processes_in(folder: &Path) -> Vec<Identity> {
 pub(crate) fn remove(folder: &Path) -> Result<(), Problem> {
     let failed = |error: io::Error| broken("dev reset", folder, &error);
     // Without its marker it is a cloud that was half made, whatever happens next.
-    fs::remove_file(marker(folder)).map_err(failed)?;
+    match fs::remove_file(marker(folder)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
     for node in node_folders(folder) {
         fs::remove_dir_all(&node.0).map_err(failed)?;
     }
@@ -301,7 +324,7 @@ fn broken(operation: &str, folder: &Path, error: &dyn std::error::Error) -> Prob
 }
 
 /// The problem of a `cloud.json` that says nothing of use; what it has to say is in the nodes' folders as well.
-fn damaged(operation: &str, folder: &Path, error: &serde_json::Error) -> Problem {
+fn damaged(operation: &str, folder: &Path, message: &str) -> Problem {
     let reset = format!("remove the cloud with `grange dev reset{}`", folders::dev_option(folder));
     let settings: Result<Vec<Settings>, _> = node_folders(folder).iter().map(Folder::read_settings).collect();
     let told = settings.ok().filter(|settings| !settings.is_empty()).and_then(|settings| {
@@ -312,7 +335,6 @@ fn damaged(operation: &str, folder: &Path, error: &serde_json::Error) -> Problem
         Some(told) => format!("write {told} into it, which is what the nodes' folders say, or {reset}"),
         None => reset,
     };
-    let message = format!("the file is damaged: {error}");
     Problem::new(ProblemCode::Internal, operation, marker(folder).display().to_string(), message).with_remedy(remedy)
 }
 
@@ -489,6 +511,33 @@ mod tests {
         fs::write(folder.join("node-1/node.json"), "half").unwrap();
         assert!(Cloud::open(&folder, "dev").unwrap_err().remedy.starts_with("remove the cloud with"));
         assert!(is_made(&folder) && node_folders(&folder).len() == 3);
+        remove(&folder).unwrap();
+        assert!(!folder.exists());
+    }
+
+    #[test]
+    fn a_cloud_that_has_run_is_never_made_anew_whatever_became_of_its_file() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("dev");
+        Cloud::create(&folder, 4, Wanted::default()).unwrap();
+        let (file, whole) = (folder.join("cloud.json"), fs::read_to_string(folder.join("cloud.json")).unwrap());
+        for index in 0..4 {
+            fs::create_dir(folder.join(format!("node-{index}/chain"))).unwrap();
+        }
+        let refused = |message: &str| {
+            let problem = Cloud::open(&folder, "dev").unwrap_err();
+            assert!(problem.message.starts_with(message) && problem.remedy.contains(&whole), "{problem:?}");
+        };
+        for false_count in [r#"{"nodes":0,"light":0}"#, r#"{"nodes":0,"light":4}"#, r#"{"nodes":2,"light":0}"#] {
+            fs::write(&file, false_count).unwrap();
+            refused("the file says ");
+        }
+        fs::remove_file(&file).unwrap();
+        refused("the file is missing, and nodes that have run are beside it");
+        assert!(is_made(&folder));
+        fs::write(&file, &whole).unwrap();
+        assert_eq!(Cloud::open(&folder, "dev").unwrap().unwrap().nodes.len(), 4);
+        fs::remove_file(&file).unwrap();
         remove(&folder).unwrap();
         assert!(!folder.exists());
     }
