@@ -92,6 +92,8 @@ pub(crate) struct Payer {
     filling: BTreeMap<(DeploymentId, u32), Filling>,
     /// Since when slots are vacant that could be filled.
     vacant_since: BTreeMap<(DeploymentId, u32), Time>,
+    /// Since when nobody but the owner is known to offer what a slot needs.
+    alone_since: BTreeMap<(DeploymentId, u32), Time>,
     exhausted: BTreeMap<DeploymentId, Time>,
     /// Providers that gave no quote, and until when they are not asked.
     avoided: BTreeMap<PeerId, Time>,
@@ -109,6 +111,7 @@ impl Payer {
             watch: Watch::default(),
             filling: BTreeMap::new(),
             vacant_since: BTreeMap::new(),
+            alone_since: BTreeMap::new(),
             exhausted: BTreeMap::new(),
             avoided: BTreeMap::new(),
             missing: Missing::new(lost_after),
@@ -158,6 +161,7 @@ impl Payer {
         let open = |id: &DeploymentId| view.deployment(*id).is_some_and(Deployment::is_open);
         self.exhausted.retain(|id, _| open(id));
         self.vacant_since.retain(|(id, _), _| open(id));
+        self.alone_since.retain(|(id, _), _| open(id));
         self.missing.retain(open);
         let ended = |id: &LeaseId| view.lease(*id).is_none_or(|lease| !lease.is_open(view.now()));
         let over: Vec<LeaseId> = self.metered.keys().filter(|id| ended(id)).copied().collect();

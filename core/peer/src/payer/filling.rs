@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use grange_ledger::{Action as Deed, Book, Deployment, Ledger, Rejection};
 use grange_market::watch::{Action as Call, Event as Seen, Health};
 use grange_market::{Held, SlotNeed, place, signer};
+use grange_types::manifest::On;
 use grange_types::{Amount, DeploymentId, LeaseId, LeaseTerms, Manifest, Millis, PeerId, Quote, Signed, Time};
 
 use super::Payer;
@@ -28,6 +29,9 @@ const PATIENCE: Millis = Millis::seconds(5);
 const RANK_PATIENCE: Millis = Millis::seconds(3);
 /// How long an update that is under way is left to the owner's node, which gives up after two minutes.
 const OUTDATED_PATIENCE: Millis = Millis::seconds(150);
+/// So long a slot waits for others before it goes to its owner's own capacity, which stands in for a market: a node that has just
+/// started, or a cloud that goes on after a halt, has not heard of others' offers yet.
+const ALONE: Millis = Millis::seconds(10);
 
 /// How long what stands for an entry may take to be on the ledger.
 const DEPOSITED: Millis = Millis::seconds(10);
@@ -129,6 +133,13 @@ impl Payer {
                 continue;
             };
             let Some(service) = manifest.services.get(&slot.spec.service) else { continue };
+            if service.placement.on == On::Market && matches.iter().all(|found| found.own) {
+                if ctx.now.since(*self.alone_since.entry(key).or_insert(ctx.now)) < ALONE {
+                    continue;
+                }
+            } else {
+                self.alone_since.remove(&key);
+            }
             let generation = slot.generation + 1;
             let request = quote_request(deployment.id, pick.slot, generation, service, &slot.spec, false);
             let mut bids = Bids::new(request, matches);
