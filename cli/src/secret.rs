@@ -21,18 +21,19 @@ const CREDENTIAL: &str = "grange-passphrase";
 /// More than any passphrase or phrase.
 const MOST: u64 = 4 << 10;
 
-/// The passphrase of a keystore that there is.
-pub(crate) fn passphrase(operation: &str, file: Option<&Path>) -> Result<Passphrase, Problem> {
-    if let Some(file) = named(file) {
-        return from_file(operation, &file);
-    }
-    legal(operation, hidden(operation, "passphrase: ")?)
+/// The passphrase of a keystore that there is. None where the text is too short or too long to be one: it opens nothing.
+pub(crate) fn passphrase(operation: &str, file: Option<&Path>) -> Result<Option<Passphrase>, Problem> {
+    let text = match named(file) {
+        Some(file) => first_line(operation, &file)?,
+        None => hidden(operation, "passphrase: ")?,
+    };
+    Ok(Passphrase::new(text).ok())
 }
 
 /// A passphrase for a new keystore: typed twice.
 pub(crate) fn new_passphrase(operation: &str, file: Option<&Path>) -> Result<Passphrase, Problem> {
     if let Some(file) = named(file) {
-        return from_file(operation, &file);
+        return legal(operation, first_line(operation, &file)?);
     }
     let first = legal(operation, hidden(operation, "a passphrase for the owner's key, of 8 characters at least: ")?)?;
     let second = legal(operation, hidden(operation, "the same again: ")?)?;
@@ -51,16 +52,17 @@ fn named(file: Option<&Path>) -> Option<PathBuf> {
     file.map(Path::to_path_buf).or_else(credential)
 }
 
-fn from_file(operation: &str, file: &Path) -> Result<Passphrase, Problem> {
+fn first_line(operation: &str, file: &Path) -> Result<String, Problem> {
     let failed = |error: io::Error| {
         Problem::new(ProblemCode::Usage, operation, file.display().to_string(), format!("cannot read it: {error}"))
             .with_remedy("name a file that holds the passphrase in its first line with --passphrase-file")
     };
     let mut text = String::new();
     fs::File::open(file).and_then(|file| file.take(MOST).read_to_string(&mut text)).map_err(failed)?;
-    legal(operation, text.lines().next().unwrap_or_default().to_owned())
+    Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
+/// A text that a new keystore may be sealed with.
 fn legal(operation: &str, text: String) -> Result<Passphrase, Problem> {
     Passphrase::new(text).map_err(|error| {
         Problem::new(ProblemCode::Usage, operation, "passphrase", error.to_string())
@@ -108,4 +110,22 @@ pub(crate) fn phrase(operation: &str) -> Result<Phrase, Problem> {
         Problem::new(ProblemCode::Usage, operation, "phrase", error.to_string())
             .with_remedy("hand the 24 words to stdin, in their order, as they were written down")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_no_passphrase_opens_nothing_and_seals_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("passphrase");
+        for (text, is_one) in [("", false), ("short\n", false), ("correct horse\n", true)] {
+            fs::write(&file, text).unwrap();
+            assert_eq!(passphrase("wallet caps", Some(&file)).unwrap().is_some(), is_one, "{text}");
+            let new = new_passphrase("identity phrase", Some(&file));
+            assert_eq!(new.is_ok(), is_one, "{text}");
+            assert!(new.err().is_none_or(|problem| problem.remedy.contains("choose another one")), "{text}");
+        }
+    }
 }

@@ -18,6 +18,7 @@ use crate::command::deploy::{ask_plan, deploy, leases, phase, plan_sentence, pla
 use crate::command::step::Steps;
 use crate::dev::{self, Cloud, Ending, Ends, Stopping, TOUR_FOLDER, Wanted, supervise};
 use crate::failure::{Failure, Outcome, internal};
+use crate::folders;
 use crate::output::{Output, counted};
 use crate::project;
 
@@ -42,6 +43,17 @@ enum Step<'a> {
 
 /// Runs the tour until somebody wishes that it ends.
 pub(crate) fn run(arguments: &Tour, output: Output) -> Outcome {
+    supervised(arguments, output).map_err(|failure| match failure {
+        // The cloud is brought up as by `grange dev`; what was typed is the tour.
+        Failure::Problem(problem) if problem.operation == "dev" => {
+            let problem = *problem;
+            Failure::from(Problem { operation: "tour".to_owned(), ..problem })
+        }
+        failure => failure,
+    })
+}
+
+fn supervised(arguments: &Tour, output: Output) -> Outcome {
     let folder = dev::folder(arguments.data.as_deref())?;
     let wanted = Wanted { nodes: arguments.nodes, ..Wanted::default() };
     // A cloud that is otherwise, or a project that cannot be deployed, is told before anything is made or started.
@@ -55,8 +67,25 @@ pub(crate) fn run(arguments: &Tour, output: Output) -> Outcome {
     project::open(&project::Wanted::at(&app), "tour")?;
     let began = Instant::now();
     supervise(&folder, wanted, Ends::Own, output, move |cloud, output, stopping| {
-        show(cloud, &app, began, output, stopping)
+        show(cloud, &app, began, output, stopping).map_err(|failure| match failure {
+            Failure::Problem(problem) if !stopping.leaves_cloud() => {
+                Failure::from(without_cloud(*problem, &folders::dev_option(&cloud.folder)))
+            }
+            failure => failure,
+        })
     })
+}
+
+/// The same problem where the cloud stops with the tour: a remedy that asks a node needs it started first.
+fn without_cloud(problem: Problem, option: &str) -> Problem {
+    if problem.code == ProblemCode::NoNode || !problem.remedy.contains("`grange ") {
+        return problem;
+    }
+    let remedy = format!(
+        "the cloud stops with the tour: start it with `grange dev --detach{option}`, then {}, then `grange tour` again",
+        problem.remedy
+    );
+    problem.with_remedy(remedy)
 }
 
 /// Writes the guestbook, over one of an earlier version.
@@ -179,6 +208,19 @@ fn tell(output: Output, phase: &DeployPhase) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_remedy_that_asks_a_node_starts_the_cloud_first() {
+        let refused = |remedy: &str| {
+            let problem = Problem::new(ProblemCode::LimitReached, "deploy", "shop", "the cap is reached");
+            without_cloud(problem.with_remedy(remedy), " --data /c").remedy
+        };
+        let told = refused("raise the cap with `grange wallet caps --per-day`");
+        let order = ["`grange dev --detach --data /c`", "`grange wallet caps --per-day`", "`grange tour` again"];
+        let places: Vec<_> = order.iter().map(|command| told.find(command)).collect();
+        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{told}");
+        assert_eq!(refused("correct the file"), "correct the file");
+    }
 
     #[test]
     fn the_curl_needs_no_resolver() {

@@ -24,7 +24,7 @@ impl Context<'_> {
         Ok(choice::next_client(self.global, self.output, operation, Purpose::Read, refused)?)
     }
 
-    /// The node to ask, for a command that acts for its account.
+    /// The node to ask, for a command that acts for its account or shows what is that one's own.
     pub(crate) fn actor(&self, operation: &str) -> Result<Client, Failure> {
         Ok(choice::client(self.global, self.output, operation, Purpose::Act)?)
     }

@@ -73,7 +73,8 @@ pub(crate) fn validate(context: Context<'_>, wanted: &Wanted<'_>) -> Outcome {
 pub(crate) fn plan(context: Context<'_>, wanted: &Wanted<'_>) -> Outcome {
     let project = project::open(wanted, "plan")?;
     warn(&project, context.output);
-    let plan: Plan = ask_plan(&context.reader("plan")?, &project)?;
+    // It is of one's own account, capacity and names, and no other node may stand in for those.
+    let plan: Plan = ask_plan(&context.actor("plan")?, &project)?;
     if context.output.is_json() {
         return context.output.data(&Warned { answer: &plan, warnings: warnings(&project) });
     }

@@ -9,7 +9,8 @@ use super::context::Context;
 use crate::choice;
 use crate::client::{Client, Wait};
 use crate::failure::{Failure, Outcome};
-use crate::output::{Output, counted};
+use crate::folders;
+use crate::output::{Output, counted, harmless};
 
 /// How long to wait before a broken stream is taken up again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -60,12 +61,27 @@ fn from_who_may(context: Context<'_>, operation: &str, ask: impl Fn(&Client) -> 
             Err(Failure::Problem(problem)) if problem.code == ProblemCode::Denied && others_may_be_asked(context) => {
                 refused.push(client.api().to_owned());
                 let Ok(next) = context.next_reader(operation, &refused) else {
-                    return Err(Failure::Problem(problem));
+                    return Err(refused_by_others(context, operation, *problem).into());
                 };
                 client = next;
             }
             outcome => return outcome,
         }
+    }
+}
+
+/// The refusal of other operators' nodes; where the dev cloud's first one was not asked since it does not run, it says so.
+fn refused_by_others(context: Context<'_>, operation: &str, refusal: Problem) -> Problem {
+    let Err(Failure::Problem(own)) = context.actor(operation) else { return refusal };
+    if own.code != ProblemCode::NoNode {
+        return refusal;
+    }
+    let Ok(folder) = choice::folder_of(&own.thing, operation) else { return refusal };
+    let option = folder.parent().map(folders::dev_option).unwrap_or_default();
+    Problem {
+        message: format!("{}; the dev cloud's first node was not asked: it is not running", refusal.message),
+        remedy: format!("start that one with `grange dev start 0{option}` and try again; else {}", refusal.remedy),
+        ..refusal
     }
 }
 
@@ -150,7 +166,7 @@ fn note(line: &NoteLine, output: Output) -> Outcome {
     if output.is_json() {
         return output.data(line);
     }
-    output.progress(&format!("note: {}", line.note));
+    output.progress(&format!("note: {}", harmless(&line.note)));
     Ok(())
 }
 

@@ -80,8 +80,11 @@ impl Place {
     }
 
     pub(super) fn open(&self, keystore: &Keystore, sealed: &Sealed) -> Result<Phrase, Problem> {
-        let passphrase = secret::passphrase(self.operation, sealed.passphrase_file.as_deref())?;
-        keystore.open(&passphrase).map_err(|error| self.keystore_problem(&error))
+        let opened = match secret::passphrase(self.operation, sealed.passphrase_file.as_deref())? {
+            Some(passphrase) => keystore.open(&passphrase),
+            None => Err(KeystoreError::Refused),
+        };
+        opened.map_err(|error| self.keystore_problem(&error))
     }
 
     pub(super) fn seal(

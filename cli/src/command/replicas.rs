@@ -104,7 +104,8 @@ pub(super) fn down(context: Context<'_>, name: &str, yes: bool) -> Outcome {
         let replicas: Vec<Replica> = client.ask(&Call::Deployment { name: name.to_owned() })?;
         let running = replicas.iter().filter(|replica| replica.state == ReplicaState::Running).count();
         let running = counted(running, "running replica", "running replicas");
-        let question = format!("end {name} with {running}? its key-value data stays with its provider only");
+        // Nothing here tells a static site from what keeps key-values.
+        let question = format!("end {name} with {running}? what it has of key-value data stays with its provider only");
         if !confirmed("down", name, &question)? {
             let kept = serde_json::json!({ "ended": false });
             return context.output.show(&kept, |_| "nothing was ended".to_owned());

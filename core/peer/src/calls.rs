@@ -125,7 +125,8 @@ impl Calls {
             Call::Down { name } => return self.down(ctx, parts, id, name),
             Call::ClaimName(request) => {
                 let Some(found) = named(&request.deployment) else {
-                    return refuse(ctx, id, unknown_deployment("name claim", &request.deployment));
+                    let owner = view.deployment_named(&request.deployment).map(|found| found.owner);
+                    return refuse(ctx, id, not_ours("name claim", &request.deployment, owner));
                 };
                 ("name claim", request.name.clone(), Deed::ClaimName { name: request.name, deployment: found.id })
             }
@@ -151,10 +152,10 @@ impl Calls {
 
     fn down(&mut self, ctx: &mut Context, parts: &Parts<'_>, id: CallId, name: String) {
         let found = match means::present(ctx, parts, &name) {
-            Ok(found) => found.filter(|found| found.owner == parts.asker.account),
+            Ok(Some(found)) if found.owner == parts.asker.account => found,
+            Ok(other) => return refuse(ctx, id, not_ours("down", &name, other.map(|found| found.owner))),
             Err(error) => return refuse(ctx, id, Problem::ambiguous("down", &name, error)),
         };
-        let Some(found) = found else { return refuse(ctx, id, unknown_deployment("down", &name)) };
         let named = if found.names.contains(&name) { name } else { found.name().unwrap_or(&name).to_owned() };
         self.asked.insert(id, ("down", named));
         self.returns.insert(found.id, describe::returnable(parts.ledger, found));
@@ -262,6 +263,13 @@ impl Calls {
         let replicas = found.flat_map(|deployment| describe::replicas(ctx, known, deployment, sight)).collect();
         ctx.reply(id, Ok(Reply::Replicas(replicas)));
     }
+}
+
+/// The deployment is another account's, or there is none.
+fn not_ours(operation: &str, name: &str, owner: Option<AccountId>) -> Problem {
+    let Some(owner) = owner else { return unknown_deployment(operation, name) };
+    let text = format!("{name} belongs to account {owner}, and this node acts for another one");
+    Problem::new(ProblemCode::Denied, operation, name, text).with_remedy("ask a node of its owner: name it with --node")
 }
 
 /// A call for what replicas wrote, in the words of whoever typed it.
@@ -420,5 +428,19 @@ pub(crate) fn refuse(ctx: &mut Context, id: CallId, problem: Problem) {
         ctx.line(id, Line::Problem(problem), true);
     } else {
         ctx.reply(id, Err(problem));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_anothers_is_not_said_to_be_missing() {
+        let owner = AccountId([7; 32]);
+        let problem = not_ours("down", "shop", Some(owner));
+        assert_eq!((problem.code, problem.operation.as_str()), (ProblemCode::Denied, "down"));
+        assert!(problem.message.contains(&owner.to_string()) && problem.remedy.contains("--node"), "{problem:?}");
+        assert_eq!(not_ours("down", "shop", None).code, ProblemCode::NotFound);
     }
 }
