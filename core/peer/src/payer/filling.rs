@@ -32,6 +32,8 @@ const OUTDATED_PATIENCE: Millis = Millis::seconds(150);
 /// So long a slot waits for others before it goes to its owner's own capacity, which stands in for a market: a node that has just
 /// started, or a cloud that goes on after a halt, has not heard of others' offers yet.
 const ALONE: Millis = Millis::seconds(10);
+/// A wait that began longer ago is none of this vacancy.
+const FORGOTTEN: Millis = Millis::seconds(30);
 
 /// How long what stands for an entry may take to be on the ledger.
 const DEPOSITED: Millis = Millis::seconds(10);
@@ -134,12 +136,16 @@ impl Payer {
             };
             let Some(service) = manifest.services.get(&slot.spec.service) else { continue };
             if service.placement.on == On::Market && matches.iter().all(|found| found.own) {
-                if ctx.now.since(*self.alone_since.entry(key).or_insert(ctx.now)) < ALONE {
+                let since = self.alone_since.entry(key).or_insert(ctx.now);
+                // Another time than this one: who waits is here every few seconds.
+                if ctx.now.since(*since) > FORGOTTEN {
+                    *since = ctx.now;
+                }
+                if ctx.now.since(*since) < ALONE {
                     continue;
                 }
-            } else {
-                self.alone_since.remove(&key);
             }
+            self.alone_since.remove(&key);
             let generation = slot.generation + 1;
             let request = quote_request(deployment.id, pick.slot, generation, service, &slot.spec, false);
             let mut bids = Bids::new(request, matches);
