@@ -29,13 +29,17 @@ impl Papers {
         let table = self.ingress.table();
         let Some(named) = table.names.get(name) else { return BTreeSet::new() };
         let mut places = Places::of(named, request);
-        let holders = places.holders(named, request);
+        let holders = places.holders(named, request, earlier);
         let (mut asked, mut lost, mut others) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let mut left_out = 0;
         let mut due = if earlier { holders.clone() } else { places.due() };
         while !due.is_empty() {
             let (missed, more) = self.gather(&due, request, earlier, &mut places, lines).await;
             lost.extend(places.go_on(&missed));
+            // Everybody was asked: what is known goes for all generations.
+            while earlier && !places.due().is_empty() {
+                lost.extend(places.go_on(&missed));
+            }
             others.extend(missed);
             asked.append(&mut due);
             left_out += more;
@@ -84,10 +88,13 @@ struct Place {
     generations: Vec<(PeerId, u64)>,
     /// Which of these is asked.
     at: usize,
-    /// Whether that one has begun its store.
+    /// Whether that one has a store.
     begun: bool,
     done: bool,
 }
+
+/// A store: of which service and replica, at whom, in which generation.
+type Store = (String, u32, PeerId, u64);
 
 impl Place {
     fn asked(&self) -> Option<(PeerId, u64)> {
@@ -95,8 +102,13 @@ impl Place {
     }
 }
 
-/// Where the key-values of each replica may be, by service and number.
-struct Places(BTreeMap<(String, u32), Place>);
+/// Where the key-values of each replica may be.
+struct Places {
+    /// By service and number.
+    places: BTreeMap<(String, u32), Place>,
+    /// The stores that were told of since the last were asked.
+    begun: BTreeSet<Store>,
+}
 
 impl Places {
     fn of(named: &Named, request: &PaperRequest) -> Self {
@@ -109,26 +121,27 @@ impl Places {
         for place in places.values_mut() {
             place.generations.sort_by_key(|(_, generation)| std::cmp::Reverse(*generation));
         }
-        Self(places)
+        Self { places, begun: BTreeSet::new() }
     }
 
-    /// Everybody who may hold something of what is wanted.
-    fn holders(&self, named: &Named, request: &PaperRequest) -> BTreeSet<PeerId> {
-        let known = self.0.values().flat_map(|place| &place.generations).map(|(peer, _)| *peer);
-        let all = matches!(request, PaperRequest::Data { service: None, .. });
+    /// Everybody who may hold something of what is wanted; upon `earlier` also of services that are there no more.
+    fn holders(&self, named: &Named, request: &PaperRequest, earlier: bool) -> BTreeSet<PeerId> {
+        let known = self.places.values().flat_map(|place| &place.generations).map(|(peer, _)| *peer);
+        let all = earlier || matches!(request, PaperRequest::Data { service: None, .. });
         known.chain(named.holders.iter().copied().filter(|_| all)).collect()
     }
 
     /// Who has to be asked now.
     fn due(&self) -> BTreeSet<PeerId> {
-        self.0.values().filter_map(Place::asked).map(|(peer, _)| peer).collect()
+        self.places.values().filter_map(Place::asked).map(|(peer, _)| peer).collect()
     }
 
     /// Everybody who was due was asked, but these could not be: who of them was needed, and then on to the generations before.
     fn go_on(&mut self, missed: &BTreeSet<PeerId>) -> BTreeSet<PeerId> {
         let mut lost = BTreeSet::new();
-        for place in self.0.values_mut() {
-            let Some((peer, _)) = place.asked() else { continue };
+        for ((service, number), place) in &mut self.places {
+            let Some((peer, generation)) = place.asked() else { continue };
+            place.begun = self.begun.contains(&(service.clone(), *number, peer, generation));
             // Also where it had begun: it broke off.
             if missed.contains(&peer) {
                 lost.insert(peer);
@@ -141,23 +154,31 @@ impl Places {
 
     /// What is shown in place of a newest generation that was not begun.
     fn notes(&self) -> Vec<String> {
-        let shown = self.0.iter().filter(|(_, place)| place.at > 0 && place.begun);
         let sentence = |((service, number), place): (&(String, u32), &Place)| {
-            let [(new, newest), (old, shown)] = [place.generations.first()?, place.generations.get(place.at)?];
-            Some(format!(
+            let (new, newest) = place.generations.first()?;
+            let Some((old, shown)) = place.generations.get(place.at) else {
+                // The first of all has nobody before it.
+                let older = place.generations.last().is_some_and(|(_, generation)| *generation > 1);
+                let count = place.generations.len();
+                let text =
+                    format!("none of the last {count} generations of {service}.{number} has begun with its data");
+                return older.then_some(text + ": --earlier shows what others left");
+            };
+            (place.at > 0 && place.begun).then(|| format!(
                 "generation {newest} of {service}.{number}, at {}, has not begun with its data: shown is what generation {shown}, \
                  at {}, left",
                 new.short(),
                 old.short()
             ))
         };
-        shown.filter_map(sentence).collect()
+        self.places.iter().filter_map(sentence).collect()
     }
 
     /// Hands on what was asked for, marked where it is of the newest generation; the rest only if it is wanted too. Gives
     /// how many lines were left out. Ends when nobody wants more.
     async fn sift(&mut self, mut given: mpsc::Receiver<Line>, earlier: bool, lines: &mpsc::Sender<Line>) -> usize {
         let mut left_out = 0;
+        self.begun.clear();
         loop {
             let next = tokio::select! {
                 next = given.recv() => next,
@@ -166,15 +187,15 @@ impl Places {
             let line = match next {
                 None => return left_out,
                 Some(Line::Begun(line)) => {
-                    if let Some(place) = self.0.get_mut(&(line.service, line.replica))
-                        && place.asked() == Some((line.provider, line.generation))
-                    {
-                        place.begun = true;
+                    // Only what there may be at all: nobody fills the memory with names.
+                    let place = self.places.get(&(line.service.clone(), line.replica));
+                    if place.is_some_and(|place| place.generations.contains(&(line.provider, line.generation))) {
+                        self.begun.insert((line.service, line.replica, line.provider, line.generation));
                     }
                     continue;
                 }
                 Some(Line::Data(mut data)) => {
-                    let place = self.0.get(&(data.service.clone(), data.replica)).filter(|place| place.begun);
+                    let place = self.places.get(&(data.service.clone(), data.replica));
                     let place = place.filter(|place| place.asked() == Some((data.provider, data.generation)));
                     data.current = place.is_some_and(|place| place.at == 0);
                     if place.is_none() && !earlier {
@@ -284,9 +305,14 @@ pub(super) mod tests {
     #[tokio::test]
     async fn where_the_newest_generation_was_not_begun_the_one_before_is_shown_and_said() {
         let mut places = Places::of(&shop(), &request(Some("api")));
-        assert_eq!(places.holders(&shop(), &request(Some("api"))), [1, 3].map(peer).into(), "no other service's");
-        // What a store holds that was not begun is a copy of another, whole or not.
-        assert_eq!(sifted(&mut places, vec![data("api", 3, 3)], false).await, (Vec::new(), 1));
+        assert_eq!(
+            places.holders(&shop(), &request(Some("api")), false),
+            [1, 3].map(peer).into(),
+            "no other service's"
+        );
+        let all_of_them = places.holders(&shop(), &request(Some("api")), true);
+        assert_eq!(all_of_them, shop().holders, "a service that is there no more has no generations");
+        assert_eq!(sifted(&mut places, vec![begun("api", 3, 2), data("api", 3, 2)], false).await, (Vec::new(), 1));
         assert_eq!((places.go_on(&BTreeSet::new()), places.due()), (BTreeSet::new(), [peer(3)].into()));
         let shown = vec![("api".to_owned(), 2, false)];
         assert_eq!(sifted(&mut places, all(), false).await.0, shown);
@@ -294,6 +320,20 @@ pub(super) mod tests {
         let notes = places.notes();
         assert!(notes.len() == 1 && notes[0].starts_with("generation 3 of api.0, at "), "{notes:?}");
         assert!(notes[0].contains("shown is what generation 2"), "{notes:?}");
+        // Nor is anything passed over where everybody is asked at once.
+        let mut places = Places::of(&shop(), &request(Some("api")));
+        sifted(&mut places, vec![begun("api", 1, 1), data("api", 1, 1)], true).await;
+        for _ in 0..3 {
+            assert_eq!(places.go_on(&BTreeSet::new()), BTreeSet::new());
+        }
+        assert!(places.due().is_empty() && places.notes()[0].contains("shown is what generation 1"));
+        // And where nobody has anything.
+        let mut nothing = Places::of(&shop(), &request(Some("api")));
+        nothing.places.values_mut().for_each(|place| place.generations.truncate(2));
+        for _ in 0..2 {
+            nothing.go_on(&BTreeSet::new());
+        }
+        assert!(nothing.due().is_empty() && nothing.notes()[0].starts_with("none of the last 2 generations of api.0"));
     }
 
     #[tokio::test]

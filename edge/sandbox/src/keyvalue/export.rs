@@ -18,7 +18,7 @@ const STEP: usize = 16;
 /// An iterator over every entry of every store of a deployment, oldest generation first: one line of JSON each,
 /// `{"service", "replica", "generation", "key", "value"}` with the value in base64, and before those of a store one without
 /// key and value. It reads files: iterate where blocking is allowed. Each store is read as it was when its first line was.
-/// A store that was not begun is left out: what is in it is the copy of another one, whole or not.
+/// A store is there once it is whole.
 pub struct Export {
     stores: Arc<Stores>,
     names: VecDeque<StoreName>,
@@ -64,9 +64,6 @@ impl Export {
             let Some(source) = &mut self.current else {
                 let Some(name) = self.names.pop_front() else { return Ok(()) };
                 let store = self.stores.reading(&name)?;
-                if !store.is_begun()? {
-                    continue;
-                }
                 self.lines.push_back(line(&name, None));
                 self.current = Some(Source { name, moment: store.read()?, after: 0, _store: store });
                 continue;

@@ -208,13 +208,6 @@ impl Store {
         Ok(standing)
     }
 
-    /// Whether its generation has written anything, if only who keeps its copies; without that it is a copy of the one before.
-    /// One that nobody keeps copies of begins when it is made.
-    pub(super) fn is_begun(&self) -> Result<bool, KeyValueError> {
-        let Standing { mark, view, .. } = self.standing()?;
-        Ok(mark.generation == self.generation || view.is_none_or(|view| view.at.generation == self.generation))
-    }
-
     /// Adds an entry with nothing but a view to the store's log, durably. Blocks.
     pub(super) fn commit_view(&self, generation: u64, make: impl FnOnce(Mark) -> View) -> Result<View, KeyValueError> {
         let transaction = self.begin()?;
