@@ -194,8 +194,13 @@ impl Api {
                 }
             }
         };
-        // What is counted is never given back: nothing is, of what is refused because no block is made.
-        self.ready().map_err(|reason| Problem::new(ProblemCode::LedgerHalted, operation, "ledger", reason))?;
+        // What is counted is never given back: nothing is, of what is refused because no block is made. The peer itself is asked,
+        // since what it let others read may be a moment old.
+        if let Answer::Json(Reply::Status(status)) = self.ask(principal.clone(), Call::Status).await?
+            && let Some(reason) = status.reason
+        {
+            return Err(Problem::new(ProblemCode::LedgerHalted, operation, "ledger", reason));
+        }
         self.keys.spend(rights, amount, operation)?;
         Ok(rights.scope.max_spend.map(|_| amount))
     }
